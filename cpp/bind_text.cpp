@@ -1,0 +1,5 @@
+#include "bind.hpp"
+
+namespace crossfm {
+void bind_text(nb::module_&) {}
+}  // namespace crossfm

@@ -1,0 +1,10 @@
+// The extension module: one bind_* function a family, arrays in, arrays out.
+#include "bind.hpp"
+
+NB_MODULE(_kernels, m) {
+  m.doc() = "Compiled kernels of crossfm. Arguments are checked by crossfm.kernels, not here.";
+  crossfm::bind_fm(m);
+  crossfm::bind_pairs(m);
+  crossfm::bind_topk(m);
+  crossfm::bind_text(m);
+}

@@ -1,0 +1,194 @@
+"""``Rows``: the one noun between tables and solvers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crossfm.errors import DataError, FeatureIndexError
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
+MAX_FEATURES = 2**32 - 1  # ids are uint32; the last value is kept free
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Sparse rows of features: CSR, or a fixed number of non-zeros a row.
+
+    Attributes
+    ----------
+    indices : uint32 (nnz,)
+        Feature ids, row after row.
+    n_features : int
+        Ids are below this number.
+    indptr : int64 (n_rows + 1,) or None
+        Where each row starts; None when every row has ``width`` non-zeros.
+    values : float32 (nnz,) or None
+        None when every value is 1.
+    fields : uint32 (nnz,) or None
+        The field (column) of each non-zero. With fixed width and one value a column it may have
+        shape (width,): the same fields in every row.
+    target : float64 (n_rows,) or None
+    weight : float32 (n_rows,) or None
+        Sample weights; None when all are 1.
+    width : int
+        Non-zeros a row when ``indptr`` is None, else 0.
+    """
+
+    indices: NDArray[np.uint32]
+    n_features: int
+    indptr: NDArray[np.int64] | None = None
+    values: NDArray[np.float32] | None = None
+    fields: NDArray[np.uint32] | None = None
+    target: NDArray[np.float64] | None = None
+    weight: NDArray[np.float32] | None = None
+    width: int = 0
+
+    @property
+    def n_rows(self) -> int:
+        """Number of rows."""
+        if self.indptr is not None:
+            return len(self.indptr) - 1
+        return len(self.indices) // self.width if self.width else 0
+
+    @property
+    def nnz(self) -> int:
+        """Number of stored non-zeros."""
+        return len(self.indices)
+
+    def __len__(self) -> int:
+        return self.n_rows
+
+    def offsets(self) -> NDArray[np.int64]:
+        """Return CSR offsets (n_rows + 1,), made on the fly for fixed-width rows."""
+        if self.indptr is not None:
+            return self.indptr
+        return np.arange(self.n_rows + 1, dtype=np.int64) * self.width
+
+    def field_of_each(self) -> NDArray[np.uint32] | None:
+        """Return ``fields`` expanded to (nnz,), or None."""
+        if self.fields is None or len(self.fields) == self.nnz:
+            return self.fields
+        return np.tile(self.fields, self.n_rows)
+
+    def value_of_each(self) -> NDArray[np.float32]:
+        """Return ``values`` (nnz,), made on the fly when they are all 1."""
+        return np.ones(self.nnz, np.float32) if self.values is None else self.values
+
+    def with_target(self, target: Any, weight: Any = None) -> Rows:
+        """Return the same rows with another target (n_rows,) and sample weight (n_rows,)."""
+        target = None if target is None else np.ascontiguousarray(target, np.float64)
+        weight = None if weight is None else np.ascontiguousarray(weight, np.float32)
+        for name, array in (("target", target), ("weight", weight)):
+            if array is not None and array.shape != (self.n_rows,):
+                raise DataError(f"{name} has shape {array.shape}, but there are {self.n_rows} rows")
+        return replace(self, target=target, weight=weight)
+
+    def take(self, index: Any) -> Rows:
+        """Return the rows at ``index`` (positions or a boolean mask), in that order."""
+        index = np.asarray(index)
+        if index.dtype == bool:
+            index = np.flatnonzero(index)
+        index = index.astype(np.int64, copy=False)
+        target = None if self.target is None else self.target[index]
+        weight = None if self.weight is None else self.weight[index]
+        fields = self.fields
+        if self.indptr is None:
+            where = (index[:, None] * self.width + np.arange(self.width)).ravel()
+            indptr = None
+        else:
+            starts = self.indptr[index]
+            lengths = self.indptr[index + 1] - starts
+            indptr = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+            where = np.repeat(starts - indptr[:-1], lengths) + np.arange(indptr[-1])
+        if fields is not None and len(fields) == self.nnz and not (self.width and len(fields) == self.width):
+            fields = fields[where]
+        return Rows(
+            indices=self.indices[where],
+            n_features=self.n_features,
+            indptr=indptr,
+            values=None if self.values is None else self.values[where],
+            fields=fields,
+            target=target,
+            weight=weight,
+            width=self.width,
+        )
+
+    def to_csr(self) -> csr_matrix:
+        """Return a SciPy CSR matrix (n_rows, n_features), float32; fields and target stay behind."""
+        from scipy.sparse import csr_matrix
+
+        indices = self.indices.astype(np.int32 if self.n_features < 2**31 else np.int64)
+        shape = (self.n_rows, self.n_features)
+        return csr_matrix((self.value_of_each().copy(), indices, self.offsets().copy()), shape=shape)
+
+    def check_ids(self, n_features: int) -> None:
+        """Raise ``FeatureIndexError`` when an id is not below ``n_features``."""
+        if self.nnz == 0 or int(self.indices.max()) < n_features:
+            return
+        at = int(np.argmax(self.indices >= n_features))
+        row = int(np.searchsorted(self.offsets(), at, side="right")) - 1
+        raise FeatureIndexError(
+            f"row {row} has feature {self.indices[at]}, but the model was fitted with {n_features} features "
+            f"(0 to {n_features - 1}). Fit again on data that has it, or drop it from the row."
+        )
+
+
+def rows_from_csr(X: Any, *, fields: Any = None) -> Rows:
+    """Turn a SciPy sparse matrix or array of any format into ``Rows``; stored duplicates are summed.
+
+    ``fields`` is None or (n_features,): the field of each feature. Explicit zeros are kept out, and
+    ``values`` is None when all are 1. Raises ``DataError`` for NaN or infinite values and for too many
+    features.
+    """
+    from scipy.sparse import csr_matrix
+
+    csr = csr_matrix(X, copy=False)
+    if csr.shape[1] > MAX_FEATURES:
+        raise DataError(f"{csr.shape[1]} features, but ids are 32-bit: at most {MAX_FEATURES}. Hash them.")
+    values = csr.data.astype(np.float32)
+    if not csr.has_canonical_format or (values == 0).any():
+        csr = csr.copy()
+        csr.sum_duplicates()
+        csr.eliminate_zeros()
+        values = csr.data.astype(np.float32)
+    check_finite(values, csr.indptr, csr.indices)
+    return Rows(
+        indices=csr.indices.astype(np.uint32),
+        n_features=int(csr.shape[1]),
+        values=None if (values == 1).all() else values,
+        fields=None if fields is None else np.asarray(fields, np.uint32)[csr.indices],
+        **_offsets_or_width(csr.indptr.astype(np.int64)),
+    )
+
+
+def rows_from_dense(X: Any, *, fields: Any = None) -> Rows:
+    """Turn a dense array (n_rows, n_features) into ``Rows``; zeros are dropped."""
+    from scipy.sparse import csr_matrix
+
+    return rows_from_csr(csr_matrix(np.asarray(X)), fields=fields)
+
+
+def check_finite(values: NDArray[Any], indptr: NDArray[Any], indices: NDArray[Any]) -> None:
+    """Raise ``DataError`` naming row and feature of the first value that is not finite."""
+    if np.isfinite(values).all():
+        return
+    at = int(np.argmin(np.isfinite(values)))
+    row = int(np.searchsorted(indptr, at, side="right")) - 1
+    raise DataError(
+        f"row {row}, feature {indices[at]}: the value is {values[at]}, but only finite numbers can be used "
+        "(float32, up to 3.4e38). Fill or drop missing values and scale very large ones."
+    )
+
+
+def _offsets_or_width(indptr: NDArray[np.int64]) -> dict[str, Any]:
+    """Use the fixed-width form when all rows have the same positive number of non-zeros."""
+    lengths = np.diff(indptr)
+    if len(lengths) and lengths[0] > 0 and (lengths == lengths[0]).all():
+        return {"indptr": None, "width": int(lengths[0])}
+    return {"indptr": indptr}

@@ -1,0 +1,61 @@
+"""Everything crossfm raises on purpose, in one small tree.
+
+CrossFMError
+├── DataError (ValueError)            rows, tables or values that cannot be used
+│   ├── ParseError                    a text file: names file, line and column
+│   ├── LabelError                    a target outside what the loss allows
+│   └── FeatureIndexError (IndexError)   an id the model does not know
+├── ColumnError (KeyError)            a column that is missing, unknown or of the wrong kind
+├── OptionError (ValueError)          a parameter or option with a value that means nothing
+├── DivergenceError (ArithmeticError) training left the finite numbers
+├── ModelFileError (ValueError)       a model file that is broken, foreign or too new
+└── DownloadError (OSError)           a data set that could not be fetched or failed its checksum
+
+Each also derives from the builtin that a caller would guess. A message says what was seen, what was
+expected and what to do.
+"""
+
+from __future__ import annotations
+
+
+class CrossFMError(Exception):
+    """Base of all crossfm errors."""
+
+
+class DataError(CrossFMError, ValueError):
+    """Rows, tables or values that cannot be used."""
+
+
+class ParseError(DataError):
+    """A text file that does not follow its format; the message names file, line and column."""
+
+
+class LabelError(DataError):
+    """A target outside what the loss allows."""
+
+
+class FeatureIndexError(DataError, IndexError):
+    """A feature id that the model does not know."""
+
+
+class ColumnError(CrossFMError, KeyError):
+    """A column that is missing, unknown or of the wrong kind."""
+
+    def __str__(self) -> str:  # KeyError would print the repr of the message
+        return str(self.args[0]) if self.args else ""
+
+
+class OptionError(CrossFMError, ValueError):
+    """A parameter or option whose value means nothing."""
+
+
+class DivergenceError(CrossFMError, ArithmeticError):
+    """Training left the finite numbers."""
+
+
+class ModelFileError(CrossFMError, ValueError):
+    """A model file that is broken, foreign or newer than this version."""
+
+
+class DownloadError(CrossFMError, OSError):
+    """A data set that could not be fetched, or whose bytes are not the expected ones."""
