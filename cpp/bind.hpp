@@ -3,6 +3,7 @@
 
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
+#include <nanobind/stl/string.h>
 
 namespace crossfm {
 
@@ -14,7 +15,7 @@ using Array = nb::ndarray<T, nb::c_contig, nb::device::cpu>;
 template <class T>
 inline T* data_or_null(const nb::object& array) {
   if (array.is_none()) return nullptr;
-  return nb::cast<Array<T>>(array).data();
+  return nb::cast<Array<T>>(array, false).data();  // no conversion: a copy would die here
 }
 
 void bind_fm(nb::module_& m);

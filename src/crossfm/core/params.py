@@ -36,7 +36,13 @@ class FMParams:
 
     @classmethod
     def start(
-        cls, n_features: int, n_factors: int, rng: np.random.Generator, *, scale: float = 0.01, bias: float = 0.0
+        cls,
+        n_features: int,
+        n_factors: int,
+        rng: np.random.Generator,
+        *,
+        scale: float = 0.01,
+        bias: float = 0.0,
     ) -> FMParams:
         """Start values: ``w`` zero, ``V`` normal with deviation ``scale``."""
         V = rng.standard_normal((n_features, n_factors), dtype=np.float32) * np.float32(scale)

@@ -1,0 +1,125 @@
+// Bindings of the second-order machine: passes, mini-batches, scores, choice of instruction set.
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "bind.hpp"
+#include "bind_rows.hpp"
+#include "threads.hpp"
+
+namespace crossfm {
+namespace {
+
+PassArgs pass_args(const nb::object& indptr, Array<const uint32_t> indices, const nb::object& values, int64_t width,
+                   Array<const int64_t> order, const TableArrays& table, Array<float> bias,
+                   Array<const double> target, const nb::object& weight, int loss, const nb::dict& hyper) {
+  PassArgs a{};
+  a.rows = rows_view(indptr, indices, values, width);
+  a.order = order.data();
+  a.begin = 0;
+  a.end = static_cast<int64_t>(order.size());
+  a.table = table.view();
+  a.bias = bias.data();
+  a.target = target.data();
+  a.weight = data_or_null<const float>(weight);
+  a.loss = static_cast<Loss>(loss);
+  a.hyper = read_hyper(hyper);
+  return a;
+}
+
+// Hogwild: threads share one table and race on it on purpose; with one thread the pass is exact and repeatable.
+double fm_pass(int rule, const nb::object& indptr, Array<const uint32_t> indices, const nb::object& values,
+               int64_t width, Array<const int64_t> order, Array<float> data, int64_t padded, int64_t w_at,
+               Array<float> bias, Array<const double> target, const nb::object& weight, int loss,
+               const nb::dict& hyper, int n_threads) {
+  const PassArgs all = pass_args(indptr, indices, values, width, order, {data, padded, w_at}, bias, target, weight,
+                                 loss, hyper);
+  nb::gil_scoped_release release;
+  std::vector<double> totals(static_cast<std::size_t>(n_threads), 0.0);
+  run_parts(n_threads, [&](int part) {
+    PassArgs mine = all;
+    mine.begin = part_begin(all.end, part, n_threads);
+    mine.end = part_begin(all.end, part + 1, n_threads);
+    totals[static_cast<std::size_t>(part)] = isa().pass(static_cast<Rule>(rule), mine);
+  });
+  double total = 0.0;
+  for (double t : totals) total += t;
+  return total;
+}
+
+// Synchronous mini-batches: the result is the same for any number of threads.
+double fm_batches(int rule, const nb::object& indptr, Array<const uint32_t> indices, const nb::object& values,
+                  int64_t width, Array<const int64_t> order, Array<float> data, int64_t padded, int64_t w_at,
+                  Array<float> bias, Array<const double> target, const nb::object& weight, int loss,
+                  const nb::dict& hyper, int n_threads, int64_t batch_size) {
+  const PassArgs all = pass_args(indptr, indices, values, width, order, {data, padded, w_at}, bias, target, weight,
+                                 loss, hyper);
+  nb::gil_scoped_release release;
+  std::vector<float> slope(static_cast<std::size_t>(batch_size));
+  std::vector<float> sums(static_cast<std::size_t>(batch_size * padded));
+  std::vector<double> row_loss(static_cast<std::size_t>(batch_size));
+  Barrier barrier(n_threads);
+  double total = 0.0;
+  run_parts(n_threads, [&](int part) {
+    for (int64_t start = 0; start < all.end; start += batch_size) {
+      const int64_t size = std::min(batch_size, all.end - start);
+      BatchArgs mine{all, slope.data(), sums.data(), row_loss.data(), static_cast<uint32_t>(part),
+                     static_cast<uint32_t>(n_threads)};
+      mine.pass.order = all.order + start;
+      mine.pass.begin = part_begin(size, part, n_threads);
+      mine.pass.end = part_begin(size, part + 1, n_threads);
+      isa().batch_forward(mine);
+      barrier.wait();
+      mine.pass.begin = 0;
+      mine.pass.end = size;
+      isa().batch_update(static_cast<Rule>(rule), mine);
+      if (part == 0)
+        for (int64_t i = 0; i < size; ++i) total += row_loss[static_cast<std::size_t>(i)];
+      barrier.wait();
+    }
+  });
+  return total;
+}
+
+void fm_scores(const nb::object& indptr, Array<const uint32_t> indices, const nb::object& values, int64_t width,
+               int64_t n_rows, float bias, nb::ndarray<const float, nb::device::cpu> w,
+               nb::ndarray<const float, nb::device::cpu> V, Array<float> score, const nb::object& sums,
+               int n_threads) {
+  ScoreArgs all{};
+  all.rows = rows_view(indptr, indices, values, width);
+  all.bias = bias;
+  all.w = w.data();
+  all.w_stride = w.stride(0);
+  all.V = V.data();
+  all.V_stride = V.stride(0);
+  all.n_factors = static_cast<int64_t>(V.shape(1));
+  all.score = score.data();
+  all.sums = data_or_null<float>(sums);
+  nb::gil_scoped_release release;
+  run_parts(n_threads, [&](int part) {
+    ScoreArgs mine = all;
+    mine.begin = part_begin(n_rows, part, n_threads);
+    mine.end = part_begin(n_rows, part + 1, n_threads);
+    isa().score(mine);
+  });
+}
+
+}  // namespace
+
+void bind_fm(nb::module_& m) {
+  m.def("isa", [] { return std::string(isa().name); }, "Name of the instruction set in use.");
+  m.def("set_isa", [](const std::string& name) { return set_isa(name.c_str()); });
+  m.def("isa_supported", [](const std::string& name) { return isa_supported(name.c_str()); });
+  m.def("fm_pass", &fm_pass, nb::arg("rule"), nb::arg("indptr").none(), nb::arg("indices").noconvert(), nb::arg("values").none(),
+        nb::arg("width"), nb::arg("order").noconvert(), nb::arg("table").noconvert(), nb::arg("padded"), nb::arg("w_at"), nb::arg("bias").noconvert(),
+        nb::arg("target").noconvert(), nb::arg("weight").none(), nb::arg("loss"), nb::arg("hyper"), nb::arg("n_threads"));
+  m.def("fm_batches", &fm_batches, nb::arg("rule"), nb::arg("indptr").none(), nb::arg("indices").noconvert(),
+        nb::arg("values").none(), nb::arg("width"), nb::arg("order").noconvert(), nb::arg("table").noconvert(), nb::arg("padded"),
+        nb::arg("w_at"), nb::arg("bias").noconvert(), nb::arg("target").noconvert(), nb::arg("weight").none(), nb::arg("loss"),
+        nb::arg("hyper"), nb::arg("n_threads"), nb::arg("batch_size"));
+  m.def("fm_scores", &fm_scores, nb::arg("indptr").none(), nb::arg("indices").noconvert(), nb::arg("values").none(),
+        nb::arg("width"), nb::arg("n_rows"), nb::arg("bias").noconvert(), nb::arg("w").noconvert(), nb::arg("V").noconvert(), nb::arg("score").noconvert(),
+        nb::arg("sums").none(), nb::arg("n_threads"));
+}
+
+}  // namespace crossfm

@@ -1,0 +1,99 @@
+// Compiled once per instruction set (CROSSFM_ISA names it): picks the template for the call at hand.
+#include "pairs.hpp"
+#include "topk.hpp"
+
+namespace crossfm::CROSSFM_ISA {
+namespace {
+
+#if defined(__AVX512F__)
+using Wide = Vec16;
+#else
+using Wide = Vec8;
+#endif
+
+template <int V>
+struct Number {
+  static constexpr int value = V;
+};
+
+// Call with the block count and vector type that fit the padded number of factors.
+template <class F>
+inline auto with_blocks(int64_t padded, F f) {
+  constexpr int w = lanes<Wide>;
+  switch (padded) {
+    case 0: return f(Number<0>{}, Vec8{});
+    case 8: return f(Number<1>{}, Vec8{});
+    case 16: return f(Number<16 / w>{}, Wide{});
+    case 32: return f(Number<32 / w>{}, Wide{});
+    case 64: return f(Number<64 / w>{}, Wide{});
+    default: return f(Number<-1>{}, Vec8{});
+  }
+}
+
+template <class F>
+inline auto with_values(const float* values, F f) {
+  return values ? f(Number<1>{}) : f(Number<0>{});
+}
+
+template <class F>
+inline auto with_rule(Rule rule, F f) {
+  switch (rule) {
+    case Rule::sgd: return f(Sgd{});
+    case Rule::adagrad: return f(AdaGrad{});
+    case Rule::adagrad_row: return f(AdaGradRow{});
+    case Rule::adam: return f(Adam{});
+    default: return f(Ftrl{});
+  }
+}
+
+double pass(Rule rule, const PassArgs& a) {
+  return with_rule(rule, [&](auto r) {
+    return with_blocks(a.table.padded, [&](auto blocks, auto v) {
+      return with_values(a.rows.values, [&](auto values) {
+        return pass_rows<decltype(r), blocks.value, decltype(v), values.value != 0>(a);
+      });
+    });
+  });
+}
+
+void batch_forward(const BatchArgs& a) {
+  with_blocks(a.pass.table.padded, [&](auto blocks, auto v) {
+    with_values(a.pass.rows.values,
+                [&](auto values) { forward_rows<blocks.value, decltype(v), values.value != 0>(a); });
+  });
+}
+
+void batch_update(Rule rule, const BatchArgs& a) {
+  with_rule(rule, [&](auto r) {
+    with_blocks(a.pass.table.padded, [&](auto blocks, auto v) {
+      with_values(a.pass.rows.values, [&](auto values) {
+        update_part<decltype(r), blocks.value, decltype(v), values.value != 0>(a);
+      });
+    });
+  });
+}
+
+void score(const ScoreArgs& a) {
+  with_values(a.rows.values, [&](auto values) { score_rows<values.value != 0>(a); });
+}
+
+double pair_pass(Rule rule, const PairArgs& a) {
+  return with_rule(rule, [&](auto r) {
+    return with_blocks(a.table.padded, [&](auto blocks, auto v) {
+      return with_values(a.shared.values, [&](auto shared) {
+        return with_values(a.sides.values, [&](auto sides) {
+          return pair_rows<decltype(r), blocks.value, decltype(v), shared.value != 0, sides.value != 0>(a);
+        });
+      });
+    });
+  });
+}
+
+void top(const TopArgs& a) { top_items<Wide>(a); }
+
+}  // namespace
+
+extern const Isa table;
+const Isa table = {CROSSFM_ISA_NAME, pass, batch_forward, batch_update, score, pair_pass, top};
+
+}  // namespace crossfm::CROSSFM_ISA

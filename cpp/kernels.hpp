@@ -1,0 +1,122 @@
+// What the kernels take and what one instruction set offers: plain structs of pointers and numbers.
+#pragma once
+
+#include <cstdint>
+
+namespace crossfm {
+
+// CSR rows, or `width` non-zeros in every row when indptr is null; all values are 1 when values is null.
+struct RowsView {
+  const int64_t* indptr;
+  const uint32_t* indices;
+  const float* values;
+  int64_t width;
+
+  int64_t begin(int64_t row) const { return indptr ? indptr[row] : row * width; }
+  int64_t end(int64_t row) const { return indptr ? indptr[row + 1] : (row + 1) * width; }
+};
+
+enum class Loss : int { squared = 0, logistic = 1, poisson = 2 };
+enum class Rule : int { sgd = 0, adagrad = 1, adagrad_row = 2, adam = 3, ftrl = 4 };
+constexpr int kRules = 5;
+
+// Numbers of an update rule; which of them a rule reads is said in rules.hpp.
+struct Hyper {
+  float learning_rate, l1_w, l2_w, l1_V, l2_V;
+  float ftrl_beta;
+  float adam_beta1, adam_beta2, adam_eps;
+  const float* adam_scale;  // (adam_steps,): sqrt(1 - beta2^t) / (1 - beta1^t) for t = 1, 2, ...
+  int64_t adam_steps;
+  float factor_share;  // 1 / n_factors: a row-wise accumulator takes the mean square of the gradient
+};
+
+// A table of records, one a feature, weights beside optimizer state:
+// V[padded] | states of V | w | states of w | extra; padded is a multiple of 8 (0: linear model).
+struct Table {
+  float* data;
+  int64_t stride;
+  int64_t padded;
+  int64_t w_at;  // where w stands in the record
+};
+
+struct PassArgs {
+  RowsView rows;
+  const int64_t* order;  // rows to visit, in this order
+  int64_t begin, end;    // the part of `order` to visit
+  Table table;
+  float* bias;  // value, then its states as for w
+  const double* target;
+  const float* weight;  // null: all 1
+  Loss loss;
+  Hyper hyper;
+};
+
+// A synchronous mini-batch: forward fills slope and sums for order[begin, end), update applies them.
+struct BatchArgs {
+  PassArgs pass;
+  float* slope;        // (batch,)
+  float* sums;         // (batch, padded)
+  double* row_loss;    // (batch,)
+  uint32_t part, parts;  // update only the features with id % parts == part
+};
+
+// Scores of rows under weights that may stand anywhere: w[i * w_stride], V[i * V_stride + f].
+struct ScoreArgs {
+  RowsView rows;
+  int64_t begin, end;
+  float bias;
+  const float* w;
+  int64_t w_stride;
+  const float* V;
+  int64_t V_stride;
+  int64_t n_factors;
+  float* score;  // (n_rows,)
+  float* sums;   // (n_rows, n_factors) or null
+};
+
+// Pairs for BPR: shared rows (query side; may have no non-zeros) with a better and a worse row each.
+struct PairArgs {
+  RowsView shared;
+  RowsView sides;
+  const int64_t* shared_at;  // (n_pairs,) row of `shared`; null: no shared part
+  const int64_t* better;     // (n_pairs,) row of `sides`
+  const int64_t* worse;      // (n_pairs,) row of `sides`
+  const float* weight;       // (n_pairs,) or null
+  int64_t begin, end;
+  Table table;
+  Hyper hyper;
+  int64_t* correct;  // counts pairs in the right order
+};
+
+// The best `n_best` of n_items by inner product for each query, ties by smaller id.
+struct TopArgs {
+  const float* queries;  // (n_queries, dim)
+  const float* items;    // (n_items, dim)
+  int64_t n_queries, n_items, dim, n_best;
+  const int64_t* skip_indptr;  // (n_queries + 1,) or null: sorted item ids to leave out
+  const uint32_t* skip;
+  int64_t begin, end;  // queries to answer
+  int64_t* ids;        // (n_queries, n_best), -1 where fewer are left
+  float* scores;       // (n_queries, n_best)
+  float* scratch;      // (block,) scores of a block of items for a group of queries
+};
+
+constexpr int64_t kTopBlock = 1024;  // items scored at a time
+constexpr int64_t kTopGroup = 4;     // queries scored at a time
+
+struct Isa {
+  const char* name;
+  double (*pass)(Rule, const PassArgs&);
+  void (*batch_forward)(const BatchArgs&);
+  void (*batch_update)(Rule, const BatchArgs&);
+  void (*score)(const ScoreArgs&);
+  double (*pair_pass)(Rule, const PairArgs&);
+  void (*top)(const TopArgs&);
+};
+
+// The instruction set in use; set_isa returns false for a name that this processor lacks.
+const Isa& isa();
+bool set_isa(const char* name);
+bool isa_supported(const char* name);
+
+}  // namespace crossfm

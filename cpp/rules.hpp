@@ -1,0 +1,150 @@
+// Update rules: how a gradient moves a weight and its state. Each works on floats and on vectors alike.
+//
+//   states   numbers kept beside each coordinate (0, 1 or 2)
+//   row_wise one accumulator for all factors of a feature
+//   counts   the record ends with the number of updates of the feature
+//   step     (value, state pointer, distance between states, gradient, l1, l2, hyper, scale)
+//
+// L2 enters the gradient of the touched features only, as in libFM, libffm and xLearn; FTRL-Proximal has it,
+// and L1, in its closed form.
+#pragma once
+
+#include "kernels.hpp"
+#include "vec.hpp"
+
+namespace crossfm::CROSSFM_ISA {
+
+template <class T>
+inline T get(const float* p) {
+  if constexpr (lanes<T> == 1) return *p;
+  else return load<T>(p);
+}
+
+template <class T>
+inline void put(float* p, T v) {
+  if constexpr (lanes<T> == 1) *p = v;
+  else store<T>(p, v);
+}
+
+struct Sgd {
+  static constexpr int states = 0;
+  static constexpr bool row_wise = false, counts = false;
+
+  template <class T>
+  static T step(T value, float*, int64_t, T grad, float, float l2, const Hyper& h, float) {
+    return value - h.learning_rate * (grad + l2 * value);
+  }
+};
+
+// Duchi, Hazan, Singer, "Adaptive Subgradient Methods", JMLR 2011, diagonal form. The accumulator starts
+// above zero (the caller sets it), so 1/sqrt is finite and rare features do not jump.
+struct AdaGrad {
+  static constexpr int states = 1;
+  static constexpr bool row_wise = false, counts = false;
+
+  template <class T>
+  static T step(T value, float* state, int64_t, T grad, float, float l2, const Hyper& h, float) {
+    const T g = grad + l2 * value;
+    const T G = get<T>(state) + g * g;
+    put<T>(state, G);
+    return value - h.learning_rate * g * vrsqrt(G);
+  }
+};
+
+// One accumulator for w, one for all of V_i (the mean square of its gradient).
+struct AdaGradRow : AdaGrad {
+  static constexpr bool row_wise = true;
+};
+
+// Kingma & Ba, "Adam", ICLR 2015, algorithm 1, lazily: only touched features move, and bias correction
+// counts the updates of the feature itself, so a rare feature's first steps are corrected too.
+struct Adam {
+  static constexpr int states = 2;
+  static constexpr bool row_wise = false, counts = true;
+
+  template <class T>
+  static T step(T value, float* state, int64_t apart, T grad, float, float l2, const Hyper& h, float scale) {
+    const T g = grad + l2 * value;
+    const T m = h.adam_beta1 * get<T>(state) + (1.0f - h.adam_beta1) * g;
+    const T v = h.adam_beta2 * get<T>(state + apart) + (1.0f - h.adam_beta2) * g * g;
+    put<T>(state, m);
+    put<T>(state + apart, v);
+    return value - h.learning_rate * scale * m / (vsqrt(v) + h.adam_eps);
+  }
+};
+
+// McMahan et al., "Ad Click Prediction", KDD 2013, algorithm 1: states z and n, alpha = learning_rate.
+struct Ftrl {
+  static constexpr int states = 2;
+  static constexpr bool row_wise = false, counts = false;
+
+  template <class T>
+  static T step(T value, float* state, int64_t apart, T grad, float l1, float l2, const Hyper& h, float) {
+    const float inverse = 1.0f / h.learning_rate;
+    const T n = get<T>(state + apart);
+    const T n_new = n + grad * grad;
+    const T root = vsqrt(n_new);
+    const T z = get<T>(state) + grad - (root - vsqrt(n)) * inverse * value;
+    put<T>(state, z);
+    put<T>(state + apart, n_new);
+    const T size = z < 0.0f ? -z : z;
+    const T shrunk = z < 0.0f ? size - l1 : l1 - size;  // -(z - sign(z) l1)
+    const T moved = shrunk / ((h.ftrl_beta + root) * inverse + l2);
+    return size > l1 ? moved : moved * 0.0f;
+  }
+};
+
+// The scale that bias correction asks of this update; counts it.
+template <class R>
+inline float count_update(float* counter, const Hyper& h) {
+  if constexpr (R::counts) {
+    const float t = *counter + 1.0f;  // stays at 2^24 then, where every correction is 1
+    *counter = t;
+    const int64_t at = static_cast<int64_t>(t) - 1;
+    return at < h.adam_steps ? h.adam_scale[at] : 1.0f;
+  } else {
+    return 1.0f;
+  }
+}
+
+// A scalar parameter [value, states..., count]: the bias and every w.
+template <class R>
+inline void step_scalar(float* p, float grad, float l1, float l2, const Hyper& h) {
+  const float scale = count_update<R>(p + 1 + R::states, h);
+  *p = R::template step<float>(*p, p + 1, 1, grad, l1, l2, h, scale);
+}
+
+// The factors of one feature: v_if moves by the gradient that `grad_of(block, v)` gives.
+template <class R, class V, class Grad>
+inline void step_factors(float* record, int blocks, int64_t padded, float* w_record, const Hyper& h, Grad grad_of) {
+  constexpr int W = lanes<V>;
+  if constexpr (R::row_wise) {
+    V squares{};
+    for (int b = 0; b < blocks; ++b) {
+      const V v = load<V>(record + b * W);
+      const V g = grad_of(b, v) + h.l2_V * v;
+      squares += g * g;
+    }
+    float* accumulator = w_record + 2;  // behind w and its own accumulator
+    *accumulator += sum(squares) * h.factor_share;
+    const float rate = h.learning_rate * vrsqrt(*accumulator);
+    for (int b = 0; b < blocks; ++b) {
+      const V v = load<V>(record + b * W);
+      store<V>(record + b * W, v - rate * (grad_of(b, v) + h.l2_V * v));
+    }
+  } else {
+    float scale = 1.0f;
+    if constexpr (R::counts) {  // the count that step_scalar is about to add for this update
+      const int64_t at = static_cast<int64_t>(w_record[1 + R::states]);
+      scale = at < h.adam_steps ? h.adam_scale[at] : 1.0f;
+    }
+    for (int b = 0; b < blocks; ++b) {
+      const V v = load<V>(record + b * W);
+      const V moved =
+          R::template step<V>(v, record + padded + b * W, padded, grad_of(b, v), h.l1_V, h.l2_V, h, scale);
+      store<V>(record + b * W, moved);
+    }
+  }
+}
+
+}  // namespace crossfm::CROSSFM_ISA

@@ -1,0 +1,105 @@
+// Vectors of W floats through the compiler's vector types, so that one source serves every instruction set.
+// Included only by isa_kernels.cpp: everything lives in the namespace of one instruction set, and nothing
+// here instantiates library templates, whose code the linker could share with another set's copy.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+#if defined(__SSE2__)
+#include <immintrin.h>
+#endif
+
+namespace crossfm::CROSSFM_ISA {
+
+typedef float Vec8 __attribute__((vector_size(32)));
+typedef float Vec16 __attribute__((vector_size(64)));
+
+template <int W>
+struct VecOf;
+template <>
+struct VecOf<8> {
+  using type = Vec8;
+};
+template <>
+struct VecOf<16> {
+  using type = Vec16;
+};
+
+template <class T>
+inline constexpr int lanes = sizeof(T) / sizeof(float);
+
+template <class V>
+inline V load(const float* p) {
+  V v;
+  std::memcpy(&v, p, sizeof(V));
+  return v;
+}
+
+// The first n floats, zeros behind them.
+template <class V>
+inline V load_first(const float* p, int n) {
+  V v{};
+  std::memcpy(&v, p, sizeof(float) * static_cast<std::size_t>(n));
+  return v;
+}
+
+template <class V>
+inline void store(float* p, V v) {
+  std::memcpy(p, &v, sizeof(V));
+}
+
+template <class V>
+inline float sum(V v) {
+  float total = 0.0f;
+  for (int i = 0; i < lanes<V>; ++i) total += v[i];
+  return total;
+}
+
+inline float vsqrt(float x) { return __builtin_sqrtf(x); }
+inline float vrsqrt(float x) { return 1.0f / __builtin_sqrtf(x); }
+
+inline Vec8 vsqrt(Vec8 x) {
+#if defined(__AVX__)
+  return (Vec8)_mm256_sqrt_ps((__m256)x);
+#else
+  Vec8 r;
+  for (int i = 0; i < 8; ++i) r[i] = __builtin_sqrtf(x[i]);
+  return r;
+#endif
+}
+
+// 1 / sqrt(x) for x > 0: the hardware's estimate with one Newton step, right to about 2e-7.
+inline Vec8 vrsqrt(Vec8 x) {
+#if defined(__AVX__)
+  const Vec8 r = (Vec8)_mm256_rsqrt_ps((__m256)x);
+  return r * (1.5f - 0.5f * x * r * r);
+#else
+  Vec8 r;
+  for (int i = 0; i < 8; ++i) r[i] = 1.0f / __builtin_sqrtf(x[i]);
+  return r;
+#endif
+}
+
+inline Vec16 vsqrt(Vec16 x) {
+#if defined(__AVX512F__)
+  return (Vec16)_mm512_sqrt_ps((__m512)x);
+#else
+  Vec16 r;
+  for (int i = 0; i < 16; ++i) r[i] = __builtin_sqrtf(x[i]);
+  return r;
+#endif
+}
+
+inline Vec16 vrsqrt(Vec16 x) {
+#if defined(__AVX512F__)
+  const Vec16 r = (Vec16)_mm512_rsqrt14_ps((__m512)x);
+  return r * (1.5f - 0.5f * x * r * r);
+#else
+  Vec16 r;
+  for (int i = 0; i < 16; ++i) r[i] = 1.0f / __builtin_sqrtf(x[i]);
+  return r;
+#endif
+}
+
+}  // namespace crossfm::CROSSFM_ISA

@@ -1,0 +1,55 @@
+"""The table of update rules: the numbers each keeps beside a weight, and its usual learning rate.
+
+The arithmetic lives in ``cpp/rules.hpp``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from crossfm.errors import OptionError
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One update rule.
+
+    Attributes
+    ----------
+    code : int
+        The branch in ``cpp/rules.hpp``.
+    states : int
+        Numbers kept beside each coordinate.
+    row_wise : bool
+        One accumulator for all factors of a feature instead of one a factor.
+    counts : bool
+        Whether the record counts the feature's updates.
+    learning_rate : float
+        Default step size.
+    """
+
+    name: str
+    code: int
+    states: int
+    row_wise: bool
+    counts: bool
+    learning_rate: float
+
+
+RULES = {
+    rule.name: rule
+    for rule in (
+        Rule("sgd", 0, states=0, row_wise=False, counts=False, learning_rate=0.01),
+        Rule("adagrad", 1, states=1, row_wise=False, counts=False, learning_rate=0.1),
+        Rule("adagrad-row", 2, states=1, row_wise=True, counts=False, learning_rate=0.1),
+        Rule("adam", 3, states=2, row_wise=False, counts=True, learning_rate=0.001),
+        Rule("ftrl", 4, states=2, row_wise=False, counts=False, learning_rate=0.1),
+    )
+}
+
+
+def find_rule(name: str) -> Rule:
+    """Return the rule of that name; ``OptionError`` lists the names there are."""
+    if name not in RULES:
+        raise OptionError(f"solver={name!r}, but the solvers are {', '.join(RULES)}")
+    return RULES[name]

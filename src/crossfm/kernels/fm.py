@@ -1,0 +1,94 @@
+"""Second-order machine: passes and scores over ``Rows``. Callers check ids and options."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crossfm import _kernels
+from crossfm.core.losses import Loss
+from crossfm.core.options import Hyper
+from crossfm.core.params import FMParams
+from crossfm.data.rows import Rows
+from crossfm.kernels.table import Table
+
+BATCH_ROWS = 256  # of a synchronous mini-batch
+
+
+def scores(
+    rows: Rows, params: FMParams | Table, *, n_threads: int = 1, sums: NDArray[np.float32] | None = None
+) -> NDArray[np.float32]:
+    """Return raw scores (n_rows,), float32.
+
+    ``sums`` (n_rows, n_factors), if given, is filled with s_f = sum_i v_if x_i of each row.
+    """
+    out = np.empty(rows.n_rows, np.float32)
+    bias = params.bias if isinstance(params, FMParams) else params.bias[0]
+    _kernels.fm_scores(
+        rows.indptr, rows.indices, rows.values, rows.width, rows.n_rows, float(bias), params.w, params.V, out, sums,
+        n_threads,
+    )  # fmt: skip
+    return out
+
+
+def train_pass(
+    rows: Rows,
+    order: NDArray[np.int64],
+    table: Table,
+    loss: Loss,
+    hyper: Hyper,
+    *,
+    n_threads: int = 1,
+    deterministic: bool = False,
+) -> float:
+    """Visit the rows in ``order``, moving ``table``; return the sum of the losses before each update.
+
+    One thread updates row by row and is exact; several race (Hogwild), or with ``deterministic`` work on
+    synchronous mini-batches of ``BATCH_ROWS`` rows, whose result does not depend on ``n_threads``.
+    """
+    common = (
+        table.rule.code, rows.indptr, rows.indices, rows.values, rows.width, order, table.data, table.padded,
+        table.w_at, table.bias, rows.target, rows.weight, loss.code, hyper_dict(hyper, table.n_factors), n_threads,
+    )  # fmt: skip
+    if deterministic:
+        return float(_kernels.fm_batches(*common, BATCH_ROWS))
+    return float(_kernels.fm_pass(*common))
+
+
+def hyper_dict(hyper: Hyper, n_factors: int) -> dict[str, Any]:
+    """Return the kernel's form of the rule's numbers."""
+    return {
+        "learning_rate": hyper.learning_rate,
+        "l1_w": hyper.l1_w,
+        "l2_w": hyper.l2_w,
+        "l1_V": hyper.l1_V,
+        "l2_V": hyper.l2_V,
+        "ftrl_beta": hyper.ftrl_beta,
+        "adam_beta1": hyper.adam_beta1,
+        "adam_beta2": hyper.adam_beta2,
+        "adam_eps": hyper.adam_eps,
+        "adam_scale": adam_scale(hyper.adam_beta1, hyper.adam_beta2),
+        "factor_share": 1.0 / max(n_factors, 1),
+    }
+
+
+@lru_cache(maxsize=8)
+def adam_scale(beta1: float, beta2: float) -> NDArray[np.float32]:
+    """Bias correction sqrt(1 - beta2^t) / (1 - beta1^t) for t = 1, 2, ... until it is 1 in float32."""
+    slowest = max(beta1, beta2)
+    steps = 1 if slowest <= 0 else int(min(np.ceil(np.log(1e-9) / np.log(slowest)), 1e6)) + 1
+    t = np.arange(1, steps + 1, dtype=np.float64)
+    return (np.sqrt(1.0 - beta2**t) / (1.0 - beta1**t)).astype(np.float32)
+
+
+def isa() -> str:
+    """Name of the instruction set in use: plain, avx2 or avx512."""
+    return str(_kernels.isa())
+
+
+def set_isa(name: str) -> bool:
+    """Switch the instruction set; False when this processor or build lacks it."""
+    return bool(_kernels.set_isa(name))

@@ -1,0 +1,115 @@
+"""The training table: one record a feature, weights beside optimizer state."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crossfm.core.options import Hyper
+from crossfm.core.params import FMParams
+from crossfm.core.rules import Rule
+
+LINE = 16  # floats in a cache line
+
+
+@dataclass(eq=False)
+class Table:
+    """Weights and optimizer state of a machine in training.
+
+    A record is V[padded] | states of V | w | states of w | [accumulator of V] | [count]; ``padded`` is
+    ``n_factors`` rounded up to a multiple of 8. ``bias`` holds the bias and its states the same way as ``w``.
+    """
+
+    rule: Rule
+    n_factors: int
+    data: NDArray[np.float32]
+    bias: NDArray[np.float32]
+
+    @property
+    def padded(self) -> int:
+        """Factors in a record, with padding."""
+        return padded_factors(self.n_factors)
+
+    @property
+    def w_at(self) -> int:
+        """Where ``w`` stands in a record."""
+        return self.padded * (1 if self.rule.row_wise else 1 + self.rule.states)
+
+    @property
+    def w(self) -> NDArray[np.float32]:
+        """View of the linear weights (n_features,)."""
+        return self.data[:, self.w_at]
+
+    @property
+    def V(self) -> NDArray[np.float32]:
+        """View of the factors (n_features, n_factors)."""
+        return self.data[:, : self.n_factors]
+
+    @classmethod
+    def start(cls, params: FMParams, rule: Rule, hyper: Hyper) -> Table:
+        """Lay out ``params`` with fresh optimizer state."""
+        padded = padded_factors(params.n_factors)
+        states = rule.states
+        w_at = padded * (1 if rule.row_wise else 1 + states)
+        used = w_at + 1 + states + (1 if rule.row_wise else 0) + (1 if rule.counts else 0)
+        table = cls(
+            rule,
+            params.n_factors,
+            aligned_zeros(params.n_features, record_stride(used)),
+            np.zeros(4, np.float32),
+        )
+        table.V[:] = params.V
+        table.w[:] = params.w
+        table.bias[0] = params.bias
+        table._start_states(hyper)
+        return table
+
+    def _start_states(self, hyper: Hyper) -> None:
+        at = self.w_at + 1
+        if self.rule.name.startswith("adagrad"):
+            self.data[:, self.padded : self.w_at] = hyper.initial_accumulator
+            self.data[:, at : at + 1 + self.rule.row_wise] = hyper.initial_accumulator
+            self.bias[1] = hyper.initial_accumulator
+        elif self.rule.name == "ftrl":  # z such that the closed form gives the start values back
+            V_z = self.data[:, self.padded : self.padded + self.n_factors]
+            V_z[:] = ftrl_z(self.V, hyper.l1_V, hyper.l2_V, hyper)
+            self.data[:, at] = ftrl_z(self.w, hyper.l1_w, hyper.l2_w, hyper)
+            self.bias[1] = ftrl_z(self.bias[0], 0.0, 0.0, hyper)
+
+    def params(self) -> FMParams:
+        """Copy the parameters out."""
+        return FMParams(float(self.bias[0]), self.w.copy(), self.V.copy())
+
+    def copy(self) -> Table:
+        """Copy weights and state."""
+        data = aligned_zeros(*self.data.shape)
+        data[:] = self.data
+        return Table(self.rule, self.n_factors, data, self.bias.copy())
+
+
+def ftrl_z(value: Any, l1: float, l2: float, hyper: Hyper) -> Any:
+    """Invert FTRL's closed form at n = 0: the z under which the weight is ``value``."""
+    return -(value * (hyper.ftrl_beta / hyper.learning_rate + l2) + np.sign(value) * l1)
+
+
+def padded_factors(n_factors: int) -> int:
+    """Round up to whole vectors: a multiple of 8, and of 16 above 8 up to 64."""
+    return -(-n_factors // 8) * 8
+
+
+def record_stride(used: int) -> int:
+    """Floats from record to record: whole half-lines, or a small power of two for linear models."""
+    if used <= 8:
+        return 1 << (used - 1).bit_length()
+    return -(-used // 8) * 8
+
+
+def aligned_zeros(n_rows: int, n_columns: int) -> NDArray[np.float32]:
+    """Zeros (n_rows, n_columns), float32, C-contiguous, starting at a cache line."""
+    size = n_rows * n_columns
+    raw = np.zeros(size + LINE, np.float32)
+    skip = (-raw.ctypes.data % (4 * LINE)) // 4
+    return raw[skip : skip + size].reshape(n_rows, n_columns)
