@@ -192,3 +192,41 @@ def _offsets_or_width(indptr: NDArray[np.int64]) -> dict[str, Any]:
     if len(lengths) and lengths[0] > 0 and (lengths == lengths[0]).all():
         return {"indptr": None, "width": int(lengths[0])}
     return {"indptr": indptr}
+
+
+def shift_ids(rows: Rows, by: int) -> Rows:
+    """Return ``rows`` with every feature id raised by ``by``: a second feature space behind the first."""
+    return replace(rows, indices=rows.indices + np.uint32(by), n_features=rows.n_features + by)
+
+
+def join_rows(left: Rows, right: Rows) -> Rows:
+    """Put the non-zeros of two sets of rows side by side; ids are taken as they are.
+
+    Fields of ``right`` are counted on behind those of ``left`` when both have fields. Target and weight are
+    those of ``left``. Raises ``DataError`` when the numbers of rows differ.
+    """
+    if left.n_rows != right.n_rows:
+        raise DataError(f"{left.n_rows} rows cannot be joined with {right.n_rows} rows")
+    a, b = left.offsets(), right.offsets()
+    indptr = a + b
+    at_left = np.arange(left.nnz) + np.repeat(b[:-1], np.diff(a))
+    at_right = np.arange(right.nnz) + np.repeat(a[1:], np.diff(b))
+
+    def side_by_side(x: NDArray[Any], y: NDArray[Any]) -> NDArray[Any]:
+        out = np.empty(len(x) + len(y), x.dtype)
+        out[at_left], out[at_right] = x, y
+        return out
+
+    fields, more = left.field_of_each(), right.field_of_each()
+    if fields is not None and more is not None:
+        fields = side_by_side(fields, more + np.uint32(int(fields.max(initial=0)) + 1))
+    unit = left.values is None and right.values is None
+    return Rows(
+        indices=side_by_side(left.indices, right.indices),
+        n_features=max(left.n_features, right.n_features),
+        values=None if unit else side_by_side(left.value_of_each(), right.value_of_each()),
+        fields=fields if more is not None else None,
+        target=left.target,
+        weight=left.weight,
+        **_offsets_or_width(indptr),
+    )

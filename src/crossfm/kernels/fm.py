@@ -28,8 +28,8 @@ def scores(
     out = np.empty(rows.n_rows, np.float32)
     bias = params.bias if isinstance(params, FMParams) else params.bias[0]
     _kernels.fm_scores(
-        rows.indptr, rows.indices, rows.values, rows.width, rows.n_rows, float(bias), params.w, params.V, out, sums,
-        n_threads,
+        rows.indptr, rows.indices, rows.values, rows.width, rows.n_rows, float(bias), params.w, params.V,
+        out, sums, n_threads,
     )  # fmt: skip
     return out
 
@@ -51,7 +51,8 @@ def train_pass(
     """
     common = (
         table.rule.code, rows.indptr, rows.indices, rows.values, rows.width, order, table.data, table.padded,
-        table.w_at, table.bias, rows.target, rows.weight, loss.code, hyper_dict(hyper, table.n_factors), n_threads,
+        table.w_at, table.bias, rows.target, rows.weight, loss.code, hyper_dict(hyper, table.n_factors),
+        n_threads,
     )  # fmt: skip
     if deterministic:
         return float(_kernels.fm_batches(*common, BATCH_ROWS))

@@ -38,7 +38,7 @@ def pair_pass(
         else (shared.indptr, shared.indices, shared.values, shared.width)
     )
     total, correct = _kernels.fm_pairs(
-        table.rule.code, *query, shared_at, sides.indptr, sides.indices, sides.values, sides.width, better, worse,
-        weight, table.data, table.padded, table.w_at, hyper_dict(hyper, table.n_factors), n_threads,
+        table.rule.code, *query, shared_at, sides.indptr, sides.indices, sides.values, sides.width, better,
+        worse, weight, table.data, table.padded, table.w_at, hyper_dict(hyper, table.n_factors), n_threads,
     )  # fmt: skip
     return float(total), int(correct)

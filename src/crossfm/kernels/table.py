@@ -79,6 +79,11 @@ class Table:
             self.data[:, at] = ftrl_z(self.w, hyper.l1_w, hyper.l2_w, hyper)
             self.bias[1] = ftrl_z(self.bias[0], 0.0, 0.0, hyper)
 
+    def assign(self, other: Table) -> None:
+        """Take over weights and state of a table of the same shape."""
+        self.data[:] = other.data
+        self.bias[:] = other.bias
+
     def params(self) -> FMParams:
         """Copy the parameters out."""
         return FMParams(float(self.bias[0]), self.w.copy(), self.V.copy())

@@ -19,8 +19,8 @@ def top_items(
     """Return ids and scores (n_queries, n_best) of the items with the largest inner products, best first.
 
     ``queries`` is (n_queries, dim); ``items`` is (dim, n_items), C-contiguous: one coordinate of all items
-    together. ``skip`` is (offsets (n_queries + 1,), item ids sorted within each query) to leave out. Ties go to
-    the smaller id; where fewer than ``n_best`` items are left, ids are -1 and scores -inf.
+    together. ``skip`` is (offsets (n_queries + 1,), item ids sorted within each query) to leave out. Ties
+    go to the smaller id; where fewer than ``n_best`` items are left, ids are -1 and scores -inf.
     """
     ids = np.empty((len(queries), n_best), np.int64)
     best = np.empty((len(queries), n_best), np.float32)

@@ -1,0 +1,44 @@
+"""Factorization machines, from raw rows to a two-stage recommender.
+
+Names are imported when first used, so ``import crossfm`` loads no heavy library.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "FMClassifier": "crossfm.estimators.fm",
+    "FMRanker": "crossfm.estimators.ranker",
+    "FMRegressor": "crossfm.estimators.fm",
+    "Recommender": "crossfm.recommender.recommender",
+    "Categorical": "crossfm.data.columns",
+    "Encoder": "crossfm.data.encode",
+    "MultiCategorical": "crossfm.data.columns",
+    "Numeric": "crossfm.data.columns",
+    "Rows": "crossfm.data.rows",
+    "infer_columns": "crossfm.data.infer",
+    "load": "crossfm.models",
+    "read": "crossfm.data.readers",
+    "save": "crossfm.models",
+}
+
+__all__ = [*sorted(_HOME), "__version__"]
+
+if TYPE_CHECKING:
+    from crossfm.data.rows import Rows as Rows
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'crossfm' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOME})

@@ -1,0 +1,402 @@
+"""What all second-order estimators share: options, inputs, the training run, parameters."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+
+from crossfm.core.losses import Loss
+from crossfm.core.options import (
+    MAX_FACTORS,
+    Hyper,
+    check_choice,
+    check_count,
+    check_number,
+    thread_count,
+)
+from crossfm.core.params import FMParams
+from crossfm.core.random import stream
+from crossfm.core.rules import Rule, find_rule
+from crossfm.data.encode import Encoder
+from crossfm.data.rows import Rows
+from crossfm.data.split import random_split
+from crossfm.data.tables import as_table, is_table
+from crossfm.errors import DataError, LabelError, OptionError
+from crossfm.estimators.inputs import fit_encoder, rows_from_matrix, rows_from_table
+from crossfm.kernels import fm as kernel
+from crossfm.kernels.table import Table
+from crossfm.metrics import auc
+from crossfm.scoring.explain import Explanation, explain_rows
+from crossfm.solvers.callbacks import Callbacks
+from crossfm.solvers.epochs import Plan, Scores, run_epochs
+from crossfm.solvers.progress import progress
+from crossfm.solvers.schedule import SCHEDULES
+
+Floats = NDArray[np.float64]
+
+
+class BaseFM(BaseEstimator):  # type: ignore[misc]
+    """Common parts of FMRegressor, FMClassifier and FMRanker; see there."""
+
+    monitor = "loss"
+    _y_checks: ClassVar[dict[str, Any]] = {}
+
+    # ------------------------------------------------------------------ options
+
+    def _check_options(self) -> tuple[Rule, Hyper, Plan]:
+        rule = find_rule(self.solver)
+        check_count("n_factors", self.n_factors, high=MAX_FACTORS)
+        check_choice("schedule", self.schedule, SCHEDULES)
+        if rule.name == "ftrl" and self.schedule != "constant":
+            raise OptionError('solver="ftrl" has its own decay per coordinate: use schedule="constant"')
+        if rule.name != "ftrl" and (self.l1_w or self.l1_V):
+            raise OptionError(f'l1_w and l1_V need solver="ftrl", not {rule.name!r}')
+        check_number("init_scale", self.init_scale)
+        rate = rule.learning_rate if self.learning_rate is None else self.learning_rate
+        hyper = Hyper(
+            learning_rate=check_number("learning_rate", rate, above=True),
+            l2_w=check_number("l2_w", self.l2_w),
+            l2_V=check_number("l2_V", self.l2_V),
+            l1_w=check_number("l1_w", self.l1_w),
+            l1_V=check_number("l1_V", self.l1_V),
+        )
+        plan = Plan(
+            max_iter=check_count("max_iter", self.max_iter, low=1),
+            schedule=self.schedule,
+            shuffle=bool(self.shuffle),
+            patience=check_count("n_iter_no_change", self.n_iter_no_change, low=1)
+            if self.early_stopping
+            else None,
+            tol=check_number("tol", self.tol),
+        )
+        return rule, hyper, plan
+
+    # ------------------------------------------------------------------- inputs
+
+    def _input(self, X: Any, y: Any = None, *, fit: bool = False, **y_checks: Any) -> tuple[Rows, Any]:
+        """Return the rows of ``X`` and the checked ``y``; ``fit`` also learns names and the encoder."""
+        if isinstance(X, Rows):
+            return self._input_rows(X, y, fit=fit)
+        if is_table(X):
+            frame = as_table(X) if isinstance(X, dict) else X
+            if fit:
+                self.encoder_ = fit_encoder(X, self.columns)
+            elif getattr(self, "encoder_", None) is None:
+                validate_data(self, frame, reset=False, skip_check_array=True)
+                raise DataError(
+                    "the model was fitted on a matrix, but X is a table with named columns. Pass a matrix of "
+                    f"{self.n_features_in_} features, or fit on a table."
+                )
+            validate_data(self, frame, reset=fit, skip_check_array=True)
+            rows = rows_from_table(self.encoder_, X)
+            if y is not None:
+                y = validate_data(self, X="no_validation", y=y, **y_checks)
+        else:
+            if fit:
+                self.encoder_ = fit_encoder(X, self.columns)
+            elif getattr(self, "encoder_", None) is not None:
+                raise DataError(
+                    f"the model was fitted on a table with columns {self.encoder_.fields}, but X is a "
+                    f"{type(X).__name__} without named columns. Pass a DataFrame with these columns."
+                )
+            checks: dict[str, Any] = {"accept_sparse": "csr", "dtype": [np.float32, np.float64], "reset": fit}
+            if y is None:
+                X = validate_data(self, X, **checks)
+            else:
+                X, y = validate_data(self, X, y, **checks, **y_checks)
+            rows = rows_from_matrix(X)
+        if y is not None and len(y) != rows.n_rows:
+            raise DataError(f"X has {rows.n_rows} rows, but y has {len(y)}")
+        return rows, y
+
+    def _input_rows(self, rows: Rows, y: Any, *, fit: bool) -> tuple[Rows, Any]:
+        if fit:
+            self.encoder_ = fit_encoder(rows, self.columns)
+            self.n_features_in_ = rows.n_features
+            if rows.n_rows == 0:
+                raise DataError("there are no rows to fit on")
+        else:
+            rows.check_ids(self.n_features_in_)
+        if y is None:
+            y = rows.target
+        return rows, None if y is None else np.asarray(y)
+
+    def _weigh(self, rows: Rows, sample_weight: Any) -> Rows:
+        if sample_weight is None:
+            return rows
+        weight = _check_sample_weight(sample_weight, np.empty((rows.n_rows, 0)), dtype=np.float64)
+        if (weight < 0).any():
+            raise DataError(f"sample_weight {weight.min():g} is negative; weights must be 0 or more")
+        if weight.sum() <= 0:
+            raise DataError("sample_weight is 0 everywhere: nothing to fit")
+        return replace(rows, weight=weight.astype(np.float32))
+
+    # ----------------------------------------------------------------- training
+
+    def _start_tables(self, n_features: int, biases: list[float], rule: Rule, hyper: Hyper) -> None:
+        rng = stream(self.random_state, "start")
+        scale = self.init_scale / np.sqrt(max(self.n_factors, 1))
+        self._machines = [
+            Table.start(FMParams.start(n_features, self.n_factors, rng, scale=scale, bias=bias), rule, hyper)
+            for bias in biases
+        ]
+
+    def _fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        eval_set: Any,
+        *,
+        fresh: bool,
+        passes: int | None = None,
+        classes: Any = None,
+    ) -> None:
+        """Fit anew or go on; ``passes`` overrides ``max_iter`` and early stopping."""
+        rule, hyper, plan = self._check_options()
+        loss = self._loss()
+        fresh = fresh or not hasattr(self, "_machines")
+        rows, y = self._input(X, y, fit=fresh, **self._y_checks)
+        if y is None:
+            raise LabelError("y is missing: pass the target (n_rows,), or Rows that carry one")
+        rows = self._weigh(rows, sample_weight)
+        if fresh:
+            self.history_: list[dict[str, Any]] = []
+            self._learn_target(y, rows.weight, classes)
+        targets = self._targets(y)
+        if fresh:
+            biases = [loss.start(float(np.average(target, weights=rows.weight))) for target in targets]
+            self._start_tables(rows.n_features, biases, rule, hyper)
+        else:
+            self._revive()
+        if passes is not None:
+            plan = replace(plan, max_iter=passes, patience=None)
+        valid = None
+        if eval_set is not None:
+            valid_rows, valid_y = self._input(*eval_set, **self._y_checks)
+            valid = (valid_rows, self._targets(valid_y))
+        elif plan.patience is not None:
+            train, held = self._split(rows)
+            valid = (rows.take(held), [target[held] for target in targets])
+            rows, targets = rows.take(train), [target[train] for target in targets]
+        self._train(rows, targets, loss, hyper, plan, valid=valid)
+        if passes is None:
+            self._forget_unseen(rows)
+
+    def _loss(self) -> Loss:
+        raise NotImplementedError
+
+    def _learn_target(self, y: Any, weight: Any, classes: Any) -> None:
+        """Learn from the first ``y`` what its later forms need: the classes, or mean and spread."""
+        raise NotImplementedError
+
+    def _targets(self, y: Any) -> list[Floats]:
+        """Return one checked target (n_rows,) a machine."""
+        raise NotImplementedError
+
+    def _train(
+        self,
+        rows: Rows,
+        targets: list[Floats],
+        loss: Loss,
+        hyper: Hyper,
+        plan: Plan,
+        *,
+        valid: tuple[Rows, list[Floats]] | None = None,
+    ) -> None:
+        """Run the epochs over ``rows``, one target (n_rows,) a machine."""
+        tables = self._tables()
+        data = [rows.with_target(target, rows.weight) for target in targets]
+        threads = thread_count(self.n_threads)
+
+        def visit(order: NDArray[np.int64], hyper: Hyper) -> float:
+            return sum(
+                kernel.train_pass(
+                    part, order, table, loss, hyper, n_threads=threads, deterministic=self.deterministic
+                )
+                for part, table in zip(data, tables, strict=True)
+            )
+
+        def validate() -> Scores:
+            assert valid is not None
+            return self._validation_scores(valid[0], valid[1], loss, threads)
+
+        done = self.history_[-1]["epoch"] if self.history_ else 0
+        callbacks = [*(self.callbacks or []), *([progress()] if self.verbose else [])]
+        epochs = run_epochs(
+            tables,
+            visit,
+            rows.n_rows,
+            hyper,
+            plan,
+            stream(self.random_state, f"order {done}"),
+            total_weight=rows.n_rows if rows.weight is None else float(rows.weight.sum(dtype=np.float64)),
+            nnz=rows.nnz * len(tables),
+            validate=validate if valid else None,
+            callback=Callbacks(callbacks),
+            model=self,
+            first_epoch=done,
+        )
+        self.history_ += [epoch.as_dict() for epoch in epochs]
+        self.n_iter_ = len(self.history_)
+        best = [epoch.epoch for epoch in epochs if epoch.best]
+        self.best_iter_ = best[-1] if plan.patience is not None and best else self.history_[-1]["epoch"]
+
+    def _validation_scores(self, rows: Rows, targets: list[Floats], loss: Loss, threads: int) -> Scores:
+        weight = np.ones(rows.n_rows) if rows.weight is None else rows.weight.astype(np.float64)
+        value, area = 0.0, None
+        for table, target in zip(self._tables(), targets, strict=True):
+            scores = kernel.scores(rows, table, n_threads=threads).astype(np.float64)
+            value += float(np.average(loss.value(scores, target), weights=weight))
+            if self.monitor == "auc":
+                area = auc(target, scores, weight)
+        if area is not None:
+            return Scores(value, area, area)
+        return Scores(value, None, -value if np.isfinite(value) else -np.inf)
+
+    def _split(self, rows: Rows) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return the rows to train on and those to validate on."""
+        seed = int(stream(self.random_state, "validation").integers(2**31))
+        return random_split(rows.n_rows, self.validation_fraction, seed)
+
+    def _tables(self) -> list[Table]:
+        """Return the training tables; made from the parameters after loading from a file."""
+        rule, hyper, _ = self._check_options()
+        self._machines = [
+            machine if isinstance(machine, Table) else Table.start(machine, rule, hyper)
+            for machine in self._machines
+        ]
+        return self._machines
+
+    def _forget_unseen(self, rows: Rows) -> None:
+        """Zero ``V`` of features that never occurred: an untrained vector would only add noise."""
+        seen = np.zeros(self._machines[0].V.shape[0], bool)
+        seen[rows.indices] = True
+        if not seen.all():
+            for table in self._machines:
+                table.V[~seen] = 0.0
+
+    def _revive(self) -> None:
+        """Give features with an all-zero ``V`` new start values: from zero, two of them never learn their pair."""
+        rng = stream(self.random_state, "revive")
+        scale = np.float32(self.init_scale / np.sqrt(max(self.n_factors, 1)))
+        for table in self._tables():
+            dead = np.flatnonzero(~table.V.any(axis=1)) if self.n_factors else np.empty(0, np.int64)
+            table.V[dead] = rng.standard_normal((len(dead), self.n_factors), dtype=np.float32) * scale
+
+    # -------------------------------------------------------------------- after
+
+    @property
+    def params_(self) -> Any:
+        """Parameters as ``FMParams``; a list with one for each class when there are more than two."""
+        if not hasattr(self, "_machines"):
+            raise AttributeError("params_ is there after fit")
+        machines = [self._rescaled(m.params() if isinstance(m, Table) else m) for m in self._machines]
+        return machines[0] if len(machines) == 1 else machines
+
+    def _rescaled(self, params: FMParams) -> FMParams:
+        return params
+
+    def _raw(self, X: Any) -> Floats:
+        """Return scores (n_rows, n_machines), float64."""
+        check_is_fitted(self, "_machines")
+        rows, _ = self._input(X)
+        threads = thread_count(self.n_threads)
+        scores = [kernel.scores(rows, machine, n_threads=threads) for machine in self._machines]
+        return np.stack(scores, axis=1).astype(np.float64)
+
+    def explain(self, X: Any, *, machine: int = 0) -> Explanation:
+        """Split each row's raw score into what the bias, each column and each pair of columns gave.
+
+        Parameters
+        ----------
+        X : table, matrix or Rows (n_rows, ...)
+        machine : int, default=0
+            Which class, when there are more than two.
+
+        Returns
+        -------
+        Explanation
+            Its parts add up to the raw score (before any link) of each row.
+        """
+        check_is_fitted(self, "_machines")
+        rows, _ = self._input(X)
+        params = self.params_
+        params = params[machine] if isinstance(params, list) else params
+        encoder: Encoder | None = self.encoder_
+        if encoder is not None:
+            return explain_rows(rows, params, encoder.fields)
+        names = getattr(self, "feature_names_in_", None)
+        return explain_rows(rows, params, None if names is None else [str(name) for name in names])
+
+    def save(self, path: Any) -> None:
+        """Write the model to a ``.crossfm`` file; see ``crossfm.save``."""
+        from crossfm.io.model_file import write_model
+
+        write_model(path, *self.to_state())
+
+    def to_state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        """Return everything a loaded model needs: arrays, and JSON-able settings."""
+        check_is_fitted(self, "_machines")
+        arrays: dict[str, NDArray[Any]] = {}
+        for number, machine in enumerate(self._machines):
+            params = machine.params() if isinstance(machine, Table) else machine
+            arrays[f"machine.{number}.bias"] = np.asarray(params.bias, np.float64)
+            arrays[f"machine.{number}.w"] = params.w
+            arrays[f"machine.{number}.V"] = params.V
+        meta: dict[str, Any] = {
+            "kind": type(self).__name__,
+            "n_machines": len(self._machines),
+            "settings": _plain_settings(self.get_params(deep=False)),
+            "n_features_in": int(self.n_features_in_),
+            "feature_names_in": [str(n) for n in getattr(self, "feature_names_in_", [])],
+            "history": self.history_,
+            "best_iter": int(self.best_iter_),
+            "n_iter": int(self.n_iter_),
+        }
+        if self.encoder_ is not None:
+            encoder_arrays, meta["encoder"] = self.encoder_.to_state()
+            arrays |= {f"encoder.{name}": array for name, array in encoder_arrays.items()}
+        return arrays, meta
+
+    @classmethod
+    def from_state(cls, arrays: dict[str, NDArray[Any]], meta: dict[str, Any]) -> Any:
+        """Rebuild the model that ``to_state`` described."""
+        model = cls(**meta["settings"])
+        model._machines = [
+            FMParams(float(arrays[f"machine.{i}.bias"]), arrays[f"machine.{i}.w"], arrays[f"machine.{i}.V"])
+            for i in range(meta["n_machines"])
+        ]
+        model.n_features_in_ = meta["n_features_in"]
+        if meta["feature_names_in"]:
+            model.feature_names_in_ = np.array(meta["feature_names_in"], dtype=object)
+        model.history_, model.best_iter_ = meta["history"], meta["best_iter"]
+        model.n_iter_ = meta["n_iter"]
+        model.encoder_ = None
+        if "encoder" in meta:
+            own = {
+                name.removeprefix("encoder."): a for name, a in arrays.items() if name.startswith("encoder.")
+            }
+            model.encoder_ = Encoder.from_state(own, meta["encoder"])
+        return model
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+
+def _plain_settings(params: dict[str, Any]) -> dict[str, Any]:
+    """Keep the settings that JSON can hold; columns live in the encoder, callbacks are not saved."""
+    plain = {}
+    for name, value in params.items():
+        if isinstance(value, np.generic):
+            value = value.item()
+        if value is None or isinstance(value, (bool, int, float, str)):
+            plain[name] = value
+    return plain

@@ -1,0 +1,347 @@
+"""Second-order factorization machines as scikit-learn estimators."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import ClassifierMixin, RegressorMixin
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted
+
+from crossfm.core.losses import Loss, find_loss
+from crossfm.core.options import check_choice
+from crossfm.core.params import FMParams
+from crossfm.errors import LabelError, OptionError
+from crossfm.estimators.base import BaseFM
+
+Floats = NDArray[np.float64]
+
+
+class FMRegressor(RegressorMixin, BaseFM):  # type: ignore[misc]
+    """Factorization machine of degree 2 for real-valued targets and counts.
+
+    y(x) = bias + sum_i w_i x_i + sum_{i<j} <V_i, V_j> x_i x_j.
+
+    Parameters
+    ----------
+    n_factors : int, default=8
+        Length of each row of ``V``; 0 gives a linear model.
+    solver : {"adagrad", "adagrad-row", "sgd", "adam", "ftrl"}, default="adagrad"
+        "adagrad-row" keeps one accumulator for all factors of a feature (less memory); "adam" moves only
+        the touched features; "ftrl" is FTRL-Proximal, the one with L1.
+    loss : {"squared", "poisson"}, default="squared"
+        "poisson" predicts exp(score), for counts.
+    learning_rate : float or None, default=None
+        Step size; None takes the solver's own: adagrad 0.1, sgd 0.01, adam 0.001, ftrl 0.1.
+    schedule : {"constant", "inverse", "linear", "cosine"}, default="constant"
+        How the rate falls over the epochs.
+    max_iter : int, default=20
+        Epochs.
+    l2_w, l2_V, l1_w, l1_V : float, default=0
+        Penalties on the features of each visited row.
+    init_scale : float, default=0.1
+        ``V`` starts normal with deviation init_scale / sqrt(n_factors).
+    columns : list of columns or None, default=None
+        How to encode a table; None infers it (see ``infer_columns``).
+    early_stopping : bool, default=False
+        Stop when the validation loss has not fallen by ``tol`` for ``n_iter_no_change`` epochs and keep the
+        best epoch's weights. Validation rows are ``eval_set`` of ``fit``, or ``validation_fraction``.
+    validation_fraction : float, default=0.1
+    n_iter_no_change : int, default=3
+    tol : float, default=0
+    shuffle : bool, default=True
+        Visit the rows in a new order every epoch.
+    n_threads : int, default=1
+        0 uses all cores. One thread gives bit-equal results for one seed; several race on the table
+        (Hogwild).
+    deterministic : bool, default=False
+        Synchronous mini-batches: bit-equal results for any number of threads.
+    warm_start : bool, default=False
+        ``fit`` goes on from the last fit instead of starting anew.
+    random_state : int, RandomState, Generator or None, default=None
+    verbose : int, default=0
+        1 shows progress on standard error.
+    callbacks : list or None, default=None
+        ``Callback`` objects or functions (epoch, model); returning True stops the training.
+
+    Attributes
+    ----------
+    params_ : FMParams
+        ``bias`` (), ``w`` (n_features,), ``V`` (n_features, n_factors).
+    encoder_ : Encoder or None
+        How a table became features; None for matrices.
+    history_ : list of dict
+        Losses and seconds of each epoch. ``n_iter_`` is their number, ``best_iter_`` the epoch kept.
+
+    References
+    ----------
+    S. Rendle. Factorization Machines. ICDM 2010, eq. (1), Lemma 3.1. Ours: with squared loss the target is
+    standardised for training and the parameters are scaled back, so the defaults fit any unit; a feature
+    that never occurred in ``fit`` gets w = 0 and V = 0.
+    """
+
+    def __init__(
+        self,
+        n_factors: int = 8,
+        *,
+        solver: str = "adagrad",
+        loss: str = "squared",
+        learning_rate: float | None = None,
+        schedule: str = "constant",
+        max_iter: int = 20,
+        l2_w: float = 0.0,
+        l2_V: float = 0.0,
+        l1_w: float = 0.0,
+        l1_V: float = 0.0,
+        init_scale: float = 0.1,
+        columns: Any = None,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 3,
+        tol: float = 0.0,
+        shuffle: bool = True,
+        n_threads: int = 1,
+        deterministic: bool = False,
+        warm_start: bool = False,
+        random_state: Any = None,
+        verbose: int = 0,
+        callbacks: Any = None,
+    ) -> None:
+        self.n_factors = n_factors
+        self.solver = solver
+        self.loss = loss
+        self.learning_rate = learning_rate
+        self.schedule = schedule
+        self.max_iter = max_iter
+        self.l2_w = l2_w
+        self.l2_V = l2_V
+        self.l1_w = l1_w
+        self.l1_V = l1_V
+        self.init_scale = init_scale
+        self.columns = columns
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.tol = tol
+        self.shuffle = shuffle
+        self.n_threads = n_threads
+        self.deterministic = deterministic
+        self.warm_start = warm_start
+        self.random_state = random_state
+        self.verbose = verbose
+        self.callbacks = callbacks
+
+    _y_checks: ClassVar[dict[str, Any]] = {"y_numeric": True}
+
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None, *, eval_set: Any = None) -> FMRegressor:
+        """Fit to ``X`` (a table, a dense or sparse matrix, or ``Rows``) and ``y`` (n_rows,).
+
+        ``y`` may be left out for ``Rows`` that carry a target. ``eval_set`` is (X, y), given for early stopping
+        or to follow the validation loss. Raises ``DataError``, ``LabelError``, ``OptionError`` or
+        ``DivergenceError``.
+        """
+        self._fit(X, y, sample_weight, eval_set, fresh=not self.warm_start)
+        return self
+
+    def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> FMRegressor:
+        """Make one pass over the rows, starting from the present weights and optimizer state."""
+        self._fit(X, y, sample_weight, None, fresh=False, passes=1)
+        return self
+
+    def predict(self, X: Any) -> Floats:
+        """Return predictions (n_rows,): the score, or exp(score) for Poisson."""
+        scores = self._raw(X)[:, 0] * self._target[1] + self._target[0]
+        return self._loss().predict(scores)
+
+    def _loss(self) -> Loss:
+        return find_loss(check_choice("loss", self.loss, ("squared", "poisson")))
+
+    def _learn_target(self, y: Any, weight: Any, classes: Any) -> None:
+        self._target = (0.0, 1.0)
+        if self.loss == "squared":
+            target = self._targets(y)[0]
+            mean = float(np.average(target, weights=weight))
+            spread = float(np.sqrt(np.average((target - mean) ** 2, weights=weight)))
+            self._target = (mean, spread if spread > 0 else 1.0)
+
+    def _targets(self, y: Any) -> list[Floats]:
+        target = np.asarray(y, np.float64).ravel()
+        self._loss().check(target)
+        return [(target - self._target[0]) / self._target[1]]
+
+    def _rescaled(self, params: FMParams) -> FMParams:
+        shift, scale = self._target
+        return FMParams(
+            params.bias * scale + shift,
+            params.w * np.float32(scale),
+            params.V * np.float32(np.sqrt(scale)),
+        )
+
+    def to_state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        arrays, meta = super().to_state()
+        return arrays, meta | {"target": list(self._target)}
+
+    @classmethod
+    def from_state(cls, arrays: dict[str, NDArray[Any]], meta: dict[str, Any]) -> FMRegressor:
+        model = super().from_state(arrays, meta)
+        model._target = (float(meta["target"][0]), float(meta["target"][1]))
+        return model  # type: ignore[no-any-return]
+
+
+class FMClassifier(ClassifierMixin, BaseFM):  # type: ignore[misc]
+    """Factorization machine of degree 2 for classes, with logistic loss.
+
+    Two classes take one machine; more take one machine a class (one against the rest, as in libFM's practice),
+    trained in the same passes, whose probabilities are divided by their sum.
+
+    Parameters
+    ----------
+    monitor : {"loss", "auc"}, default="loss"
+        What early stopping watches; "auc" is for two classes.
+
+    All other parameters are those of ``FMRegressor`` (there is no ``loss``).
+
+    Attributes
+    ----------
+    classes_ : (n_classes,)
+    params_ : FMParams, or a list with one for each class when there are more than two
+    encoder_, history_, n_iter_, best_iter_ : as in ``FMRegressor``
+
+    References
+    ----------
+    S. Rendle. Factorization Machines. ICDM 2010, eq. (1), Lemma 3.1.
+    """
+
+    def __init__(
+        self,
+        n_factors: int = 8,
+        *,
+        solver: str = "adagrad",
+        learning_rate: float | None = None,
+        schedule: str = "constant",
+        max_iter: int = 20,
+        l2_w: float = 0.0,
+        l2_V: float = 0.0,
+        l1_w: float = 0.0,
+        l1_V: float = 0.0,
+        init_scale: float = 0.1,
+        columns: Any = None,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        monitor: str = "loss",
+        n_iter_no_change: int = 3,
+        tol: float = 0.0,
+        shuffle: bool = True,
+        n_threads: int = 1,
+        deterministic: bool = False,
+        warm_start: bool = False,
+        random_state: Any = None,
+        verbose: int = 0,
+        callbacks: Any = None,
+    ) -> None:
+        self.n_factors = n_factors
+        self.solver = solver
+        self.learning_rate = learning_rate
+        self.schedule = schedule
+        self.max_iter = max_iter
+        self.l2_w = l2_w
+        self.l2_V = l2_V
+        self.l1_w = l1_w
+        self.l1_V = l1_V
+        self.init_scale = init_scale
+        self.columns = columns
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.monitor = monitor
+        self.n_iter_no_change = n_iter_no_change
+        self.tol = tol
+        self.shuffle = shuffle
+        self.n_threads = n_threads
+        self.deterministic = deterministic
+        self.warm_start = warm_start
+        self.random_state = random_state
+        self.verbose = verbose
+        self.callbacks = callbacks
+
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None, *, eval_set: Any = None) -> FMClassifier:
+        """Fit to ``X`` (a table, a dense or sparse matrix, or ``Rows``) and class labels ``y`` (n_rows,).
+
+        ``y`` may be left out for ``Rows`` that carry a target. ``eval_set`` is (X, y), given for early stopping
+        or to follow the validation loss. Raises ``DataError``, ``LabelError``, ``OptionError`` or
+        ``DivergenceError``.
+        """
+        self._fit(X, y, sample_weight, eval_set, fresh=not self.warm_start)
+        return self
+
+    def partial_fit(
+        self, X: Any, y: Any = None, classes: Any = None, sample_weight: Any = None
+    ) -> FMClassifier:
+        """Make one pass over the rows, starting from the present weights and optimizer state.
+
+        ``classes`` lists all labels; it is needed in the first call, unless ``y`` has them all.
+        """
+        self._fit(X, y, sample_weight, None, fresh=False, passes=1, classes=classes)
+        return self
+
+    def decision_function(self, X: Any) -> Floats:
+        """Return raw scores: (n_rows,) for two classes, else (n_rows, n_classes)."""
+        scores = self._raw(X)
+        return scores[:, 0] if len(self.classes_) == 2 else scores
+
+    def predict_proba(self, X: Any) -> Floats:
+        """Return probabilities (n_rows, n_classes), in the order of ``classes_``."""
+        positive = find_loss("logistic").predict(self._raw(X))
+        if len(self.classes_) == 2:
+            return np.hstack([1.0 - positive, positive])
+        total = positive.sum(axis=1, keepdims=True)
+        even = np.full_like(positive, 1.0 / len(self.classes_))
+        return np.divide(positive, total, out=even, where=total > 0)
+
+    def predict(self, X: Any) -> NDArray[Any]:
+        """Return the most likely labels (n_rows,)."""
+        scores = self._raw(X)
+        best = (scores[:, 0] > 0).astype(np.int64) if len(self.classes_) == 2 else scores.argmax(axis=1)
+        return np.asarray(self.classes_[best])
+
+    def _loss(self) -> Loss:
+        check_choice("monitor", self.monitor, ("loss", "auc"))
+        return find_loss("logistic")
+
+    def _learn_target(self, y: Any, weight: Any, classes: Any) -> None:
+        check_classification_targets(y)
+        self.classes_ = self._find_classes(y, classes)
+
+    def _find_classes(self, y: Any, classes: Any) -> NDArray[Any]:
+        found = np.unique(y if classes is None else np.asarray(classes))
+        if len(found) < 2:
+            raise LabelError(
+                f"y has one class only ({found[0]!r}), but a classifier needs at least two classes"
+            )
+        if len(found) > 2 and self.monitor == "auc":
+            raise OptionError(f'monitor="auc" is for two classes, but there are {len(found)}')
+        return found
+
+    def _targets(self, y: Any) -> list[Floats]:
+        """Return one 0/1 target a machine."""
+        y = np.asarray(y).ravel()
+        unknown = ~np.isin(y, self.classes_)
+        if unknown.any():
+            row = int(np.argmax(unknown))
+            raise LabelError(f"row {row} has label {y[row]!r}, but the classes are {list(self.classes_)}")
+        positive = self.classes_[1:] if len(self.classes_) == 2 else self.classes_
+        return [(y == label).astype(np.float64) for label in positive]
+
+    def to_state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        check_is_fitted(self, "_machines")
+        arrays, meta = super().to_state()
+        kind = self.classes_.dtype.kind
+        return arrays, meta | {"classes": self.classes_.tolist(), "class_kind": kind}
+
+    @classmethod
+    def from_state(cls, arrays: dict[str, NDArray[Any]], meta: dict[str, Any]) -> FMClassifier:
+        model = super().from_state(arrays, meta)
+        dtype = object if meta["class_kind"] == "O" else None
+        model.classes_ = np.array(meta["classes"], dtype=dtype)
+        return model  # type: ignore[no-any-return]

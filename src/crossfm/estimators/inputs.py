@@ -1,0 +1,51 @@
+"""From what people pass as ``X`` to ``Rows``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from crossfm.data.columns import Column
+from crossfm.data.encode import Encoder
+from crossfm.data.infer import infer_columns
+from crossfm.data.rows import Rows, rows_from_csr, rows_from_dense
+from crossfm.data.tables import as_table, is_table
+from crossfm.errors import OptionError
+
+MANY_CONSTANT_FIELDS = 4096  # a dense matrix of more columns is not given a field for each
+
+
+def is_rows(X: Any) -> bool:
+    """Whether ``X`` is ``Rows`` already (from a libsvm or libffm file)."""
+    return isinstance(X, Rows)
+
+
+def fit_encoder(X: Any, columns: list[Column] | None) -> Encoder | None:
+    """Return the fitted encoder for a table, None for anything else.
+
+    ``columns`` None means that a table's columns are inferred. Raises ``OptionError`` when columns are given for
+    something that has no named columns.
+    """
+    if not is_table(X):
+        if columns is not None:
+            raise OptionError(
+                f"columns were given, but X is a {type(X).__name__} without named columns. Pass a DataFrame, an "
+                "Arrow table or a dict of arrays, or leave columns out."
+            )
+        return None
+    table = as_table(X)
+    return Encoder(infer_columns(table) if columns is None else list(columns)).fit(table)
+
+
+def rows_from_table(encoder: Encoder, X: Any) -> Rows:
+    """Encode a table with a fitted encoder."""
+    return encoder.transform(as_table(X))
+
+
+def rows_from_matrix(X: Any) -> Rows:
+    """Turn a validated dense or sparse matrix into ``Rows``; each column of a small dense one is a field."""
+    if isinstance(X, np.ndarray):
+        fields = np.arange(X.shape[1]) if X.shape[1] <= MANY_CONSTANT_FIELDS else None
+        return rows_from_dense(X, fields=fields)
+    return rows_from_csr(X)

@@ -1,0 +1,239 @@
+"""A factorization machine that learns an order instead of a value."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crossfm.core.options import Hyper, check_choice, check_count, thread_count
+from crossfm.core.random import stream
+from crossfm.data.rows import Rows, join_rows, shift_ids
+from crossfm.errors import DataError, LabelError
+from crossfm.estimators.base import BaseFM
+from crossfm.kernels.fm import scores
+from crossfm.kernels.pairs import pair_pass
+from crossfm.solvers.callbacks import Callbacks
+from crossfm.solvers.epochs import Plan, Visit, run_epochs
+from crossfm.solvers.pairwise import CatalogueNegatives, LabelPairs
+from crossfm.solvers.progress import progress
+
+Floats = NDArray[np.float64]
+Positions = NDArray[np.int64]
+
+
+class FMRanker(BaseFM):
+    """Factorization machine trained on pairs (BPR): what was chosen should score above what was not.
+
+    Two ways to say what was chosen:
+
+    * ``fit(X, y, groups=...)``: rows with labels; inside each group (a user, a session) rows with larger ``y``
+      should score higher.
+    * ``fit(X, y, catalogue=items, groups=...)``: ``X`` holds the query side (user, context) of each choice, ``y``
+      the position of the chosen item in ``catalogue``. Negatives are drawn from the whole catalogue, so the order
+      over the full catalogue, and top-N lists from it, mean something.
+
+    Parameters
+    ----------
+    n_factors : int, default=16
+    negatives : {"uniform", "popularity"}, default="uniform"
+        How catalogue negatives are drawn; "popularity" is proportional to (times chosen)^0.75.
+    n_pairs : int, default=1
+        Pairs an epoch for each positive.
+    solver, learning_rate, schedule, max_iter, l2_w, l2_V, l1_w, l1_V, init_scale, columns, n_threads, random_state,
+    verbose, callbacks
+        As in ``FMRegressor``.
+
+    Attributes
+    ----------
+    params_ : FMParams
+        Over the features of ``X`` and, behind them, those of the catalogue. The bias is 0: it cancels in a pair.
+    n_query_features_ : int
+        Features of ``X``; those of the catalogue start here.
+    history_ : list of dict
+        Mean -log sigmoid(difference) over the pairs of each epoch.
+
+    References
+    ----------
+    S. Rendle, C. Freudenthaler, Z. Gantner, L. Schmidt-Thieme. BPR: Bayesian personalized ranking from implicit
+    feedback. UAI 2009. The query side's own terms cancel in a pair and are not trained.
+    """
+
+    early_stopping = False
+    deterministic = False
+    warm_start = False
+    n_iter_no_change = 1
+    shuffle = True
+    tol = 0.0
+
+    def __init__(
+        self,
+        n_factors: int = 16,
+        *,
+        negatives: str = "uniform",
+        n_pairs: int = 1,
+        solver: str = "adagrad",
+        learning_rate: float | None = None,
+        schedule: str = "constant",
+        max_iter: int = 30,
+        l2_w: float = 0.0,
+        l2_V: float = 0.0,
+        l1_w: float = 0.0,
+        l1_V: float = 0.0,
+        init_scale: float = 0.1,
+        columns: Any = None,
+        n_threads: int = 1,
+        random_state: Any = None,
+        verbose: int = 0,
+        callbacks: Any = None,
+    ) -> None:
+        self.n_factors = n_factors
+        self.negatives = negatives
+        self.n_pairs = n_pairs
+        self.solver = solver
+        self.learning_rate = learning_rate
+        self.schedule = schedule
+        self.max_iter = max_iter
+        self.l2_w = l2_w
+        self.l2_V = l2_V
+        self.l1_w = l1_w
+        self.l1_V = l1_V
+        self.init_scale = init_scale
+        self.columns = columns
+        self.n_threads = n_threads
+        self.random_state = random_state
+        self.verbose = verbose
+        self.callbacks = callbacks
+
+    def fit(
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        groups: Any = None,
+        catalogue: Rows | None = None,
+        sample_weight: Any = None,
+    ) -> FMRanker:
+        """Fit to labelled rows, or to choices from a catalogue.
+
+        Parameters
+        ----------
+        X : table, matrix or Rows (n_rows, ...)
+        y : (n_rows,)
+            Labels to order by; with ``catalogue`` the chosen positions in it.
+        groups : (n_rows,) or None
+            Only rows of one group are compared; with ``catalogue``, nothing that the group ever chose is drawn as
+            a negative. None: one group; with ``catalogue``, only the row's own choice is spared.
+        catalogue : Rows (n_items, ...) or None
+            Item side features, with ids of their own from 0.
+        sample_weight : (n_rows,) or None
+            Weight of each positive's pairs.
+
+        Raises ``DataError`` when there is nothing to compare.
+        """
+        rule, hyper, plan = self._check_options()
+        check_choice("negatives", self.negatives, ("uniform", "popularity"))
+        check_count("n_pairs", self.n_pairs, low=1)
+        rows, y = self._input(X, y, fit=True, **({} if catalogue is not None else {"y_numeric": True}))
+        if y is None:
+            raise LabelError("y is missing: pass labels (n_rows,), or positions in the catalogue")
+        rows = self._weigh(rows, sample_weight)
+        if groups is not None and len(groups) != rows.n_rows:
+            raise DataError(f"X has {rows.n_rows} rows, but groups has {len(groups)}")
+        self.n_query_features_ = rows.n_features
+        self.history_: list[dict[str, Any]] = []
+        n_features = rows.n_features + (catalogue.n_features if catalogue is not None else 0)
+        self._start_tables(n_features, [0.0], rule, hyper)
+        if catalogue is None:
+            self._fit_labels(rows, np.asarray(y, np.float64), groups, hyper, plan)
+            self._forget_unseen(rows)
+        else:
+            items = shift_ids(catalogue, rows.n_features)
+            self._fit_choices(rows, items, self._positions(y, catalogue.n_rows), groups, hyper, plan)
+        return self
+
+    def predict(self, X: Any, items: Rows | None = None) -> Floats:
+        """Return scores (n_rows,): only their order means something.
+
+        A machine that was fitted with a catalogue scores each row of ``X`` together with the same row of ``items``
+        (catalogue features).
+        """
+        if items is None:
+            return self._raw(X)[:, 0]
+        rows, _ = self._input(X)
+        joined = join_rows(rows, shift_ids(items, self.n_query_features_))
+        joined.check_ids(self._machines[0].V.shape[0])
+        return scores(joined, self._machines[0], n_threads=thread_count(self.n_threads)).astype(np.float64)
+
+    def _fit_labels(self, rows: Rows, y: Floats, groups: Any, hyper: Hyper, plan: Plan) -> None:
+        pairs = LabelPairs.of(y, np.zeros(rows.n_rows) if groups is None else np.asarray(groups))
+        if not len(pairs):
+            raise DataError(
+                f"no two of the {rows.n_rows} rows (n_samples={rows.n_rows}) of one group have different labels, so "
+                "there is no pair to learn from; pass groups with at least two labels each"
+            )
+        rng = stream(self.random_state, "pairs")
+
+        def visit(part: Positions, hyper: Hyper) -> float:
+            better, worse = pairs.draw(part % len(pairs), rng)
+            weight = None if rows.weight is None else rows.weight[better]
+            return self._pass(rows, better, worse, hyper, weight=weight)
+
+        self._run(visit, len(pairs), rows.nnz // rows.n_rows * 2, hyper, plan)
+
+    def _fit_choices(
+        self, rows: Rows, items: Rows, chosen: Positions, groups: Any, hyper: Hyper, plan: Plan
+    ) -> None:
+        pool = CatalogueNegatives(chosen, groups, items.n_rows, self.negatives)
+        rng = stream(self.random_state, "negatives")
+
+        def visit(part: Positions, hyper: Hyper) -> float:
+            at, worse = pool.draw(part % rows.n_rows, rng)
+            weight = None if rows.weight is None else rows.weight[at]
+            return self._pass(items, chosen[at], worse, hyper, shared=rows, shared_at=at, weight=weight)
+
+        nnz = rows.nnz // rows.n_rows + 2 * (items.nnz // items.n_rows)
+        self._run(visit, rows.n_rows, nnz, hyper, plan)
+
+    def _pass(self, sides: Rows, better: Positions, worse: Positions, hyper: Hyper, **more: Any) -> float:
+        threads = thread_count(self.n_threads)
+        return pair_pass(sides, better, worse, self._machines[0], hyper, n_threads=threads, **more)[0]
+
+    def _run(self, visit: Visit, n_positives: int, nnz_a_pair: int, hyper: Hyper, plan: Plan) -> None:
+        """Run the epochs; position p of an epoch is a pair of positive p modulo their number."""
+        n_pairs = n_positives * self.n_pairs
+        epochs = run_epochs(
+            self._machines,
+            visit,
+            n_pairs,
+            hyper,
+            plan,
+            stream(self.random_state, "order"),
+            total_weight=n_pairs,
+            nnz=n_pairs * nnz_a_pair,
+            callback=Callbacks([*(self.callbacks or []), *([progress()] if self.verbose else [])]),
+            model=self,
+        )
+        self.history_ += [epoch.as_dict() for epoch in epochs]
+        self.n_iter_ = self.best_iter_ = len(self.history_)
+
+    @staticmethod
+    def _positions(y: Any, n_items: int) -> Positions:
+        chosen = np.asarray(y)
+        if chosen.dtype.kind not in "iu" or (len(chosen) and not 0 <= chosen.min() <= chosen.max() < n_items):
+            raise LabelError(
+                f"y has dtype {chosen.dtype} and values from {chosen.min()} to {chosen.max()}, but with a catalogue it "
+                f"holds positions in it: whole numbers from 0 to {n_items - 1}"
+            )
+        return chosen.astype(np.int64)
+
+    def to_state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        arrays, meta = super().to_state()
+        return arrays, meta | {"n_query_features": self.n_query_features_}
+
+    @classmethod
+    def from_state(cls, arrays: dict[str, NDArray[Any]], meta: dict[str, Any]) -> FMRanker:
+        model = super().from_state(arrays, meta)
+        model.n_query_features_ = meta["n_query_features"]
+        return model  # type: ignore[no-any-return]

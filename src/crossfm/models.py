@@ -1,0 +1,43 @@
+"""Saving and loading any crossfm model."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from crossfm.errors import ModelFileError
+
+_KINDS = {
+    "FMClassifier": "crossfm.estimators.fm",
+    "FMRegressor": "crossfm.estimators.fm",
+    "FMRanker": "crossfm.estimators.ranker",
+    "Recommender": "crossfm.recommender.recommender",
+}
+
+
+def save(model: Any, path: Any) -> None:
+    """Write a fitted estimator or recommender to ``path`` (a ``.crossfm`` file, safetensors inside).
+
+    The file is written under a temporary name and renamed, so a crash leaves the old one.
+    """
+    model.save(path)
+
+
+def load(path: Any) -> Any:
+    """Read a ``.crossfm`` file and return the model. Runs no code from the file.
+
+    Raises ``ModelFileError`` for a file that is truncated, changed, foreign or from a newer crossfm.
+    """
+    from crossfm.io.model_file import read_model
+
+    arrays, meta = read_model(path)
+    kind = meta.get("kind")
+    if kind not in _KINDS:
+        raise ModelFileError(
+            f"{path} holds a {kind!r}, but this version knows {', '.join(_KINDS)}. Upgrade crossfm."
+        )
+    model_class = getattr(importlib.import_module(_KINDS[kind]), kind)
+    try:
+        return model_class.from_state(arrays, meta)
+    except (KeyError, TypeError, ValueError, IndexError) as exc:
+        raise ModelFileError(f"{path} is a {kind} file whose parts do not fit together: {exc!r}") from exc

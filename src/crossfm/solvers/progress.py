@@ -1,0 +1,66 @@
+"""Progress of a training: a bar on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from crossfm.solvers.callbacks import Callback, Epoch
+
+
+def progress(label: str = "training") -> Callback:
+    """Return the callback that fits where standard error goes."""
+    return _Bar(label) if sys.stderr.isatty() else _Lines(label)
+
+
+def describe(epoch: Epoch) -> str:
+    """One line about an epoch."""
+    parts = [f"epoch {epoch.epoch}", f"train loss {epoch.train_loss:.5f}"]
+    if epoch.valid_loss is not None:
+        parts.append(f"valid loss {epoch.valid_loss:.5f}")
+    if epoch.valid_auc is not None:
+        parts.append(f"valid AUC {epoch.valid_auc:.5f}")
+    parts.append(f"{epoch.seconds:.2f} s")
+    if epoch.valid_loss is not None and epoch.best:
+        parts.append("best")
+    return "  ".join(parts)
+
+
+class _Lines(Callback):
+    def __init__(self, label: str) -> None:
+        self.label = label
+
+    def on_epoch(self, epoch: Epoch, model: Any) -> None:
+        print(f"{self.label}: {describe(epoch)}", file=sys.stderr, flush=True)
+
+
+class _Bar(Callback):
+    def __init__(self, label: str) -> None:
+        self.label = label
+        self.bar: Any = None
+
+    def on_start(self, n_rows: int, max_iter: int) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self.bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.fields[state]}"),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+            transient=True,
+        )
+        self.bar.start()
+        self.task = self.bar.add_task(self.label, total=n_rows * max_iter, state="")
+
+    def on_rows(self, n_rows: int) -> None:
+        self.bar.advance(self.task, n_rows)
+
+    def on_epoch(self, epoch: Epoch, model: Any) -> None:
+        self.bar.update(self.task, state=describe(epoch))
+
+    def on_end(self) -> None:
+        if self.bar is not None:
+            self.bar.stop()
+            self.bar = None
