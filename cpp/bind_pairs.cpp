@@ -12,6 +12,7 @@ nb::tuple fm_pairs(int rule, const nb::object& shared_indptr, const nb::object& 
                    const nb::object& shared_values, int64_t shared_width, const nb::object& shared_at,
                    const nb::object& indptr, Array<const uint32_t> indices, const nb::object& values, int64_t width,
                    Array<const int64_t> better, Array<const int64_t> worse, const nb::object& weight,
+                   const nb::object& offset,
                    Array<float> data, int64_t padded, int64_t w_at, const nb::dict& hyper, int n_threads) {
   PairArgs all{};
   all.shared = {data_or_null<const int64_t>(shared_indptr), data_or_null<const uint32_t>(shared_indices),
@@ -21,6 +22,7 @@ nb::tuple fm_pairs(int rule, const nb::object& shared_indptr, const nb::object& 
   all.better = better.data();
   all.worse = worse.data();
   all.weight = data_or_null<const float>(weight);
+  all.offset = data_or_null<const float>(offset);
   all.table = TableArrays{data, padded, w_at}.view();
   all.hyper = read_hyper(hyper);
   const int64_t n_pairs = static_cast<int64_t>(better.size());
@@ -49,7 +51,7 @@ void bind_pairs(nb::module_& m) {
   m.def("fm_pairs", &fm_pairs, nb::arg("rule"), nb::arg("shared_indptr").none(), nb::arg("shared_indices").none(),
         nb::arg("shared_values").none(), nb::arg("shared_width"), nb::arg("shared_at").none(),
         nb::arg("indptr").none(), nb::arg("indices").noconvert(), nb::arg("values").none(), nb::arg("width"), nb::arg("better").noconvert(),
-        nb::arg("worse").noconvert(), nb::arg("weight").none(), nb::arg("table").noconvert(), nb::arg("padded"), nb::arg("w_at"),
+        nb::arg("worse").noconvert(), nb::arg("weight").none(), nb::arg("offset").none(), nb::arg("table").noconvert(), nb::arg("padded"), nb::arg("w_at"),
         nb::arg("hyper"), nb::arg("n_threads"));
 }
 

@@ -82,6 +82,7 @@ struct PairArgs {
   const int64_t* better;     // (n_pairs,) row of `sides`
   const int64_t* worse;      // (n_pairs,) row of `sides`
   const float* weight;       // (n_pairs,) or null
+  const float* offset;       // (n_sides,) added to a side's score in training, or null
   int64_t begin, end;
   Table table;
   Hyper hyper;

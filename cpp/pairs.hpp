@@ -37,7 +37,8 @@ double pair_rows(const PairArgs& a) {
     sum_row<BLOCKS, V, SIDE_VALUES>(a.sides, a.worse[i], a.table, 0.0f, worse);
     V cross{};
     for (int b = 0; b < blocks; ++b) cross += query.s[b] * (better.s[b] - worse.s[b]);
-    const float difference = better.score - worse.score + (blocks ? sum(cross) : 0.0f);
+    float difference = better.score - worse.score + (blocks ? sum(cross) : 0.0f);
+    if (a.offset) difference += a.offset[a.better[i]] - a.offset[a.worse[i]];
     const float weight = a.weight ? a.weight[i] : 1.0f;
     total += weight * softplus(-static_cast<double>(difference));
     correct += difference > 0.0f;

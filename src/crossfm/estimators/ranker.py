@@ -16,7 +16,7 @@ from crossfm.kernels.fm import scores
 from crossfm.kernels.pairs import pair_pass
 from crossfm.solvers.callbacks import Callbacks
 from crossfm.solvers.epochs import Plan, Visit, run_epochs
-from crossfm.solvers.pairwise import CatalogueNegatives, LabelPairs
+from crossfm.solvers.pairwise import CatalogueNegatives, LabelPairs, popularity_start
 from crossfm.solvers.progress import progress
 
 Floats = NDArray[np.float64]
@@ -57,7 +57,8 @@ class FMRanker(BaseFM):
     References
     ----------
     S. Rendle, C. Freudenthaler, Z. Gantner, L. Schmidt-Thieme. BPR: Bayesian personalized ranking from implicit
-    feedback. UAI 2009. The query side's own terms cancel in a pair and are not trained.
+    feedback. UAI 2009. The query side's own terms cancel in a pair and are not trained. Ours: with a catalogue the
+    machine starts at the order by popularity, and popular negatives are corrected for (logQ).
     """
 
     early_stopping = False
@@ -185,13 +186,15 @@ class FMRanker(BaseFM):
     def _fit_choices(
         self, rows: Rows, items: Rows, chosen: Positions, groups: Any, hyper: Hyper, plan: Plan
     ) -> None:
-        pool = CatalogueNegatives(chosen, groups, items.n_rows, self.negatives)
+        pool = CatalogueNegatives(chosen, groups, items.n_rows, self.negatives, rows.weight)
+        self._machines[0].start_w(popularity_start(items, pool.count), hyper)
         rng = stream(self.random_state, "negatives")
 
         def visit(part: Positions, hyper: Hyper) -> float:
             at, worse = pool.draw(part % rows.n_rows, rng)
             weight = None if rows.weight is None else rows.weight[at]
-            return self._pass(items, chosen[at], worse, hyper, shared=rows, shared_at=at, weight=weight)
+            side: dict[str, Any] = {"shared": rows, "shared_at": at, "weight": weight}
+            return self._pass(items, chosen[at], worse, hyper, offset=pool.offset, **side)
 
         nnz = rows.nnz // rows.n_rows + 2 * (items.nnz // items.n_rows)
         self._run(visit, rows.n_rows, nnz, hyper, plan)

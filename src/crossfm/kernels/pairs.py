@@ -24,12 +24,14 @@ def pair_pass(
     shared: Rows | None = None,
     shared_at: Positions | None = None,
     weight: NDArray[np.float32] | None = None,
+    offset: NDArray[np.float32] | None = None,
     n_threads: int = 1,
 ) -> tuple[float, int]:
     """Visit pairs in order, moving ``table`` so that ``better`` scores above ``worse``.
 
     ``better`` and ``worse`` (n_pairs,) are rows of ``sides``; both are joined with row ``shared_at`` of
-    ``shared`` (the query side) when given. Returns the sum of -log sigmoid(difference) before each update and
+    ``shared`` (the query side) when given. ``offset`` (n_sides,) is added to each side's score while training
+    (the logQ correction of negatives that are not drawn evenly). Returns the sum of -log sigmoid(difference) before each update and
     the number of pairs that were in order.
     """
     query = (
@@ -39,6 +41,6 @@ def pair_pass(
     )
     total, correct = _kernels.fm_pairs(
         table.rule.code, *query, shared_at, sides.indptr, sides.indices, sides.values, sides.width, better,
-        worse, weight, table.data, table.padded, table.w_at, hyper_dict(hyper, table.n_factors), n_threads,
+        worse, weight, offset, table.data, table.padded, table.w_at, hyper_dict(hyper, table.n_factors), n_threads,
     )  # fmt: skip
     return float(total), int(correct)

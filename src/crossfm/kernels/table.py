@@ -84,6 +84,12 @@ class Table:
         self.data[:] = other.data
         self.bias[:] = other.bias
 
+    def start_w(self, w: NDArray[np.float32], hyper: Hyper) -> None:
+        """Start the linear weights of a fresh table at ``w`` (n_features,)."""
+        self.w[:] = w
+        if self.rule.name == "ftrl":
+            self.data[:, self.w_at + 1] = ftrl_z(w, hyper.l1_w, hyper.l2_w, hyper)
+
     def params(self) -> FMParams:
         """Copy the parameters out."""
         return FMParams(float(self.bias[0]), self.w.copy(), self.V.copy())

@@ -66,20 +66,35 @@ class CatalogueNegatives:
         Whose choice each is; None: only the row's own positive is left out.
     n_items : int
     kind : {"uniform", "popularity"}
-        Equal chances, or proportional to (times chosen)^0.75.
+        Equal chances, or proportional to (weight of its choices + 1)^0.75.
+    weight : (n,) or None
+        Of each choice.
+
+    Attributes
+    ----------
+    count : float64 (n_items,)
+        Weight of each item's choices.
+    offset : float32 (n_items,) or None
+        -log of the chance to be drawn (up to a constant) when chances differ. Added to the score in training,
+        it keeps popular negatives from teaching that popular is bad: Bengio & Senecal 2008; Yi et al., RecSys
+        2019, eq. (3).
     """
 
-    def __init__(self, positives: Positions, groups: Any, n_items: int, kind: str) -> None:
+    def __init__(
+        self, positives: Positions, groups: Any, n_items: int, kind: str, weight: Any = None
+    ) -> None:
         check_choice("negatives", kind, ("uniform", "popularity"))
         self.positives = positives
         self.n_items = n_items
         group = np.arange(len(positives)) if groups is None else np.unique(groups, return_inverse=True)[1]
         self.group = group.astype(np.int64)
         self.chosen = np.unique(self.group * n_items + positives)
-        self.cumulative = None
+        self.count = np.bincount(positives, weight, n_items).astype(np.float64)
+        self.cumulative, self.offset = None, None
         if kind == "popularity":
-            weight = np.bincount(positives, minlength=n_items).astype(np.float64) ** POPULARITY_POWER
-            self.cumulative = np.cumsum(weight) / weight.sum()
+            chance = (self.count + 1.0) ** POPULARITY_POWER
+            self.cumulative = np.cumsum(chance) / chance.sum()
+            self.offset = -np.log(chance).astype(np.float32)
 
     def draw(self, which: Positions, rng: np.random.Generator) -> tuple[Positions, Positions]:
         """Return the positions in ``which`` that got a negative, and the negatives."""
@@ -103,3 +118,18 @@ class CatalogueNegatives:
         key = self.group[which] * self.n_items + items
         at = np.minimum(np.searchsorted(self.chosen, key), len(self.chosen) - 1)
         return np.asarray(self.chosen[at] == key)
+
+
+def popularity_start(items: Any, count: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Return start values of ``w`` (n_features,) under which items score log(1 + count).
+
+    That is the best order without personalisation, as a classifier's bias starts at the log odds. It is put on the
+    features that belong to one item alone (its id), evenly; items without such a feature start at 0.
+    """
+    row = np.repeat(np.arange(items.n_rows), np.diff(items.offsets()))
+    holders = np.bincount(items.indices, minlength=items.n_features)
+    own = holders[items.indices] == 1
+    share = np.bincount(row[own], minlength=items.n_rows)[row[own]]
+    start = np.zeros(items.n_features, np.float32)
+    start[items.indices[own]] = np.log1p(count)[row[own]] / (share * items.value_of_each()[own])
+    return start
