@@ -31,8 +31,8 @@ def pair_pass(
 
     ``better`` and ``worse`` (n_pairs,) are rows of ``sides``; both are joined with row ``shared_at`` of
     ``shared`` (the query side) when given. ``offset`` (n_sides,) is added to each side's score while training
-    (the logQ correction of negatives that are not drawn evenly). Returns the sum of -log sigmoid(difference) before each update and
-    the number of pairs that were in order.
+    (the logQ correction of negatives that are not drawn evenly). Returns the sum of -log sigmoid(difference)
+    before each update and the number of pairs that were in order.
     """
     query = (
         (None, None, None, 0)
