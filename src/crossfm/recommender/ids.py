@@ -1,0 +1,82 @@
+"""Ids of users and items: from what people write to positions and back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from crossfm.data.categories import category_codes
+from crossfm.data.vocabulary import pack_strings, unpack_strings
+from crossfm.errors import DataError
+
+Positions = NDArray[np.int64]
+
+
+class Ids:
+    """Distinct ids in a fixed order; compared by value, so 7, 7.0 and "7" are the same id.
+
+    Attributes
+    ----------
+    keys : pyarrow large_string (n,)
+    integers : bool
+        Whether ids are given back as integers.
+    """
+
+    def __init__(self, keys: Any, integers: bool) -> None:
+        self.keys = keys
+        self.integers = integers
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    @classmethod
+    def of(cls, column: Any, name: str) -> Ids:
+        """Take the distinct ids of an Arrow column, in order of first appearance.
+
+        Raises ``DataError`` when one is missing.
+        """
+        codes, keys = category_codes(column, name)
+        if (codes < 0).any():
+            row = int(np.argmax(codes < 0))
+            raise DataError(
+                f"column {name!r} has no id in row {row} ({int((codes < 0).sum())} in all); drop such rows"
+            )
+        kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+        return cls(keys.cast(pa.large_string()), bool(pa.types.is_integer(kind)))
+
+    def extended(self, column: Any, name: str) -> Ids:
+        """Return these ids with the new ones of ``column`` behind them."""
+        more = Ids.of(column, name)
+        new = more.keys.filter(pc.is_null(pc.index_in(more.keys, value_set=self.keys)))
+        return Ids(pa.concat_arrays([self.keys, new]), self.integers and more.integers)
+
+    def positions(self, column: Any, name: str) -> Positions:
+        """Return the position of each cell (n,), -1 for unknown and missing ids."""
+        codes, distinct = category_codes(column, name)
+        found = pc.index_in(distinct.cast(pa.large_string()), value_set=self.keys)
+        known = pc.fill_null(found, -1).to_numpy(zero_copy_only=False).astype(np.int64)
+        return np.append(known, -1)[codes]
+
+    def take(self, positions: Any) -> Any:
+        """Return the ids at ``positions`` as an Arrow array, integers again if they came as such."""
+        keys = self.keys.take(pa.array(positions))
+        return keys.cast(pa.int64()) if self.integers else keys
+
+    def to_state(self, prefix: str) -> dict[str, NDArray[Any]]:
+        """Return the ids as arrays."""
+        data, offsets = pack_strings(self.keys)
+        return {
+            f"{prefix}.bytes": data,
+            f"{prefix}.offsets": offsets,
+            f"{prefix}.integers": np.array(self.integers),
+        }
+
+    @classmethod
+    def from_state(cls, arrays: dict[str, NDArray[Any]], prefix: str) -> Ids:
+        """Rebuild the ids that ``to_state`` described."""
+        keys = unpack_strings(arrays[f"{prefix}.bytes"], arrays[f"{prefix}.offsets"])
+        return cls(keys.cast(pa.large_string()), bool(arrays[f"{prefix}.integers"]))

@@ -1,0 +1,168 @@
+"""One side of the recommender, users or items: ids, and the encoded features of each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from crossfm.data.columns import Categorical, Column
+from crossfm.data.encode import Encoder
+from crossfm.data.infer import infer_columns
+from crossfm.data.rows import Rows
+from crossfm.data.tables import as_table
+from crossfm.errors import ColumnError, DataError
+from crossfm.recommender.ids import Ids
+
+
+class Side:
+    """Users or items.
+
+    Attributes
+    ----------
+    column : str
+        Name of the id column.
+    ids : Ids
+    encoder : Encoder
+        The id column and the feature columns.
+    rows : Rows (len(ids), n_features)
+    """
+
+    def __init__(self, column: str, ids: Ids, encoder: Encoder, rows: Rows) -> None:
+        self.column = column
+        self.ids = ids
+        self.encoder = encoder
+        self.rows = rows
+
+    @classmethod
+    def fit(cls, column: str, seen: Any, features: Any, columns: Sequence[Column] | None) -> Side:
+        """Learn a side from the ids ``seen`` in the interactions and a table of ``features`` (or None).
+
+        ``columns`` says how to encode the feature columns; None infers it. An id without features gets missing
+        values. Raises ``DataError`` when an id has two rows of features.
+        """
+        table = pa.table({column: seen})
+        ids = Ids.of(seen, column)
+        if features is not None:
+            table = as_table(features)
+            need(table, column, "the table of features")
+            ids = Ids.of(table[column], column)
+            if len(ids) != table.num_rows:
+                codes = ids.positions(table[column], column)
+                twice = int(np.argmax(np.bincount(codes) > 1))
+                raise DataError(
+                    f"{column} {ids.take([twice])[0].as_py()!r} has more than one row of features; keep one each"
+                )
+            ids = ids.extended(seen, column)
+        if features is None or columns is None:
+            columns = [] if features is None else infer_columns(table, exclude=(column,))
+        encoder = Encoder([Categorical(column), *(c for c in columns if c.name != column)])
+        full = with_missing(table, column, ids)
+        return cls(column, ids, encoder.fit(full), encoder.transform(full))
+
+    def added(self, features: Any) -> Side:
+        """Return this side with more ids; the encoder stays as it is, so they are known by their features."""
+        table = as_table(features)
+        need(table, self.column, "the table of features")
+        ids = self.ids.extended(table[self.column], self.column)
+        new = np.arange(len(self.ids), len(ids))
+        where = Ids.of(table[self.column], self.column).positions(ids.take(new), self.column)
+        rows = stack_rows(self.rows, self.encoder.transform(complete(table.take(where), self.encoder)))
+        return Side(self.column, ids, self.encoder, rows)
+
+    def encode(self, table: Any) -> tuple[Rows, NDArray[np.int64]]:
+        """Return the rows of ``table`` and their positions (-1: not known before).
+
+        Known ids take the stored features where the table has only the id column; other tables are encoded, with
+        missing values for the columns they lack.
+        """
+        need(table, self.column, "the query")
+        where = self.ids.positions(table[self.column], self.column)
+        given = [name for name in self.encoder.fields if name in table.column_names and name != self.column]
+        if not given and (where >= 0).all():
+            return self.rows.take(where), where
+        fresh = self.encoder.transform(complete(table, self.encoder))
+        if given:
+            return fresh, where
+        both = stack_rows(self.rows, fresh)
+        return both.take(np.where(where >= 0, where, len(self.ids) + np.arange(len(where)))), where
+
+    def to_state(self, prefix: str) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        """Return arrays and JSON-able settings."""
+        arrays, meta = self.encoder.to_state()
+        arrays = {f"{prefix}.encoder.{name}": array for name, array in arrays.items()}
+        arrays |= self.ids.to_state(f"{prefix}.ids") | rows_to_state(self.rows, f"{prefix}.rows")
+        return arrays, {"column": self.column, "encoder": meta}
+
+    @classmethod
+    def from_state(cls, arrays: dict[str, NDArray[Any]], meta: dict[str, Any], prefix: str) -> Side:
+        """Rebuild the side that ``to_state`` described."""
+        start = f"{prefix}.encoder."
+        own = {name.removeprefix(start): array for name, array in arrays.items() if name.startswith(start)}
+        encoder = Encoder.from_state(own, meta["encoder"])
+        rows = rows_from_state(arrays, f"{prefix}.rows", encoder.n_features)
+        return cls(meta["column"], Ids.from_state(arrays, f"{prefix}.ids"), encoder, rows)
+
+
+def need(table: Any, column: str, what: str) -> None:
+    """Raise ``ColumnError`` when ``table`` lacks ``column``."""
+    if column not in table.column_names:
+        raise ColumnError(f"{what} has columns {table.column_names}, but {column!r} is needed")
+
+
+def with_missing(table: Any, column: str, ids: Ids) -> Any:
+    """Return ``table`` in the order of ``ids``, with missing values for ids it lacks."""
+    where = Ids.of(table[column], column).positions(ids.keys, column)
+    first = np.full(len(ids), -1)
+    codes = ids.positions(table[column], column)
+    first[codes[::-1]] = np.arange(len(codes))[::-1]
+    index = pa.array(first, mask=(where < 0) | (first < 0))
+    full = table.take(index)
+    return full.set_column(full.column_names.index(column), column, ids.keys)
+
+
+def complete(table: Any, encoder: Encoder) -> Any:
+    """Add columns of missing values for those that the encoder needs and ``table`` lacks."""
+    for name in encoder.fields:
+        if name not in table.column_names:
+            table = table.append_column(name, pa.nulls(table.num_rows))
+    return table
+
+
+def stack_rows(top: Rows, bottom: Rows) -> Rows:
+    """Put ``bottom`` under ``top``; both have the same features."""
+    indptr = np.concatenate([top.offsets(), top.nnz + bottom.offsets()[1:]])
+    unit = top.values is None and bottom.values is None
+    a, b = top.field_of_each(), bottom.field_of_each()
+    return Rows(
+        indices=np.concatenate([top.indices, bottom.indices]),
+        n_features=top.n_features,
+        indptr=indptr,
+        values=None if unit else np.concatenate([top.value_of_each(), bottom.value_of_each()]),
+        fields=None if a is None or b is None else np.concatenate([a, b]),
+    )
+
+
+def rows_to_state(rows: Rows, prefix: str) -> dict[str, NDArray[Any]]:
+    """Return rows as arrays."""
+    arrays = {f"{prefix}.indptr": rows.offsets(), f"{prefix}.indices": rows.indices}
+    fields = rows.field_of_each()
+    if fields is not None:
+        arrays[f"{prefix}.fields"] = fields
+    if rows.values is not None:
+        arrays[f"{prefix}.values"] = rows.values
+    return arrays
+
+
+def rows_from_state(arrays: dict[str, NDArray[Any]], prefix: str, n_features: int) -> Rows:
+    """Rebuild rows."""
+    return Rows(
+        indices=arrays[f"{prefix}.indices"],
+        n_features=n_features,
+        indptr=arrays[f"{prefix}.indptr"],
+        values=arrays.get(f"{prefix}.values"),
+        fields=arrays.get(f"{prefix}.fields"),
+    )

@@ -1,0 +1,40 @@
+"""The names people may rely on: a change here is a change of the interface."""
+
+from __future__ import annotations
+
+import pytest
+
+import crossfm
+
+PUBLIC = [
+    "Categorical",
+    "Encoder",
+    "FMClassifier",
+    "FMRanker",
+    "FMRegressor",
+    "MultiCategorical",
+    "Numeric",
+    "Recommender",
+    "Rows",
+    "__version__",
+    "infer_columns",
+    "load",
+    "read",
+    "save",
+]
+
+
+def test_public_names_are_these() -> None:
+    assert sorted(crossfm.__all__) == sorted(PUBLIC)
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_every_public_name_can_be_imported_and_is_documented(name: str) -> None:
+    value = getattr(crossfm, name)
+    assert name in dir(crossfm)
+    assert isinstance(value, str) or value.__doc__
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'FMClasifier'"):
+        _ = crossfm.FMClasifier
