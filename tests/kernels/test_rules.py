@@ -214,6 +214,24 @@ def test_a_feature_twice_in_a_row_moves_twice(rule):
         assert_same_machine(table, learner, context=isa)
 
 
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("k", [3, 8, 32])
+def test_the_factors_of_a_feature_alone_in_its_row_do_not_move(rule, k):
+    """Their gradient is exactly 0; a rounding error there would be a full step of Adam."""
+    hyper = Hyper(learning_rate=0.1)
+    params = random_params(np.random.default_rng(16), 1, k)
+    rows = as_rows([[(0, 17.3)]], 1, target=[300.0])
+    for isa in ISAS:
+        for deterministic in (False, True):
+            table = Table.start(params, RULES[rule], hyper)
+            with using_isa(isa):
+                train_pass(
+                    rows, np.zeros(1, np.int64), table, LOSSES["squared"], hyper, deterministic=deterministic
+                )
+            np.testing.assert_allclose(table.V, params.V, rtol=1e-6, err_msg=isa)  # FTRL solves for V again
+            assert table.w[0] != params.w[0]
+
+
 def test_an_empty_row_moves_the_bias_alone():
     params = random_params(np.random.default_rng(17), 3, 4)
     table = Table.start(params, RULES["sgd"], HYPER)
