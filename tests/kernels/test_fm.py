@@ -111,6 +111,17 @@ def test_the_last_feature_counts_at_any_width(n_features):
     assert scores(rows, params).tolist() == [n_features - 1]
 
 
+def test_factors_in_any_memory_layout_score_the_same():
+    rng = np.random.default_rng(3)
+    params = random_params(rng, 9, 5)
+    rows = as_rows(random_rows(rng, 6, 9, values=True), 9)
+    wide = np.zeros((9, 10), np.float32)
+    wide[:, ::2] = params.V
+    expected = scores(rows, params)
+    for V in (np.asfortranarray(params.V), wide[:, ::2], params.V[::-1].copy()[::-1]):
+        np.testing.assert_array_equal(scores(rows, FMParams(params.bias, params.w, V)), expected)
+
+
 def test_without_factors_the_machine_is_linear():
     rng = np.random.default_rng(4)
     X = rng.normal(size=(5, 7))
