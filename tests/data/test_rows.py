@@ -93,6 +93,20 @@ def test_taking_rows_of_any_length_keeps_their_entries(lists, data):
     assert taken.field_of_each().tolist() == (taken.indices * 10).tolist()
 
 
+@pytest.mark.parametrize("make", [fixed, csr])
+@pytest.mark.parametrize("index", [[3], [0, 7], [-1]])
+def test_taking_a_row_that_is_not_there_is_an_error(make, index):
+    with pytest.raises(DataError, match=r"row -?\d is asked for, but there are 3 rows"):
+        make().take(index)
+
+
+@pytest.mark.parametrize("make", [fixed, csr])
+@pytest.mark.parametrize("mask", [[True], [True] * 4])
+def test_a_mask_must_have_one_entry_a_row(make, mask):
+    with pytest.raises(DataError, match=f"mask of {len(mask)} entries, but there are 3 rows"):
+        make().take(np.array(mask))
+
+
 def test_targets_and_weights_are_set_with_their_types():
     rows = fixed().with_target([1, 0, 1], [1, 2, 3])
     assert (rows.target.dtype, rows.weight.dtype) == (np.float64, np.float32)
@@ -133,6 +147,10 @@ def test_stored_duplicates_are_summed_and_explicit_zeros_left_out():
     assert rows_from_csr(cancelled).nnz == 0
 
 
+def test_values_that_are_zero_in_float32_are_left_out_as_well():
+    assert rows_from_csr(csr_matrix(np.array([[1e-60, 1.0]]))).indices.tolist() == [1]
+
+
 def test_ones_need_no_values_and_equal_lengths_no_offsets():
     rows = rows_from_dense(np.eye(3))
     assert rows.values is None
@@ -150,7 +168,7 @@ def test_the_field_of_each_feature_goes_to_its_non_zeros():
     assert rows.fields.dtype == np.uint32
 
 
-@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 1e300])
 @pytest.mark.parametrize("read", [rows_from_dense, lambda X: rows_from_csr(csc_matrix(X))])
 def test_values_that_are_not_finite_are_named_with_row_and_feature(read, bad):
     X = DENSE.copy()
