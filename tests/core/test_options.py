@@ -61,7 +61,7 @@ def test_a_number_of_threads_is_taken_as_it_is():
     assert thread_count(3) == 3
 
 
-@pytest.mark.parametrize("value", [-2, 1.0, "2", None, True, 1025])
+@pytest.mark.parametrize("value", [-2, 1.0, "2", None, False, True, 1025])
 def test_other_numbers_of_threads_are_refused(value):
     with pytest.raises(OptionError, match="n_threads="):
         thread_count(value)
