@@ -56,6 +56,18 @@ inline float sum(V v) {
   return total;
 }
 
+// The value rounded to float before it is used: keeps a product out of a fused multiply-add.
+#if defined(__has_builtin)
+#if __has_builtin(__builtin_assoc_barrier)
+#define CROSSFM_ROUNDED(x) __builtin_assoc_barrier(x)
+#elif __has_builtin(__arithmetic_fence)
+#define CROSSFM_ROUNDED(x) __arithmetic_fence(x)
+#endif
+#endif
+#if !defined(CROSSFM_ROUNDED)
+#define CROSSFM_ROUNDED(x) (x)
+#endif
+
 inline float vsqrt(float x) { return __builtin_sqrtf(x); }
 inline float vrsqrt(float x) { return 1.0f / __builtin_sqrtf(x); }
 

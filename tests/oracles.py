@@ -5,16 +5,227 @@ Slow and obvious on purpose: loops over rows, pairs and users. One section a fam
 
 from __future__ import annotations
 
+import math
+
+import numpy as np
+
 # ---------------------------------------------------------------------------------------------- machines
+
+
+def entries(x):
+    """Return the non-zeros of a dense row as a list of (feature, value)."""
+    return [(i, float(v)) for i, v in enumerate(x) if v != 0]
+
+
+def fm_score(row, bias, w, V):
+    """Score one row, a list of (feature, value), by eq. (1) of Rendle (2010): every pair, no algebra.
+
+    A feature that stands in the row twice counts as two features that share their weights.
+    """
+    score = float(bias) + sum(float(w[i]) * x for i, x in row)
+    for a, (i, x_i) in enumerate(row):
+        for j, x_j in row[a + 1 :]:
+            score += float(np.dot(np.asarray(V[i], float), np.asarray(V[j], float))) * x_i * x_j
+    return score
+
+
+def factor_sums(row, V):
+    """Return s_f = sum_j v_jf x_j (n_factors,), the part of the gradient that features share."""
+    total = np.zeros(V.shape[1])
+    for i, x in row:
+        total += np.asarray(V[i], float) * x
+    return total
+
+
+def fm_gradient(x, v, sums):
+    """Return d score / dw_i and d score / dv_i of one feature: eq. (4) of Rendle (2010)."""
+    return x, x * sums - v * x**2
 
 
 # ---------------------------------------------------------------------------------------------- losses
 
 
+def loss_value(loss, score, target):
+    """Return the loss of one raw score: half the squared error, or a negative log likelihood."""
+    if loss == "squared":
+        return 0.5 * (score - target) ** 2
+    if loss == "logistic":
+        p = 1.0 / (1.0 + math.exp(-score))
+        return -math.log(p) if target == 1 else -math.log(1.0 - p)
+    assert loss == "poisson"  # of rate exp(score), without log(target!), which does not depend on the score
+    return math.exp(score) - target * score
+
+
+def loss_slope(loss, score, target):
+    """Return d loss / d score."""
+    if loss == "squared":
+        return score - target
+    if loss == "logistic":
+        p = 1.0 / (1.0 + math.exp(-score))
+        return -(1.0 - p) if target == 1 else p
+    assert loss == "poisson"
+    return math.exp(score) - target
+
+
 # ---------------------------------------------------------------------------------------- update rules
+
+
+class Weights:
+    """A group of weights that one update moves together (one w, one V_i or the bias), with its states."""
+
+    def __init__(self, rule, value, l1, l2, hyper):
+        self.rule, self.l1, self.l2, self.hyper = rule, l1, l2, hyper
+        self.value = np.array(value, float)
+        zero = np.zeros_like(self.value)
+        if rule == "adagrad":
+            self.G = zero + hyper.initial_accumulator
+        elif rule == "adagrad-row":
+            self.G = np.array(float(hyper.initial_accumulator))
+        elif rule == "adam":
+            self.m, self.v = zero, zero
+        elif (
+            rule == "ftrl"
+        ):  # the z that gives the start value back while n is 0: our choice, the paper's is 0
+            self.n = zero
+            self.z = -self.value * (hyper.ftrl_beta / hyper.learning_rate + l2) - np.sign(self.value) * l1
+
+    def move(self, g, t):
+        """Apply the gradient ``g``; ``t`` counts the updates of the feature, this one included."""
+        {
+            "sgd": self.sgd,
+            "adagrad": self.adagrad,
+            "adagrad-row": self.adagrad_row,
+            "adam": self.adam,
+            "ftrl": self.ftrl,
+        }[self.rule](g, t)
+
+    def sgd(self, g, t):
+        """Plain stochastic gradient of loss + l2/2 |theta|^2."""
+        self.value = self.value - self.hyper.learning_rate * (g + self.l2 * self.value)
+
+    def adagrad(self, g, t):
+        """Diagonal AdaGrad, Duchi et al. (2011), figure 1, with the accumulator in the place of delta."""
+        g = g + self.l2 * self.value
+        self.G = self.G + g**2
+        self.value = self.value - self.hyper.learning_rate * g / np.sqrt(self.G)
+
+    def adagrad_row(self, g, t):
+        """AdaGrad with one accumulator: the mean square over the group."""
+        if self.value.size:
+            g = g + self.l2 * self.value
+            self.G = self.G + np.mean(g**2)
+            self.value = self.value - self.hyper.learning_rate * g / np.sqrt(self.G)
+
+    def adam(self, g, t):
+        """Kingma & Ba (2015), algorithm 1 in the reordered form at the end of section 2 (epsilon-hat)."""
+        h = self.hyper
+        g = g + self.l2 * self.value
+        self.m = h.adam_beta1 * self.m + (1 - h.adam_beta1) * g
+        self.v = h.adam_beta2 * self.v + (1 - h.adam_beta2) * g**2
+        rate = h.learning_rate * math.sqrt(1 - h.adam_beta2**t) / (1 - h.adam_beta1**t)
+        self.value = self.value - rate * self.m / (np.sqrt(self.v) + h.adam_eps)
+
+    def ftrl(self, g, t):
+        """McMahan et al. (2013), algorithm 1: sigma, z, n, then the closed form with L1 and L2."""
+        alpha, beta = self.hyper.learning_rate, self.hyper.ftrl_beta
+        sigma = (np.sqrt(self.n + g**2) - np.sqrt(self.n)) / alpha
+        self.z = self.z + g - sigma * self.value
+        self.n = self.n + g**2
+        solved = -(self.z - np.sign(self.z) * self.l1) / ((beta + np.sqrt(self.n)) / alpha + self.l2)
+        self.value = np.where(np.abs(self.z) <= self.l1, 0.0, solved)
+
+
+class Learner:
+    """A second-order machine in training: one ``Weights`` each for the bias, every w_i and every V_i."""
+
+    def __init__(self, rule, bias, w, V, hyper):
+        self.bias = Weights(rule, bias, 0.0, 0.0, hyper)
+        self.w = [Weights(rule, value, hyper.l1_w, hyper.l2_w, hyper) for value in w]
+        self.V = [Weights(rule, value, hyper.l1_V, hyper.l2_V, hyper) for value in V]
+        self.count = [0] * len(w)
+        self.bias_count = 0
+
+    def params(self):
+        """Return bias, w and V as arrays."""
+        V = np.array([v.value for v in self.V])
+        return float(self.bias.value), np.array([float(w.value) for w in self.w]), V
+
+    def move_bias(self, slope):
+        """Step the bias, which is never penalised."""
+        self.bias_count += 1
+        self.bias.move(slope, self.bias_count)
+
+    def move_feature(self, i, x, slope, sums):
+        """Step w_i and V_i; V_i's own term in the gradient is the present one, ``sums`` may be older."""
+        self.count[i] += 1
+        d_w, d_V = fm_gradient(x, self.V[i].value, sums)
+        self.V[i].move(slope * d_V, self.count[i])
+        self.w[i].move(slope * d_w, self.count[i])
+
+    def step(self, row, target, weight, loss):
+        """One stochastic step; returns the loss before it."""
+        return self.batch([row], [target], [weight], loss)
+
+    def batch(self, rows, targets, weights, loss):
+        """One synchronous mini-batch: slopes and sums of frozen weights, then row after row."""
+        params = self.params()
+        scores = [fm_score(row, *params) for row in rows]
+        sums = [factor_sums(row, params[2]) for row in rows]
+        total = 0.0
+        for row, target, weight, score, s in zip(rows, targets, weights, scores, sums, strict=True):
+            total += weight * loss_value(loss, score, target)
+            slope = weight * loss_slope(loss, score, target)
+            for i, x in row:
+                self.move_feature(i, x, slope, s)
+            self.move_bias(slope)
+        return total
+
+    def pair_step(self, query, better, worse, weight=1.0):
+        """One step of LearnBPR, Rendle et al. (2009), figure 4, on y(query, better) - y(query, worse).
+
+        The terms inside the query cancel in the difference, so of the query only V moves. Returns the loss
+        before the step and whether the pair was in order.
+        """
+        params = self.params()
+        difference = fm_score(query + better, *params) - fm_score(query + worse, *params)
+        slope = -weight * (1.0 - 1.0 / (1.0 + math.exp(-difference)))
+        up, down = factor_sums(better, params[2]), factor_sums(worse, params[2])
+        both = factor_sums(query, params[2])
+        if params[2].shape[1]:
+            for i, x in query:
+                self.count[i] += 1
+                self.V[i].move(slope * x * (up - down), self.count[i])
+        for row, sign, own in ((better, 1.0, up), (worse, -1.0, down)):
+            for i, x in row:
+                self.move_feature(i, x, sign * slope, both + own)
+        return weight * math.log1p(math.exp(-difference)), difference > 0
 
 
 # --------------------------------------------------------------------------------------------- metrics
 
 
 # ---------------------------------------------------------------------------------------------- recall
+
+
+def recall_vectors(query, item, bias, w, V):
+    """Return const, q and t with const + <q, t> = score of the joined row (features on one side only).
+
+    The score splits into pairs inside the query, pairs inside the item and pairs across; the last are
+    <S_query, S_item>. The item's own terms become one more coordinate, against 1 in the query.
+    """
+    const = fm_score(query, bias, w, V)
+    own = fm_score(item, 0.0, w, V)
+    return const, np.append(factor_sums(query, V), 1.0), np.append(factor_sums(item, V), own)
+
+
+def top_items(queries, items, n_best, skip=None):
+    """Return, per query, the (id, score) of the best items by a full sort: score down, then id up.
+
+    ``queries`` (n_queries, dim), ``items`` (n_items, dim), ``skip`` a set of ids per query or None.
+    """
+    best = []
+    for number, query in enumerate(queries):
+        out = () if skip is None else skip[number]
+        scored = [(-float(np.dot(query, item)), i) for i, item in enumerate(items) if i not in out]
+        best.append([(i, -minus) for minus, i in sorted(scored)[:n_best]])
+    return best

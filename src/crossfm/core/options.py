@@ -72,7 +72,7 @@ def thread_count(n_threads: Any) -> int:
     """Return the number of threads; 0 or -1 means all cores this process may use."""
     import os
 
-    if isinstance(n_threads, (int, np.integer)) and n_threads in (0, -1):
+    if isinstance(n_threads, (int, np.integer)) and n_threads is not False and n_threads in (0, -1):
         affinity = getattr(os, "sched_getaffinity", None)
         return len(affinity(0)) if affinity else (os.cpu_count() or 1)
     return check_count("n_threads", n_threads, low=1, high=1024)

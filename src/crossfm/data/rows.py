@@ -90,11 +90,8 @@ class Rows:
         return replace(self, target=target, weight=weight)
 
     def take(self, index: Any) -> Rows:
-        """Return the rows at ``index`` (positions or a boolean mask), in that order."""
-        index = np.asarray(index)
-        if index.dtype == bool:
-            index = np.flatnonzero(index)
-        index = index.astype(np.int64, copy=False)
+        """Return the rows at ``index`` (positions from 0, or a boolean mask), in that order."""
+        index = _positions(index, self.n_rows)
         target = None if self.target is None else self.target[index]
         weight = None if self.weight is None else self.weight[index]
         fields = self.fields
@@ -151,12 +148,14 @@ def rows_from_csr(X: Any, *, fields: Any = None) -> Rows:
     csr = csr_matrix(X, copy=False)
     if csr.shape[1] > MAX_FEATURES:
         raise DataError(f"{csr.shape[1]} features, but ids are 32-bit: at most {MAX_FEATURES}. Hash them.")
-    values = csr.data.astype(np.float32)
-    if not csr.has_canonical_format or (values == 0).any():
-        csr = csr.copy()
-        csr.sum_duplicates()
-        csr.eliminate_zeros()
+    with np.errstate(over="ignore"):  # becomes inf, which check_finite names
         values = csr.data.astype(np.float32)
+        if not csr.has_canonical_format or (values == 0).any():
+            csr = csr.copy()
+            csr.sum_duplicates()
+            csr.data[csr.data.astype(np.float32) == 0] = 0  # too small for float32
+            csr.eliminate_zeros()
+            values = csr.data.astype(np.float32)
     check_finite(values, csr.indptr, csr.indices)
     return Rows(
         indices=csr.indices.astype(np.uint32),
@@ -184,6 +183,20 @@ def check_finite(values: NDArray[Any], indptr: NDArray[Any], indices: NDArray[An
         f"row {row}, feature {indices[at]}: the value is {values[at]}, but only finite numbers can be used "
         "(float32, up to 3.4e38). Fill or drop missing values and scale very large ones."
     )
+
+
+def _positions(index: Any, n_rows: int) -> NDArray[np.int64]:
+    """Turn a mask or positions into checked positions."""
+    index = np.asarray(index)
+    if index.dtype == bool:
+        if len(index) != n_rows:
+            raise DataError(f"a mask of {len(index)} entries, but there are {n_rows} rows")
+        return np.flatnonzero(index).astype(np.int64)
+    positions: NDArray[np.int64] = index.astype(np.int64, copy=False)
+    outside = (positions < 0) | (positions >= n_rows)
+    if outside.any():
+        raise DataError(f"row {positions[outside][0]} is asked for, but there are {n_rows} rows, from 0")
+    return positions
 
 
 def _offsets_or_width(indptr: NDArray[np.int64]) -> dict[str, Any]:

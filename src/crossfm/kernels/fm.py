@@ -27,9 +27,12 @@ def scores(
     """
     out = np.empty(rows.n_rows, np.float32)
     bias = params.bias if isinstance(params, FMParams) else params.bias[0]
+    V = params.V
+    if V.shape[1] > 1 and V.strides[1] != V.itemsize:  # the kernel reads the factors of a feature in one go
+        V = np.ascontiguousarray(V)
     _kernels.fm_scores(
-        rows.indptr, rows.indices, rows.values, rows.width, rows.n_rows, float(bias), params.w, params.V,
-        out, sums, n_threads,
+        rows.indptr, rows.indices, rows.values, rows.width, rows.n_rows, float(bias), params.w, V, out, sums,
+        n_threads,
     )  # fmt: skip
     return out
 

@@ -107,7 +107,7 @@ def ftrl_z(value: Any, l1: float, l2: float, hyper: Hyper) -> Any:
 
 
 def padded_factors(n_factors: int) -> int:
-    """Round up to whole vectors: a multiple of 8, and of 16 above 8 up to 64."""
+    """Round up to whole vectors of 8."""
     return -(-n_factors // 8) * 8
 
 

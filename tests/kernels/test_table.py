@@ -1,0 +1,83 @@
+"""The layout of training tables."""
+
+import numpy as np
+import pytest
+
+from crossfm.core.rules import RULES
+from crossfm.kernels.table import Table, aligned_zeros, padded_factors, record_stride
+from machines import HYPER, SIZES, random_params, table_states
+from oracles import Learner
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_parameters_go_in_and_come_out_unchanged(rule):
+    for k in SIZES:
+        params = random_params(np.random.default_rng(k), 5, k)
+        back = Table.start(params, RULES[rule], HYPER).params()
+        assert back.bias == params.bias
+        np.testing.assert_array_equal(back.w, params.w)
+        np.testing.assert_array_equal(back.V, params.V)
+        assert back.V.flags.c_contiguous
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_states_start_as_the_rule_says(rule):
+    for k in SIZES:
+        params = random_params(np.random.default_rng(k), 5, k)
+        table = Table.start(params, RULES[rule], HYPER)
+        learner = Learner(rule, params.bias, params.w, params.V, HYPER)
+        of_bias, of_w, of_V = table_states(table)
+        for name in of_bias:
+            np.testing.assert_allclose(of_bias[name], getattr(learner.bias, name), rtol=1e-6)
+            np.testing.assert_allclose(of_w[name], [getattr(w, name) for w in learner.w], rtol=1e-6)
+            if k:
+                np.testing.assert_allclose(of_V[name], [getattr(v, name) for v in learner.V], rtol=1e-6)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_ftrl_and_the_rest_keep_their_fields_apart(rule):
+    """V, its states, w and its states do not overlap and fit in the record."""
+    for k in SIZES:
+        table = Table.start(random_params(np.random.default_rng(0), 2, k), RULES[rule], HYPER)
+        marks = np.zeros_like(table.data)
+        of_w, of_V = table_states(table)[1:]
+        table.data[:] = 0
+        parts = [table.w, table.V, *of_w.values(), *(of_V.values() if k or rule != "adagrad-row" else ())]
+        for part in parts:
+            part += 1
+            marks += table.data > 0
+            assert (table.data <= 1).all()
+        assert table.data.sum() == sum(part.size for part in parts)
+
+
+def test_copies_share_nothing():
+    table = Table.start(random_params(np.random.default_rng(1), 4, 3), RULES["adam"], HYPER)
+    copy = table.copy()
+    np.testing.assert_array_equal(copy.data, table.data)
+    copy.data += 1
+    copy.bias += 1
+    params = table.params()
+    params.w[:] = 9
+    assert not np.shares_memory(copy.data, table.data)
+    assert not (table.w == 9).any()
+    assert (table.bias != copy.bias).all()
+    assert (copy.n_factors, copy.w_at) == (table.n_factors, table.w_at)
+
+
+@pytest.mark.parametrize("n_rows", [0, 1, 7, 1000])
+def test_tables_start_at_a_cache_line(n_rows):
+    zeros = aligned_zeros(n_rows, 24)
+    assert zeros.shape == (n_rows, 24)
+    assert zeros.flags.c_contiguous
+    assert zeros.ctypes.data % 64 == 0 or n_rows == 0
+    assert not zeros.any()
+
+
+def test_padding_and_strides_are_the_smallest_that_fit():
+    assert [padded_factors(k) for k in (0, 1, 8, 9, 16, 17, 70)] == [0, 8, 8, 16, 16, 24, 72]
+    assert [record_stride(n) for n in (1, 2, 3, 4, 5, 8, 9, 16, 17)] == [1, 2, 4, 4, 8, 8, 16, 16, 24]
+
+
+def test_eight_factors_of_row_wise_adagrad_fill_one_cache_line():
+    params = random_params(np.random.default_rng(2), 3, 8)
+    assert Table.start(params, RULES["adagrad-row"], HYPER).data.shape == (3, 16)
