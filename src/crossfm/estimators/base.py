@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, column_or_1d, validate_data
 
 from crossfm.core.losses import Loss
 from crossfm.core.options import (
@@ -38,6 +38,9 @@ from crossfm.solvers.progress import progress
 from crossfm.solvers.schedule import SCHEDULES
 
 Floats = NDArray[np.float64]
+NO_TARGET = (
+    "fit requires y to be passed, but the target y is None: pass it (n_rows,), or pass Rows that carry one"
+)
 
 
 class BaseFM(BaseEstimator):  # type: ignore[misc]
@@ -82,28 +85,19 @@ class BaseFM(BaseEstimator):  # type: ignore[misc]
         """Return the rows of ``X`` and the checked ``y``; ``fit`` also learns names and the encoder."""
         if isinstance(X, Rows):
             return self._input_rows(X, y, fit=fit)
-        if is_table(X):
-            frame = as_table(X) if isinstance(X, dict) else X
-            if fit:
-                self.encoder_ = fit_encoder(X, self.columns)
-            elif getattr(self, "encoder_", None) is None:
-                validate_data(self, frame, reset=False, skip_check_array=True)
-                raise DataError(
-                    "the model was fitted on a matrix, but X is a table with named columns. Pass a matrix of "
-                    f"{self.n_features_in_} features, or fit on a table."
-                )
-            validate_data(self, frame, reset=fit, skip_check_array=True)
-            rows = rows_from_table(self.encoder_, X)
-            if y is not None:
-                y = validate_data(self, X="no_validation", y=y, **y_checks)
-        else:
-            if fit:
-                self.encoder_ = fit_encoder(X, self.columns)
-            elif getattr(self, "encoder_", None) is not None:
+        if fit:
+            self.encoder_: Encoder | None = fit_encoder(X, self.columns)
+        if self.encoder_ is not None:
+            if not is_table(X):
                 raise DataError(
                     f"the model was fitted on a table with columns {self.encoder_.fields}, but X is a "
                     f"{type(X).__name__} without named columns. Pass a DataFrame with these columns."
                 )
+            validate_data(self, as_table(X) if isinstance(X, dict) else X, reset=fit, skip_check_array=True)
+            rows = rows_from_table(self.encoder_, X)
+            if y is not None:
+                y = column_or_1d(y, warn=True)
+        else:
             checks: dict[str, Any] = {"accept_sparse": "csr", "dtype": [np.float32, np.float64], "reset": fit}
             if y is None:
                 X = validate_data(self, X, **checks)
@@ -163,7 +157,7 @@ class BaseFM(BaseEstimator):  # type: ignore[misc]
         fresh = fresh or not hasattr(self, "_machines")
         rows, y = self._input(X, y, fit=fresh, **self._y_checks)
         if y is None:
-            raise LabelError("y is missing: pass the target (n_rows,), or Rows that carry one")
+            raise LabelError(NO_TARGET)
         rows = self._weigh(rows, sample_weight)
         if fresh:
             self.history_: list[dict[str, Any]] = []
@@ -328,9 +322,8 @@ class BaseFM(BaseEstimator):  # type: ignore[misc]
         rows, _ = self._input(X)
         params = self.params_
         params = params[machine] if isinstance(params, list) else params
-        encoder: Encoder | None = self.encoder_
-        if encoder is not None:
-            return explain_rows(rows, params, encoder.fields)
+        if self.encoder_ is not None:
+            return explain_rows(rows, params, self.encoder_.fields)
         names = getattr(self, "feature_names_in_", None)
         return explain_rows(rows, params, None if names is None else [str(name) for name in names])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -21,10 +22,11 @@ def is_rows(X: Any) -> bool:
     return isinstance(X, Rows)
 
 
-def fit_encoder(X: Any, columns: list[Column] | None) -> Encoder | None:
-    """Return the fitted encoder for a table, None for anything else.
+def fit_encoder(X: Any, columns: Sequence[Column] | str | None) -> Encoder | None:
+    """Return the fitted encoder for a table, None for what is taken as a matrix.
 
-    ``columns`` None means that a table's columns are inferred. Raises ``OptionError`` when columns are given for
+    ``columns`` None means that a table's columns are inferred; but a table of floating point numbers without gaps
+    is the matrix it looks like, as everywhere in scikit-learn. "infer" infers these too. Raises ``OptionError`` when columns are given for
     something that has no named columns.
     """
     if not is_table(X):
@@ -35,7 +37,19 @@ def fit_encoder(X: Any, columns: list[Column] | None) -> Encoder | None:
             )
         return None
     table = as_table(X)
-    return Encoder(infer_columns(table) if columns is None else list(columns)).fit(table)
+    if columns is None and _is_matrix(table):
+        return None
+    if isinstance(columns, str) and columns != "infer":
+        raise OptionError(f'columns={columns!r}, but it must be a list of columns, "infer" or None')
+    inferred = columns is None or isinstance(columns, str)
+    return Encoder(infer_columns(table) if inferred else columns).fit(table)
+
+
+def _is_matrix(table: Any) -> bool:
+    import pyarrow as pa
+
+    floats = all(pa.types.is_floating(kind) for kind in table.schema.types)
+    return floats and not any(column.null_count for column in table.columns)
 
 
 def rows_from_table(encoder: Encoder, X: Any) -> Rows:

@@ -11,7 +11,7 @@ from crossfm.core.options import Hyper, check_choice, check_count, thread_count
 from crossfm.core.random import stream
 from crossfm.data.rows import Rows, join_rows, shift_ids
 from crossfm.errors import DataError, LabelError
-from crossfm.estimators.base import BaseFM
+from crossfm.estimators.base import NO_TARGET, BaseFM
 from crossfm.kernels.fm import scores
 from crossfm.kernels.pairs import pair_pass
 from crossfm.solvers.callbacks import Callbacks
@@ -138,7 +138,7 @@ class FMRanker(BaseFM):
         check_count("n_pairs", self.n_pairs, low=1)
         rows, y = self._input(X, y, fit=True, **({} if catalogue is not None else {"y_numeric": True}))
         if y is None:
-            raise LabelError("y is missing: pass labels (n_rows,), or positions in the catalogue")
+            raise LabelError(NO_TARGET)
         rows = self._weigh(rows, sample_weight)
         if groups is not None and len(groups) != rows.n_rows:
             raise DataError(f"X has {rows.n_rows} rows, but groups has {len(groups)}")

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from crossfm.data.categories import category_codes
-from crossfm.data.vocabulary import pack_strings, unpack_strings
+from crossfm.data.strings import pack_strings, unpack_strings
 from crossfm.errors import DataError
 
 Positions = NDArray[np.int64]
