@@ -1,0 +1,74 @@
+"""Files that are there whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any, Literal
+
+
+@contextmanager
+def atomic_write(path: str | os.PathLike[str], mode: Literal["wb", "w"] = "wb") -> Iterator[IO[Any]]:
+    """Open a file that appears under ``path`` only when the block ends without an exception.
+
+    The bytes go to a hidden temporary name in the same folder, are flushed to the disk, then renamed over
+    ``path``: a crash or a full disk leaves the old file, or none, and nothing half-written. A link is
+    followed. ``mode`` "w" is UTF-8 text with ``\\n`` line ends.
+
+    Raises ``OSError`` (``errno`` as the system gave it) with a message that says what to do when the folder
+    is missing or the disk is full.
+    """
+    target = Path(os.path.realpath(path))
+    if target.is_dir():
+        raise IsADirectoryError(
+            errno.EISDIR, "is a directory, but a file is to be written; add a name", str(path)
+        )
+    if not target.parent.is_dir():
+        raise FileNotFoundError(
+            errno.ENOENT, "the folder to write to does not exist; make it first", str(path)
+        )
+    temporary = target.with_name(f".{target.name[:200]}.{secrets.token_hex(6)}.tmp")
+    try:
+        with _create(temporary, mode) as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        if target.exists():
+            temporary.chmod(target.stat().st_mode & 0o777)
+        os.replace(temporary, target)
+        _sync_folder(target.parent)
+    except BaseException as exc:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        if isinstance(exc, OSError) and (message := _ADVICE.get(exc.errno or 0)):
+            raise type(exc)(exc.errno, message, str(path)) from exc
+        raise
+
+
+_KEPT = "nothing was written, an older file is kept. Make room, or write elsewhere"
+_ADVICE = {
+    errno.ENOSPC: f"no space left on the disk: {_KEPT}",
+    errno.EDQUOT: f"disk quota used up: {_KEPT}",
+}
+
+
+def _create(temporary: Path, mode: Literal["wb", "w"]) -> IO[Any]:
+    flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_BINARY", 0)
+    descriptor = os.open(temporary, flags, 0o666)  # less the process's umask, as open() would do
+    if mode == "wb":
+        return os.fdopen(descriptor, "wb")
+    return os.fdopen(descriptor, "w", encoding="utf-8", newline="\n")
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the rename itself durable, where the system lets a folder be synced."""
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
