@@ -1,0 +1,138 @@
+// A parser of libsvm and libffm text held in memory: characters in, CSR arrays out.
+//
+//   libsvm   label [qid:n] id:value ...          # comment
+//   libffm   label field:id:value ...            # comment
+//
+// Blanks are spaces and tabs, lines end with \n or \r\n, a line without a label is skipped. The buffer is cut at
+// newlines, one chunk a thread. Counting colons and newlines first gives every chunk a place of its own in the final
+// arrays, so nothing grows and (comments and blank lines apart) nothing moves. An error is a code and a position in
+// the buffer; the caller makes the sentence. The first error in file order wins, whatever the number of threads.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <cstring>
+#include <exception>
+#include <utility>
+#include <vector>
+
+#include "text_chunk.hpp"
+#include "threads.hpp"
+
+namespace crossfm::text {
+
+// Whether the first row has a query id: then all must, and otherwise none.
+inline bool first_row_has_qid(const char* p, const char* end) {
+  for (;;) {
+    const char* const stop = line_end(p, end);
+    p = skip_blanks(p, stop);
+    if (!at_gap(p, stop) && *p != '\r') return starts_qid(skip_blanks(skip_token(p, stop), stop), stop);
+    if (stop == end) return false;
+    p = stop + 1;
+  }
+}
+
+inline std::vector<Chunk> cut_at_newlines(const char* begin, const char* end, int n_chunks) {
+  std::vector<Chunk> chunks;
+  const auto size = static_cast<std::size_t>(end - begin);
+  const char* from = begin;
+  for (int c = 1; c <= n_chunks; ++c) {
+    const char* to = begin + size / static_cast<std::size_t>(n_chunks) * static_cast<std::size_t>(c);
+    if (c == n_chunks) to = end;
+    if (to < from) to = from;
+    to = line_end(to, end);
+    if (to != end) ++to;
+    chunks.push_back({from, to});
+    from = to;
+  }
+  return chunks;
+}
+
+// Run ``work`` on every chunk, each on a thread of its own; what a thread throws (no memory) is thrown here.
+template <class Work>
+void for_each_chunk(std::vector<Chunk>& chunks, Work work) {
+  std::vector<std::exception_ptr> thrown(chunks.size());
+  run_parts(static_cast<int>(chunks.size()), [&](int c) {
+    const auto i = static_cast<std::size_t>(c);
+    try {
+      work(chunks[i]);
+    } catch (...) {
+      thrown[i] = std::current_exception();
+    }
+  });
+  for (const auto& exception : thrown) {
+    if (exception) std::rethrow_exception(exception);
+  }
+}
+
+// Upper bounds of rows and non-zeros: every row ends a line, every non-zero has its colons.
+inline void count(Chunk& chunk, bool libffm) {
+  chunk.n_rows = static_cast<std::size_t>(std::count(chunk.begin, chunk.end, '\n'));
+  if (chunk.begin != chunk.end && chunk.end[-1] != '\n') ++chunk.n_rows;
+  chunk.n_nonzeros = static_cast<std::size_t>(std::count(chunk.begin, chunk.end, ':')) / (libffm ? 2 : 1);
+}
+
+template <class T>
+void move_down(Buffer<T>& buffer, std::size_t from, std::size_t to, std::size_t n) {
+  if (buffer.data && from != to) std::memmove(buffer.data.get() + to, buffer.data.get() + from, n * sizeof(T));
+}
+
+// Close the gaps that comments and blank lines left between chunks, and count offsets from the table's start.
+inline void close_gaps(Table& table, const std::vector<Chunk>& chunks) {
+  std::size_t row = 0, nonzero = 0;
+  table.indptr.data[0] = 0;
+  for (const Chunk& chunk : chunks) {
+    move_down(table.label, chunk.row, row, chunk.n_rows);
+    move_down(table.qid, chunk.row, row, chunk.n_rows);
+    for (std::size_t i = 1; i <= chunk.n_rows; ++i) {
+      table.indptr.data[row + i] = table.indptr.data[chunk.row + i] + static_cast<std::int64_t>(nonzero);
+    }
+    move_down(table.indices, chunk.nonzero, nonzero, chunk.n_nonzeros);
+    move_down(table.values, chunk.nonzero, nonzero, chunk.n_nonzeros);
+    move_down(table.fields, chunk.nonzero, nonzero, chunk.n_nonzeros);
+    row += chunk.n_rows;
+    nonzero += chunk.n_nonzeros;
+    table.all_ones &= chunk.all_ones;
+  }
+  table.label.size = table.qid.size = row;
+  table.indptr.size = row + 1;
+  table.indices.size = table.values.size = table.fields.size = nonzero;
+}
+
+inline Table parse(const char* base, std::size_t size, const Options& options) {
+  const char* begin = base;
+  const char* const end = base + size;
+  if (size >= 3 && std::memcmp(begin, "\xEF\xBB\xBF", 3) == 0) begin += 3;  // byte order mark
+  auto chunks = cut_at_newlines(begin, end, std::max(1, options.n_threads));
+  for_each_chunk(chunks, [&](Chunk& chunk) { count(chunk, options.libffm); });
+  std::size_t n_rows = 0, n_nonzeros = 0;
+  for (Chunk& chunk : chunks) {
+    chunk.row = std::exchange(n_rows, n_rows + chunk.n_rows);
+    chunk.nonzero = std::exchange(n_nonzeros, n_nonzeros + chunk.n_nonzeros);
+  }
+  const bool with_qid = !options.libffm && first_row_has_qid(begin, end);
+  Table table;
+  table.label.reserve(n_rows);
+  table.indptr.reserve(n_rows + 1);
+  table.indices.reserve(n_nonzeros);
+  table.values.reserve(n_nonzeros);
+  if (options.libffm) table.fields.reserve(n_nonzeros);
+  if (with_qid) table.qid.reserve(n_rows);
+  for_each_chunk(chunks, [&](Chunk& chunk) {
+    if (options.libffm) {
+      ChunkParser<true>(base, options, with_qid, table, chunk).run();
+    } else {
+      ChunkParser<false>(base, options, with_qid, table, chunk).run();
+    }
+  });
+  for (const Chunk& chunk : chunks) {
+    if (chunk.error.fault != Fault::none) {
+      table.error = chunk.error;
+      return table;
+    }
+  }
+  close_gaps(table, chunks);
+  return table;
+}
+
+}  // namespace crossfm::text
