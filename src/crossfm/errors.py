@@ -2,6 +2,7 @@
 
 CrossFMError
 ├── DataError (ValueError)            rows, tables or values that cannot be used
+│   ├── MissingFileError (FileNotFoundError)   no file at the given path
 │   ├── ParseError                    a text file: names file, line and column
 │   ├── LabelError                    a target outside what the loss allows
 │   └── FeatureIndexError (IndexError)   an id the model does not know
@@ -24,6 +25,10 @@ class CrossFMError(Exception):
 
 class DataError(CrossFMError, ValueError):
     """Rows, tables or values that cannot be used."""
+
+
+class MissingFileError(DataError, FileNotFoundError):
+    """No file at the given path."""
 
 
 class ParseError(DataError):

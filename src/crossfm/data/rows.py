@@ -162,7 +162,7 @@ def rows_from_csr(X: Any, *, fields: Any = None) -> Rows:
         n_features=int(csr.shape[1]),
         values=None if (values == 1).all() else values,
         fields=None if fields is None else np.asarray(fields, np.uint32)[csr.indices],
-        **_offsets_or_width(csr.indptr.astype(np.int64)),
+        **offsets_or_width(csr.indptr.astype(np.int64)),
     )
 
 
@@ -199,7 +199,7 @@ def _positions(index: Any, n_rows: int) -> NDArray[np.int64]:
     return positions
 
 
-def _offsets_or_width(indptr: NDArray[np.int64]) -> dict[str, Any]:
+def offsets_or_width(indptr: NDArray[np.int64]) -> dict[str, Any]:
     """Use the fixed-width form when all rows have the same positive number of non-zeros."""
     lengths = np.diff(indptr)
     if len(lengths) and lengths[0] > 0 and (lengths == lengths[0]).all():
@@ -241,5 +241,5 @@ def join_rows(left: Rows, right: Rows) -> Rows:
         fields=fields if more is not None else None,
         target=left.target,
         weight=left.weight,
-        **_offsets_or_width(indptr),
+        **offsets_or_width(indptr),
     )

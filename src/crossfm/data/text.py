@@ -1,0 +1,77 @@
+"""libsvm and libffm files to ``Rows``."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crossfm.core.options import thread_count
+from crossfm.data.formats import Format, load
+from crossfm.data.rows import MAX_FEATURES, Rows, offsets_or_width
+from crossfm.data.text_errors import parse_error
+from crossfm.errors import DataError, FeatureIndexError, OptionError
+from crossfm.kernels.text import parse_text
+
+ZeroBased = Literal["auto"] | bool
+_FORMS = {"libsvm": "id:value", "libffm": "field:id:value"}
+_BYTES_A_THREAD = 1 << 20  # less is not worth starting a thread for
+
+
+@dataclass(frozen=True, eq=False)
+class TextRows:
+    """The rows of a file, and their query ids (int64, (n_rows,)) or None."""
+
+    rows: Rows
+    qid: NDArray[np.int64] | None
+
+
+def read_text(
+    path: str | os.PathLike[str],
+    format: Format,
+    *,
+    n_features: int | None = None,
+    zero_based: ZeroBased = "auto",
+    n_threads: int = 0,
+) -> TextRows:
+    """Read a libsvm or libffm file, with the query ids that ``read`` leaves behind; else as ``read``."""
+    if zero_based not in ("auto", True, False):
+        raise OptionError(f"zero_based={zero_based!r}, but it is True, False or 'auto'")
+    if n_features is not None and not 0 < n_features <= MAX_FEATURES:
+        raise OptionError(f"n_features={n_features}, but it is from 1 to {MAX_FEATURES}, or None")
+    data = load(path, format.compression)
+    n_threads = min(thread_count(n_threads), 1 + len(data) // _BYTES_A_THREAD)
+    libffm = format.name == "libffm"
+    found = parse_text(data, libffm=libffm, first_id=int(zero_based is False), n_threads=n_threads)
+    if found.fault:
+        raise parse_error(path, data, found.fault, found.offset, form=_FORMS[format.name])
+    if not len(found.label):
+        raise DataError(f"{path} has no rows, only blank lines or comments")
+    largest = int(found.indices.max()) if len(found.indices) else -1
+    if n_features is not None and largest >= n_features:
+        at = int(np.argmax(found.indices >= n_features))
+        row = int(np.searchsorted(found.indptr, at, side="right")) - 1
+        raise FeatureIndexError(
+            f"{path}: row {row} (from 0) has feature {found.indices[at]}, but n_features={n_features} (ids 0 "
+            f"to {n_features - 1}). Pass n_features={largest + 1} or more, or zero_based=False for a file "
+            "that counts from 1."
+        )
+    shape = offsets_or_width(found.indptr)
+    rows = Rows(
+        indices=found.indices,
+        n_features=largest + 1 if n_features is None else n_features,
+        values=found.values,
+        fields=None if found.fields is None else _fields_of_a_row(found.fields, shape.get("width", 0)),
+        target=found.label,
+        **shape,
+    )
+    return TextRows(rows, found.qid)
+
+
+def _fields_of_a_row(fields: NDArray[np.uint32], width: int) -> NDArray[np.uint32]:
+    """Keep the fields once when they are the same in every row."""
+    first = fields[:width].copy()
+    return first if width and (fields.reshape(-1, width) == first).all() else fields
