@@ -1,0 +1,17 @@
+"""Data sets by name: fetched into a cache, checked by SHA-256, given as Arrow tables."""
+
+from crossfm.datasets.breast_cancer import BreastCancer
+from crossfm.datasets.cache import cache_dir
+from crossfm.datasets.movielens import MovieLens, movielens_u_split
+from crossfm.datasets.registry import DataSet, get, list_datasets, load
+
+__all__ = [
+    "BreastCancer",
+    "DataSet",
+    "MovieLens",
+    "cache_dir",
+    "get",
+    "list_datasets",
+    "load",
+    "movielens_u_split",
+]
