@@ -22,7 +22,7 @@ SITE = {
     "ml-100k/u.user": b"1|24|M|technician|85711\n2|53|F|other|T8H1N\n",
     "ml-100k/u.item": "\n".join(
         (
-            f"1|Am\xe9lie, \"une\" vie (1995)|01-Jan-1995||http://x|{_flags('Animation', 'Comedy')}",
+            f'1|Am\xe9lie, "une" vie (1995)|01-Jan-1995||http://x|{_flags("Animation", "Comedy")}',
             f"2|unknown||||{_flags('unknown')}",
             f"3|Giving, The (1995) (V)|01-Jan-1995||http://y|{_flags('Film-Noir')}",
         )

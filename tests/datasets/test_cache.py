@@ -138,7 +138,9 @@ def test_an_answer_of_another_form_is_a_reason(cache: Path, world: World, answer
     assert everything_in(cache) == ["movielens-100k"]
 
 
-def test_a_cache_that_cannot_be_written_is_one_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cache_that_cannot_be_written_is_one_clear_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("CROSSFM_DATA", str(tmp_path / "file"))
     with pytest.raises(DownloadError, match="cannot be used: .*Set CROSSFM_DATA"):

@@ -7,10 +7,10 @@ import hashlib
 from pathlib import Path
 
 import pytest
-from realdata import shared_data
 
 from crossfm.datasets import list_datasets, load, movielens, movielens_u_split
 from crossfm.errors import DataError, OptionError
+from realdata import shared_data
 
 from .conftest import RECBOLE_FILES, SITE, World, zipped
 
@@ -48,7 +48,10 @@ def test_tables_have_titles_years_and_genres(cache: Path, world: World) -> None:
 
 def test_the_expected_digests_are_those_of_the_original_files() -> None:
     folder = shared_data("ml-100k")
-    files = {name: gzip.decompress((folder / f"{Path(name).name}.gz").read_bytes()) for name in movielens.SITE_MEMBERS}
+    files = {
+        name: gzip.decompress((folder / f"{Path(name).name}.gz").read_bytes())
+        for name in movielens.SITE_MEMBERS
+    }
     made = {name: hashlib.sha256(text).hexdigest() for name, text in movielens.from_site(files).items()}
     (expected,) = [entry.files for entry in list_datasets() if entry.name == "movielens-100k"]
     assert made == expected
@@ -87,6 +90,8 @@ def test_each_official_split_has_all_ratings_once(n: int | str, n_test: int) -> 
     train, test = movielens_u_split(folder, n)
     assert (train.num_rows, test.num_rows) == (100_000 - n_test, n_test)
     pairs = {
-        pair for table in (train, test) for pair in zip(*table.select(["user_id", "item_id"]).to_pydict().values(), strict=True)
+        pair
+        for table in (train, test)
+        for pair in zip(*table.select(["user_id", "item_id"]).to_pydict().values(), strict=True)
     }
     assert len(pairs) == 100_000

@@ -24,7 +24,9 @@ def test_every_entry_has_digests_sources_and_a_licence() -> None:
 
 
 def test_an_unknown_name_is_refused_with_the_nearest() -> None:
-    with pytest.raises(OptionError, match="'movielens-10k'; there are breast-cancer, movielens-100k. Did you mean"):
+    with pytest.raises(
+        OptionError, match="'movielens-10k'; there are breast-cancer, movielens-100k. Did you mean"
+    ):
         load("movielens-10k")
     with pytest.raises(OptionError, match="no data set"):
         get("../etc")
@@ -43,7 +45,9 @@ def test_breast_cancer_is_loaded_with_names_and_without_a_cache(cache: Path) -> 
     expected = load_breast_cancer()
     data = load("breast-cancer")
     assert data.X.column_names == list(expected.feature_names)
-    np.testing.assert_array_equal(np.column_stack([column.to_numpy() for column in data.X.columns]), expected.data)
+    np.testing.assert_array_equal(
+        np.column_stack([column.to_numpy() for column in data.X.columns]), expected.data
+    )
     np.testing.assert_array_equal(data.y, expected.target)
     assert data.target_names == ("malignant", "benign")
     assert not cache.exists()

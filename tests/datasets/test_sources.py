@@ -37,7 +37,9 @@ def answer(monkeypatch: pytest.MonkeyPatch, response: object) -> None:
 
 
 @pytest.mark.parametrize("length", [None, 200_000])
-def test_a_download_arrives_whole(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, length: int | None) -> None:
+def test_a_download_arrives_whole(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, length: int | None
+) -> None:
     body = bytes(range(250)) * 800
     answer(monkeypatch, Response(body, length))
     download("https://host/a.zip", tmp_path / "a.zip")
@@ -57,8 +59,12 @@ def test_a_download_without_end_is_stopped(monkeypatch: pytest.MonkeyPatch, tmp_
         download("https://host/a.zip", tmp_path / "a.zip")
 
 
-@pytest.mark.parametrize("error", [URLError("no such host"), TimeoutError("no such host"), ValueError("no such host")])
-def test_a_network_error_is_a_reason(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, error: Exception) -> None:
+@pytest.mark.parametrize(
+    "error", [URLError("no such host"), TimeoutError("no such host"), ValueError("no such host")]
+)
+def test_a_network_error_is_a_reason(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, error: Exception
+) -> None:
     answer(monkeypatch, error)
     with pytest.raises(SourceError, match="https://host/a.zip could not be read: no such host"):
         download("https://host/a.zip", tmp_path / "a.zip")
@@ -90,7 +96,9 @@ def test_on_a_terminal_a_download_shows_a_bar_on_standard_error(
     assert "200.0/200.0 kB" in err
 
 
-def pip(monkeypatch: pytest.MonkeyPatch, wheels: tuple[str, ...] = (), stderr: str = "", code: int = 0) -> list[list[str]]:
+def pip(
+    monkeypatch: pytest.MonkeyPatch, wheels: tuple[str, ...] = (), stderr: str = "", code: int = 0
+) -> list[list[str]]:
     """Replace the pip process; return the commands it gets."""
     commands: list[list[str]] = []
 
@@ -104,7 +112,9 @@ def pip(monkeypatch: pytest.MonkeyPatch, wheels: tuple[str, ...] = (), stderr: s
     return commands
 
 
-def test_pip_is_asked_for_one_wheel_and_installs_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_pip_is_asked_for_one_wheel_and_installs_nothing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     (commands,) = [pip(monkeypatch, ("a-1-py3-none-any.whl",))]
     path = pip_download("a==1", tmp_path)
     assert path == tmp_path / "a-1-py3-none-any.whl"
@@ -119,7 +129,10 @@ def test_pip_is_asked_for_one_wheel_and_installs_nothing(monkeypatch: pytest.Mon
 @pytest.mark.parametrize(
     ("stderr", "reason"),
     [
-        ("WARNING: old\nERROR: No matching distribution found for a==1\n", "ERROR: No matching distribution found"),
+        (
+            "WARNING: old\nERROR: No matching distribution found for a==1\n",
+            "ERROR: No matching distribution found",
+        ),
         ("/usr/bin/python: No module named pip\n", "No module named pip"),
         ("", "no wheel, and no message"),
     ],
