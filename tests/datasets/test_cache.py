@@ -143,7 +143,7 @@ def test_a_cache_that_cannot_be_written_is_one_clear_error(
 ) -> None:
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("CROSSFM_DATA", str(tmp_path / "file"))
-    with pytest.raises(DownloadError, match="cannot be used: .*Set CROSSFM_DATA"):
+    with pytest.raises(DownloadError, match=r"cannot be used: .*Set CROSSFM_DATA"):
         get("movielens-100k")
 
 

@@ -25,7 +25,7 @@ def test_every_entry_has_digests_sources_and_a_licence() -> None:
 
 def test_an_unknown_name_is_refused_with_the_nearest() -> None:
     with pytest.raises(
-        OptionError, match="'movielens-10k'; there are breast-cancer, movielens-100k. Did you mean"
+        OptionError, match=r"'movielens-10k'; there are breast-cancer, movielens-100k\. Did you mean"
     ):
         load("movielens-10k")
     with pytest.raises(OptionError, match="no data set"):

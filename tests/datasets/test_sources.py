@@ -66,7 +66,7 @@ def test_a_network_error_is_a_reason(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, error: Exception
 ) -> None:
     answer(monkeypatch, error)
-    with pytest.raises(SourceError, match="https://host/a.zip could not be read: no such host"):
+    with pytest.raises(SourceError, match=r"https://host/a\.zip could not be read: no such host"):
         download("https://host/a.zip", tmp_path / "a.zip")
 
 
