@@ -1,0 +1,240 @@
+"""``Encoder``: from tables to ``Rows``, one field a column, one range of ids a field."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crossfm.data.columns import Column, column_from_json
+from crossfm.data.fitted import Cells, Fitted, fit_column, read_cells, restore
+from crossfm.data.rows import MAX_FEATURES, Rows
+from crossfm.data.tables import as_table
+from crossfm.errors import ColumnError, DataError, ModelFileError, OptionError
+
+
+class Encoder:
+    """Learn what the columns of a table hold, and turn tables into ``Rows``.
+
+    Column j is field j. Its features are one range of ids: [missing, unseen, values by falling frequency]
+    for a vocabulary, [missing, buckets] where values are hashed or numbers bucketed, [missing, value] for
+    other numbers. So every row has exactly one feature a column, except for ``MultiCategorical``.
+
+    A value that training never met gets the column's unseen feature. That feature, like any other, learns
+    only from rows that have it: values below ``min_count`` or beyond ``max_size``. Where there were none,
+    as for a missing feature without missing cells, its parameters would stay at their random start:
+    callers set the parameters of features outside ``seen_mask`` to zero, so such a value adds nothing.
+
+    Parameters
+    ----------
+    columns : iterable of Categorical, Numeric and MultiCategorical
+        In field order; each names another column of the table.
+
+    Attributes
+    ----------
+    columns : tuple of columns
+    fields : list of str
+        Column names in field order.
+    n_features : int
+    starts : int64 (n_columns + 1,)
+        Features of field j are ``starts[j]`` to ``starts[j + 1] - 1``; the first of them is the missing one.
+    feature_fields : uint32 (n_features,)
+        The field of each feature.
+    feature_counts : int64 (n_features,)
+        In how many fitted rows each feature occurred.
+    seen_mask : bool (n_features,)
+        ``feature_counts > 0``.
+    """
+
+    def __init__(self, columns: Iterable[Column]) -> None:
+        self.columns = tuple(columns)
+        self.fields = [column.name for column in self.columns]
+        if not self.columns:
+            raise OptionError("the encoder has no columns, but needs at least one; try infer_columns(table)")
+        twice = sorted({name for name in self.fields if self.fields.count(name) > 1})
+        if twice:
+            raise OptionError(f"column {twice[0]!r} is given twice; copy it in the table under another name")
+        self._fitted: list[Fitted] | None = None
+
+    def fit(self, table: Any) -> Encoder:
+        """Learn vocabularies, scales and buckets from ``table`` (see ``as_table``); return self."""
+        self._fit(table)
+        return self
+
+    def fit_transform(self, table: Any) -> Rows:
+        """Return what ``fit(table).transform(table)`` does, reading the table once."""
+        cells, n_rows = self._fit(table)
+        return self._assemble(list(enumerate(cells)), n_rows)
+
+    def transform(self, table: Any, *, columns: Sequence[str] | None = None) -> Rows:
+        """Return ``table``'s rows as ``Rows``; other columns of the table are ignored.
+
+        Without ``MultiCategorical`` columns the rows have a fixed width, one feature a column in field order,
+        and ``fields`` has shape (width,); numbers that come out as 0 are kept. Otherwise they are CSR with
+        ``fields`` (nnz,); ids rise within a row. ``values`` is None when all are 1.
+
+        Parameters
+        ----------
+        table : table
+            Anything that ``as_table`` takes; it may have no rows.
+        columns : sequence of str or None, default=None
+            Encode these columns only, as for a table of items that knows no users. Ids and fields stay the
+            same. None takes all.
+
+        Raises
+        ------
+        ColumnError
+            A column that is not there, or cannot hold what its kind needs.
+        DataError
+            Not fitted; a text where a number should be; a number that is not finite.
+        """
+        fitted = self._state_of_fit()
+        table = as_table(table)
+        chosen = (
+            range(len(self.columns)) if columns is None else sorted({self.field_of(name) for name in columns})
+        )
+        if not chosen:
+            raise OptionError("no columns are chosen; name at least one, or pass columns=None for all")
+        parts = [
+            (j, fitted[j].encode(read_cells(self.columns[j], _pick(table, self.fields[j])))) for j in chosen
+        ]
+        return self._assemble(parts, table.num_rows)
+
+    def field_of(self, name: str) -> int:
+        """Return the field of a column name; raises ``ColumnError`` with the nearest name."""
+        if name not in self.fields:
+            raise ColumnError(_no_column("the encoder", name, self.fields))
+        return self.fields.index(name)
+
+    def feature_names(self) -> list[str]:
+        """Return a name for each feature: ``genre=Drama``, ``user=<unseen>``, ``age``, ``price=(10, 20]``."""
+        return [name for fitted in self._state_of_fit() for name in fitted.names()]
+
+    @property
+    def seen_mask(self) -> NDArray[np.bool_]:
+        self._state_of_fit()
+        mask: NDArray[np.bool_] = self.feature_counts > 0
+        return mask
+
+    def to_state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        """Return arrays (vocabularies as bytes and offsets, scales, edges, counts) and a dict for JSON."""
+        fitted_columns = self._state_of_fit()
+        arrays: dict[str, NDArray[Any]] = {"feature_counts": self.feature_counts}
+        for j, fitted in enumerate(fitted_columns):
+            arrays |= {f"column{j}.{key}": array for key, array in fitted.state().items()}
+        return arrays, {"columns": [column.to_json() for column in self.columns]}
+
+    @classmethod
+    def from_state(cls, arrays: Mapping[str, NDArray[Any]], meta: Mapping[str, Any]) -> Encoder:
+        """Make the encoder that ``to_state`` described; raises ``ModelFileError`` for broken parts."""
+        try:
+            encoder = cls([column_from_json(column) for column in meta["columns"]])
+        except (OptionError, KeyError, TypeError) as exc:
+            raise ModelFileError(f"the description of the columns is broken: {exc}") from exc
+        own = [f"column{j}." for j in range(len(encoder.columns))]
+        encoder._set(
+            [
+                restore(
+                    column,
+                    {key[len(start) :]: array for key, array in arrays.items() if key.startswith(start)},
+                )
+                for column, start in zip(encoder.columns, own, strict=True)
+            ]
+        )
+        counts = arrays.get("feature_counts")
+        if counts is None or counts.dtype != np.int64 or counts.shape != (encoder.n_features,):
+            seen = "missing" if counts is None else f"{counts.dtype} of shape {counts.shape}"
+            raise ModelFileError(
+                f"feature_counts is {seen}, but the columns have {encoder.n_features} features"
+            )
+        encoder.feature_counts = counts.copy()
+        return encoder
+
+    def _state_of_fit(self) -> list[Fitted]:
+        if self._fitted is None:
+            raise DataError("the encoder is not fitted; call fit(table) first")
+        return self._fitted
+
+    def _set(self, fitted: list[Fitted]) -> None:
+        sizes = [one.n_features for one in fitted]
+        if sum(sizes) > MAX_FEATURES:
+            raise OptionError(
+                f"the columns have {sum(sizes)} features, but ids are 32-bit: at most {MAX_FEATURES}. "
+                "Lower hash_buckets or max_size."
+            )
+        self._fitted = fitted
+        self.starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+        self.n_features = int(self.starts[-1])
+        self.feature_fields = np.repeat(np.arange(len(sizes), dtype=np.uint32), sizes)
+
+    def _fit(self, table: Any) -> tuple[list[Cells], int]:
+        table = as_table(table)
+        if table.num_rows == 0:
+            raise DataError("the table has no rows, but the encoder learns from at least one")
+        read = [read_cells(column, _pick(table, column.name)) for column in self.columns]
+        fitted = [fit_column(column, cells) for column, cells in zip(self.columns, read, strict=True)]
+        cells = [one.encode(part) for one, part in zip(fitted, read, strict=True)]
+        self._set(fitted)
+        counts = [
+            np.bincount(part.ids, minlength=one.n_features) for one, part in zip(fitted, cells, strict=True)
+        ]
+        self.feature_counts = np.concatenate(counts).astype(np.int64)
+        return cells, table.num_rows
+
+    def _assemble(self, parts: list[tuple[int, Cells]], n_rows: int) -> Rows:
+        """Put the columns' features side by side."""
+        all_ones = all(cells.values is None or bool((cells.values == 1).all()) for _, cells in parts)
+        if all(cells.indptr is None for _, cells in parts):
+            return self._fixed_width(parts, n_rows, all_ones)
+        lengths = np.zeros(n_rows, np.int64)
+        for _, cells in parts:
+            lengths += 1 if cells.indptr is None else np.diff(cells.indptr)
+        indptr = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        indices = np.empty(indptr[-1], np.uint32)
+        fields = np.empty(indptr[-1], np.uint32)
+        values = None if all_ones else np.ones(indptr[-1], np.float32)
+        cursor = indptr[:-1].copy()  # where each row's next feature goes
+        for j, cells in parts:
+            where: NDArray[np.int64] = cursor
+            if cells.indptr is not None:
+                own = np.diff(cells.indptr)
+                where = np.repeat(cursor - cells.indptr[:-1], own) + np.arange(len(cells.ids))
+            indices[where] = cells.ids + self.starts[j]
+            fields[where] = j
+            if values is not None and cells.values is not None:
+                values[where] = cells.values
+            cursor = cursor + (1 if cells.indptr is None else own)
+        return Rows(indices, self.n_features, indptr=indptr, values=values, fields=fields)
+
+    def _fixed_width(self, parts: list[tuple[int, Cells]], n_rows: int, all_ones: bool) -> Rows:
+        indices = np.empty((n_rows, len(parts)), np.uint32)
+        values = None if all_ones else np.ones((n_rows, len(parts)), np.float32)
+        for at, (j, cells) in enumerate(parts):
+            indices[:, at] = cells.ids + self.starts[j]
+            if values is not None and cells.values is not None:
+                values[:, at] = cells.values
+        return Rows(
+            indices.ravel(),
+            self.n_features,
+            values=None if values is None else values.ravel(),
+            fields=np.array([j for j, _ in parts], np.uint32),
+            width=len(parts),
+        )
+
+
+def _pick(table: Any, name: str) -> Any:
+    if name not in table.column_names:
+        raise ColumnError(_no_column("the table", name, table.column_names))
+    return table[name]
+
+
+def _no_column(owner: str, name: str, names: Sequence[str]) -> str:
+    """Say that a column is not there, which one may be meant, and which there are."""
+    folded = {known.casefold(): known for known in names}
+    near = difflib.get_close_matches(str(name).casefold(), folded, n=1)
+    hint = f"; did you mean {folded[near[0]]!r}?" if near else "."
+    shown = ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
+    return f"{owner} has no column {name!r}{hint} It has {shown}."
