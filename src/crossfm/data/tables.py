@@ -19,7 +19,7 @@ def is_table(X: Any) -> bool:
     ``__arrow_c_array__``, ``__dataframe__``): pandas, polars, pyarrow, DuckDB and others; and for a dict
     with string keys. False for single columns, NumPy arrays and SciPy matrices.
     """
-    if isinstance(X, Mapping):
+    if isinstance(X, Mapping) and not hasattr(X, "shape"):  # SciPy's DOK matrices are mappings too
         return bool(X) and all(isinstance(name, str) for name in X)
     kind = type(X)
     protocols = ("__arrow_c_stream__", "__arrow_c_array__", "__dataframe__")
