@@ -58,8 +58,8 @@ def frappe(folder: str | os.PathLike[str]) -> Frappe:
     """
     original = _find(Path(folder), "frappe.train.libfm")
     train = original if original.exists() else _find(Path(folder), "frappe.train.resampled.libfm")
-    others = (_find(Path(folder), f"frappe.{part}.libfm") for part in ("validation", "test"))
-    return Frappe(*(_rows(path) for path in (train, *others)), resampled=train != original)
+    valid, test = (_find(Path(folder), f"frappe.{part}.libfm") for part in ("validation", "test"))
+    return Frappe(_rows(train), _rows(valid), _rows(test), resampled=train != original)
 
 
 def _find(folder: Path, name: str) -> Path:

@@ -47,6 +47,7 @@ class BaseFM(BaseEstimator):  # type: ignore[misc]
     """Common parts of FMRegressor, FMClassifier and FMRanker; see there."""
 
     monitor = "loss"
+    _machines: list[Any]  # a Table each after training, FMParams after loading
     _y_checks: ClassVar[dict[str, Any]] = {}
 
     # ------------------------------------------------------------------ options
@@ -135,10 +136,11 @@ class BaseFM(BaseEstimator):  # type: ignore[misc]
     def _start_tables(self, n_features: int, biases: list[float], rule: Rule, hyper: Hyper) -> None:
         rng = stream(self.random_state, "start")
         scale = self.init_scale / np.sqrt(max(self.n_factors, 1))
-        self._machines = [
+        tables = [
             Table.start(FMParams.start(n_features, self.n_factors, rng, scale=scale, bias=bias), rule, hyper)
             for bias in biases
         ]
+        self._machines = tables
 
     def _fit(
         self,
@@ -261,18 +263,19 @@ class BaseFM(BaseEstimator):  # type: ignore[misc]
     def _tables(self) -> list[Table]:
         """Return the training tables; made from the parameters after loading from a file."""
         rule, hyper, _ = self._check_options()
-        self._machines = [
+        tables = [
             machine if isinstance(machine, Table) else Table.start(machine, rule, hyper)
             for machine in self._machines
         ]
-        return self._machines
+        self._machines = tables
+        return tables
 
     def _forget_unseen(self, rows: Rows) -> None:
         """Zero ``V`` of features that never occurred: an untrained vector would only add noise."""
         seen = np.zeros(self._machines[0].V.shape[0], bool)
         seen[rows.indices] = True
         if not seen.all():
-            for table in self._machines:
+            for table in self._tables():
                 table.V[~seen] = 0.0
 
     def _revive(self) -> None:

@@ -298,7 +298,7 @@ class FMClassifier(ClassifierMixin, BaseFM):  # type: ignore[misc]
             return np.hstack([1.0 - positive, positive])
         total = positive.sum(axis=1, keepdims=True)
         even = np.full_like(positive, 1.0 / len(self.classes_))
-        return np.divide(positive, total, out=even, where=total > 0)
+        return np.asarray(np.divide(positive, total, out=even, where=total > 0))
 
     def predict(self, X: Any) -> NDArray[Any]:
         """Return the most likely labels (n_rows,)."""

@@ -26,8 +26,8 @@ def fit_encoder(X: Any, columns: Sequence[Column] | str | None) -> Encoder | Non
     """Return the fitted encoder for a table, None for what is taken as a matrix.
 
     ``columns`` None means that a table's columns are inferred; but a table of floating point numbers without gaps
-    is the matrix it looks like, as everywhere in scikit-learn. "infer" infers these too. Raises ``OptionError`` when columns are given for
-    something that has no named columns.
+    is the matrix it looks like, as everywhere in scikit-learn. "infer" infers these too. Raises ``OptionError``
+    when columns are given for something that has no named columns.
     """
     if not is_table(X):
         if columns is not None:
@@ -41,8 +41,9 @@ def fit_encoder(X: Any, columns: Sequence[Column] | str | None) -> Encoder | Non
         return None
     if isinstance(columns, str) and columns != "infer":
         raise OptionError(f'columns={columns!r}, but it must be a list of columns, "infer" or None')
-    inferred = columns is None or isinstance(columns, str)
-    return Encoder(infer_columns(table) if inferred else columns).fit(table)
+    if columns is None or isinstance(columns, str):
+        columns = infer_columns(table)
+    return Encoder(columns).fit(table)
 
 
 def _is_matrix(table: Any) -> bool:

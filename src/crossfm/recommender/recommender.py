@@ -286,9 +286,10 @@ class Recommender:
         return join_rows(rows, shift_ids(more, self.users_.encoder.n_features))
 
     def _skip(self, where: Positions, exclude: Any) -> tuple[Positions, NDArray[np.uint32]]:
-        excluded = self.items_.ids.positions(pa.array(list(exclude)), self.item) if len(exclude) else []
-        always = np.unique(np.asarray(excluded, np.int64))
-        always = always[always >= 0].astype(np.uint32)
+        always = np.empty(0, np.uint32)
+        if len(exclude):
+            excluded = np.unique(self.items_.ids.positions(pa.array(list(exclude)), self.item))
+            always = excluded[excluded >= 0].astype(np.uint32)
         lists = []
         for user in where:
             seen = (
@@ -377,10 +378,10 @@ def seconds_of(column: Any, name: str) -> NDArray[np.float64]:
     """Return the times of an Arrow column in seconds. Raises ``DataError`` where one is missing."""
     if pa.types.is_temporal(column.type):
         column = pc.cast(pc.cast(column, pa.timestamp("us")), pa.int64())
-        seconds = column.to_numpy().astype(np.float64) / 1e6
+        seconds = np.asarray(column.to_numpy(), np.float64) / 1e6
     else:
         try:
-            seconds = pc.cast(column, pa.float64()).to_numpy().astype(np.float64)
+            seconds = np.asarray(pc.cast(column, pa.float64()).to_numpy(), np.float64)
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as exc:
             raise DataError(
                 f"column {name!r} holds {column.type}, but times are numbers or timestamps"

@@ -148,7 +148,7 @@ def stack_rows(top: Rows, bottom: Rows) -> Rows:
 
 def rows_to_state(rows: Rows, prefix: str) -> dict[str, NDArray[Any]]:
     """Return rows as arrays."""
-    arrays = {f"{prefix}.indptr": rows.offsets(), f"{prefix}.indices": rows.indices}
+    arrays: dict[str, NDArray[Any]] = {f"{prefix}.indptr": rows.offsets(), f"{prefix}.indices": rows.indices}
     fields = rows.field_of_each()
     if fields is not None:
         arrays[f"{prefix}.fields"] = fields

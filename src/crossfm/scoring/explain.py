@@ -83,7 +83,7 @@ def explain_rows(rows: Rows, params: FMParams, names: list[str] | None = None) -
     V = params.V.astype(np.float64)
     shape = (n_rows * n_fields, rows.nnz)
     nonzero = np.arange(rows.nnz)
-    sums = csr_matrix((x, (cell, nonzero)), shape=shape) @ V[rows.indices]
+    sums = np.asarray(csr_matrix((x, (cell, nonzero)), shape=shape) @ V[rows.indices])
     squares = np.bincount(cell, (V[rows.indices] ** 2).sum(axis=1) * x**2, n_rows * n_fields)
     linear = np.bincount(cell, params.w[rows.indices].astype(np.float64) * x, n_rows * n_fields)
     own = linear + 0.5 * ((sums**2).sum(axis=1) - squares)
@@ -98,7 +98,7 @@ def explain_rows(rows: Rows, params: FMParams, names: list[str] | None = None) -
 
 
 def _fields(rows: Rows, names: list[str] | None) -> tuple[NDArray[Any], list[str]]:
-    field = rows.field_of_each()
+    field: NDArray[Any] | None = rows.field_of_each()
     if field is None:
         occurring, field = np.unique(rows.indices, return_inverse=True)
         known = names is not None and len(names) == rows.n_features
