@@ -1,0 +1,248 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from contracts import COLUMNS, SEED, EstimatorContract, clicks
+from scipy.sparse import csr_matrix
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+import oracles
+from crossfm import FMClassifier, FMRegressor
+from crossfm.data.rows import Rows
+from crossfm.errors import DataError, DivergenceError, LabelError, OptionError
+from crossfm.solvers.callbacks import Checkpoint
+
+
+class ByRows(EstimatorContract):
+    """What the machines trained row by row promise beyond the common contract."""
+
+    def test_many_threads_are_reproducible_when_deterministic(self, data: Any) -> None:
+        fits = [
+            self.make(columns=COLUMNS, deterministic=True, n_threads=n, max_iter=3).fit(*data)
+            for n in (1, 2, 3)
+        ]
+        for other in fits[1:]:
+            assert other.params_.V.tobytes() == fits[0].params_.V.tobytes()
+            assert other.params_.bias == fits[0].params_.bias
+
+    def test_racing_threads_learn_as_well(self, data: Any, model: Any) -> None:
+        raced = self.make(columns=COLUMNS, n_threads=2).fit(*data)
+        assert raced.history_[-1]["train_loss"] < 1.3 * model.history_[-1]["train_loss"]
+
+    def test_early_stopping_keeps_the_best_epoch(self, data: Any) -> None:
+        table, y = data
+        options = {"columns": COLUMNS, "learning_rate": 0.5, "max_iter": 40}
+        model = self.make(early_stopping=True, n_iter_no_change=3, **options).fit(
+            table, y, eval_set=(table[:50], y[:50])
+        )
+        losses = [epoch["valid_loss"] for epoch in model.history_]
+        assert model.best_iter_ == int(np.argmin(losses)) + 1
+        best = self.make(**options | {"max_iter": model.best_iter_}).fit(table, y)
+        assert np.array_equal(best.params_.w, model.params_.w)
+
+    def test_early_stopping_holds_rows_back_by_itself(self, data: Any) -> None:
+        model = self.make(columns=COLUMNS, early_stopping=True, validation_fraction=0.3).fit(*data)
+        assert all("valid_loss" in epoch for epoch in model.history_)
+
+    def test_partial_fit_passes_are_epochs(self, data: Any) -> None:
+        once = self.make(columns=COLUMNS, max_iter=1).fit(*data)
+        part = self.make(columns=COLUMNS).partial_fit(*data)
+        assert np.array_equal(part.params_.w, once.params_.w)
+        more = part.partial_fit(*data)
+        assert more.n_iter_ == 2
+        assert more.history_[1]["train_loss"] < more.history_[0]["train_loss"]
+
+    def test_warm_start_goes_on(self, data: Any) -> None:
+        warm = self.make(columns=COLUMNS, warm_start=True, max_iter=2).fit(*data)
+        first = warm.history_[-1]["train_loss"]
+        warm.fit(*data)
+        assert [epoch["epoch"] for epoch in warm.history_] == [1, 2, 3, 4]
+        assert warm.history_[-1]["train_loss"] < first
+
+    def test_a_loaded_model_goes_on(self, data: Any, model: Any, tmp_path: Any) -> None:
+        import crossfm
+
+        crossfm.save(model, tmp_path / "m.crossfm")
+        loaded = crossfm.load(tmp_path / "m.crossfm").partial_fit(*data)
+        assert loaded.history_[-1]["train_loss"] < loaded.history_[0]["train_loss"]
+
+    def test_training_that_diverges_is_named_with_a_remedy(self) -> None:
+        rng = np.random.default_rng(0)
+        X = rng.standard_normal((200, 5)) * 1e4
+        y = self.target(X[:, 0] * X[:, 1])
+        with pytest.raises(DivergenceError, match=r"epoch 1.*Lower learning_rate"):
+            self.make(solver="sgd", learning_rate=10.0).fit(X, y)
+
+    def test_a_checkpoint_is_written_every_epoch_and_survives_an_interrupt(
+        self, data: Any, tmp_path: Any
+    ) -> None:
+        import crossfm
+
+        path = tmp_path / "last.crossfm"
+
+        def interrupt(epoch: Any, model: Any) -> None:
+            if epoch.epoch == 3:
+                raise KeyboardInterrupt
+
+        model = self.make(columns=COLUMNS, callbacks=[Checkpoint(path), interrupt])
+        with pytest.raises(KeyboardInterrupt):
+            model.fit(*data)
+        assert len(crossfm.load(path).history_) == 2  # the epochs that were complete when it was written
+
+    def test_an_empty_row_scores_the_bias(self) -> None:
+        X = csr_matrix(np.array([[1.0, 0], [0, 1], [0, 0], [1, 1]]))
+        model = self.make().fit(X, self.target(np.arange(4.0)))
+        assert self.raw(model, csr_matrix((1, 2)))[0] == pytest.approx(model.params_.bias, rel=1e-6)
+
+    def test_scores_are_those_of_the_paper(self, data: Any, model: Any) -> None:
+        table, _ = data
+        rows = model.encoder_.transform(table.head(20))
+        params = model.params_
+        for row, score in zip(rows.to_csr().toarray(), self.raw(model, table.head(20)), strict=True):
+            entries = oracles.entries(row)
+            assert score == pytest.approx(
+                oracles.fm_score(entries, params.bias, params.w, params.V), rel=1e-4, abs=1e-5
+            )
+
+    def test_features_that_never_occurred_are_forgotten(self) -> None:
+        X = csr_matrix(np.array([[1.0, 1, 0], [1, 0, 0], [0, 1, 0], [1, 1, 0]]))
+        params = self.make().fit(X, self.target(np.arange(4.0))).params_
+        assert params.w[2] == 0
+        assert not params.V[2].any()
+        assert params.V[0].any()
+
+    def test_it_works_in_pipelines_and_searches(self) -> None:
+        rng = np.random.default_rng(0)
+        X = rng.standard_normal((120, 4))
+        y = self.target(X[:, 0] + X[:, 1] * X[:, 2])
+        pipeline = make_pipeline(StandardScaler(), self.make())
+        step = pipeline.steps[1][0]
+        search = GridSearchCV(pipeline, {f"{step}__n_factors": [0, 4]}, cv=3).fit(X, y)
+        assert search.best_params_[f"{step}__n_factors"] == 4  # the pair matters
+        assert len(cross_val_score(self.make(), X, y, cv=3)) == 3
+
+
+class TestFMRegressor(ByRows):
+    def make(self, **options: Any) -> FMRegressor:
+        return FMRegressor(**{"n_factors": 4, "max_iter": 20, "random_state": SEED, **options})
+
+    def target(self, score: np.ndarray) -> np.ndarray:
+        return 100.0 + 20.0 * score
+
+    def test_the_unit_of_the_target_does_not_matter(self, data: Any) -> None:
+        table, y = data
+        a = self.make(columns=COLUMNS).fit(table, y).predict(table)
+        b = self.make(columns=COLUMNS).fit(table, 1000.0 * y - 5.0).predict(table)
+        np.testing.assert_allclose(b, 1000.0 * a - 5.0, rtol=1e-5)
+
+    def test_poisson_predicts_means_of_counts(self) -> None:
+        table, score = clicks(2000)
+        y = np.random.default_rng(0).poisson(np.exp(0.5 * score))
+        model = self.make(columns=COLUMNS, loss="poisson").fit(table, y)
+        mean = model.predict(table)
+        assert (mean > 0).all()
+        assert mean.mean() == pytest.approx(y.mean(), rel=0.05)
+        assert np.corrcoef(mean, np.exp(0.5 * score))[0, 1] > 0.8
+
+    def test_counts_below_zero_are_refused(self, data: Any) -> None:
+        with pytest.raises(
+            LabelError, match=r"row 2 has target -1, but poisson loss expects counts, 0 or more"
+        ):
+            self.make(columns=COLUMNS, loss="poisson").fit(data[0][:3], [0, 2, -1])
+
+    @pytest.mark.parametrize("bad", [np.nan, np.inf])
+    def test_targets_that_are_not_finite_are_refused(self, data: Any, bad: float) -> None:
+        with pytest.raises(ValueError, match=r"NaN|nan|inf"):
+            self.make(columns=COLUMNS).fit(data[0][:3], [0, bad, 1])
+
+    def test_a_constant_target_is_predicted(self, data: Any) -> None:
+        model = self.make(columns=COLUMNS).fit(data[0], np.full(len(data[0]), 3.0))
+        np.testing.assert_allclose(model.predict(data[0]), 3.0, atol=1e-6)
+
+    def test_an_unknown_loss_is_refused(self, data: Any) -> None:
+        with pytest.raises(OptionError, match="loss='absolute'"):
+            self.make(loss="absolute").fit(*data)
+
+    def test_matrix_factorization_is_a_machine_on_two_one_hot_fields(self) -> None:
+        user, item = np.meshgrid(np.arange(5), np.arange(4), indexing="ij")
+        rows = Rows(np.stack([user.ravel(), 5 + item.ravel()], 1).astype(np.uint32).ravel(), 9, width=2)
+        y = self.target(np.random.default_rng(0).standard_normal(20))
+        model = self.make().fit(rows, y)
+        p = model.params_
+        expected = p.bias + p.w[:5, None] + p.w[5:] + p.V[:5] @ p.V[5:].T
+        np.testing.assert_allclose(model.predict(rows), expected.ravel(), rtol=1e-5)
+
+
+class TestFMClassifier(ByRows):
+    def make(self, **options: Any) -> FMClassifier:
+        return FMClassifier(**{"n_factors": 4, "max_iter": 20, "random_state": SEED, **options})
+
+    def target(self, score: np.ndarray) -> np.ndarray:
+        return np.where(score > np.median(score), "yes", "no")
+
+    def raw(self, model: Any, X: Any) -> np.ndarray:
+        return np.asarray(model.decision_function(X))
+
+    def test_probabilities_follow_the_scores(self, data: Any, model: Any) -> None:
+        table, y = data
+        proba, score = model.predict_proba(table), model.decision_function(table)
+        assert list(model.classes_) == ["no", "yes"]
+        np.testing.assert_allclose(proba[:, 1], 1 / (1 + np.exp(-score)), rtol=1e-6)
+        np.testing.assert_allclose(proba.sum(axis=1), 1.0)
+        assert np.array_equal(model.predict(table), np.where(score > 0, "yes", "no"))
+        assert (model.predict(table) == y).mean() > 0.9
+
+    def test_many_classes_take_a_machine_each(self, data: Any, tmp_path: Any) -> None:
+        import crossfm
+
+        table, score = clicks()
+        y = np.digitize(score, np.quantile(score, [0.3, 0.7])) * 10
+        model = self.make(columns=COLUMNS).fit(table, y)
+        assert list(model.classes_) == [0, 10, 20]
+        assert len(model.params_) == 3
+        proba = model.predict_proba(table)
+        assert proba.shape == (len(y), 3)
+        np.testing.assert_allclose(proba.sum(axis=1), 1.0)
+        assert (model.predict(table) == y).mean() > 0.8
+        explained = model.explain(table, machine=2)
+        np.testing.assert_allclose(
+            explained.score(), model.decision_function(table)[:, 2], rtol=1e-4, atol=1e-5
+        )
+        model.save(tmp_path / "m.crossfm")
+        assert np.array_equal(crossfm.load(tmp_path / "m.crossfm").predict(table), model.predict(table))
+
+    def test_early_stopping_can_watch_the_auc(self, data: Any) -> None:
+        model = self.make(columns=COLUMNS, early_stopping=True, monitor="auc", learning_rate=0.5).fit(*data)
+        areas = [epoch["valid_auc"] for epoch in model.history_]
+        assert model.best_iter_ == int(np.argmax(areas)) + 1
+
+    def test_one_class_is_not_enough(self, data: Any) -> None:
+        with pytest.raises(LabelError, match="one class only"):
+            self.make(columns=COLUMNS).fit(data[0], np.full(len(data[0]), "yes"))
+
+    def test_a_label_that_was_not_declared_is_named(self, data: Any) -> None:
+        model = self.make(columns=COLUMNS).partial_fit(*data, classes=["no", "yes"])
+        with pytest.raises(LabelError, match=r"row 0 has label .*maybe"):
+            model.partial_fit(data[0][:1], ["maybe"])
+
+    def test_classes_of_the_first_part_can_be_declared(self, data: Any) -> None:
+        table, y = data
+        model = self.make(columns=COLUMNS).partial_fit(table[y == "no"], y[y == "no"], classes=["no", "yes"])
+        model.partial_fit(table, y)
+        assert model.predict_proba(table).shape == (len(y), 2)
+
+    def test_rows_with_plus_and_minus_one_need_no_conversion(self) -> None:
+        rng = np.random.default_rng(0)
+        rows = Rows(rng.integers(0, 20, 200).astype(np.uint32), 20, width=2)
+        rows = rows.with_target(np.where(rng.random(100) < 0.5, -1.0, 1.0))
+        model = self.make().fit(rows)
+        assert list(model.classes_) == [-1.0, 1.0]
+
+    def test_eval_set_of_other_rows_is_checked(self, data: Any) -> None:
+        table, y = data
+        with pytest.raises(DataError, match="rows"):
+            self.make(columns=COLUMNS).fit(table, y, eval_set=(table, y[:10]))
