@@ -12,8 +12,9 @@ struct RowsView {
   const float* values;
   int64_t width;
 
-  int64_t begin(int64_t row) const { return indptr ? indptr[row] : row * width; }
-  int64_t end(int64_t row) const { return indptr ? indptr[row + 1] : (row + 1) * width; }
+  // Always inline: a copy compiled for one instruction set must not be linked into another's code.
+  [[gnu::always_inline]] int64_t begin(int64_t row) const { return indptr ? indptr[row] : row * width; }
+  [[gnu::always_inline]] int64_t end(int64_t row) const { return indptr ? indptr[row + 1] : (row + 1) * width; }
 };
 
 enum class Loss : int { squared = 0, logistic = 1, poisson = 2 };

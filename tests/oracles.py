@@ -180,14 +180,14 @@ class Learner:
             self.move_bias(slope)
         return total
 
-    def pair_step(self, query, better, worse, weight=1.0):
+    def pair_step(self, query, better, worse, weight=1.0, offset=0.0):
         """One step of LearnBPR, Rendle et al. (2009), figure 4, on y(query, better) - y(query, worse).
 
-        The terms inside the query cancel in the difference, so of the query only V moves. Returns the loss
-        before the step and whether the pair was in order.
+        The terms inside the query cancel in the difference, so of the query only V moves. ``offset`` is a
+        constant added to the difference. Returns the loss before the step and whether the pair was in order.
         """
         params = self.params()
-        difference = fm_score(query + better, *params) - fm_score(query + worse, *params)
+        difference = offset + fm_score(query + better, *params) - fm_score(query + worse, *params)
         slope = -weight * (1.0 - 1.0 / (1.0 + math.exp(-difference)))
         up, down = factor_sums(better, params[2]), factor_sums(worse, params[2])
         both = factor_sums(query, params[2])

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.sparse import coo_matrix, csc_matrix, csr_array, csr_matrix
 
-from crossfm.data.rows import Rows, rows_from_csr, rows_from_dense
+from crossfm.data.rows import Rows, join_rows, rows_from_csr, rows_from_dense, shift_ids
 from crossfm.errors import DataError, FeatureIndexError
 from machines import as_lists, as_rows
 
@@ -200,3 +200,40 @@ def test_empty_rows_before_the_bad_id_are_counted():
     rows = as_rows([[], [(1, 1.0)], [], [(9, 1.0)]], 10)
     with pytest.raises(FeatureIndexError, match="row 3 has feature 9"):
         rows.check_ids(9)
+
+
+def test_shifted_ids_form_a_second_feature_space():
+    rows = shift_ids(fixed(), 10)
+    assert rows.indices.tolist() == [10, 13, 11, 14, 12, 15]
+    assert rows.indices.dtype == np.uint32
+    assert rows.n_features == 16
+    rows.check_ids(16)
+
+
+@given(st.data())
+def test_joined_rows_have_the_entries_of_both(data):
+    n_rows = data.draw(st.integers(0, 5))
+    entry = st.tuples(st.integers(0, 4), st.sampled_from([0.5, 1.0, 2.0]))
+    sides = st.lists(st.lists(entry, max_size=3), min_size=n_rows, max_size=n_rows)
+    left, right = data.draw(sides), data.draw(sides)
+    joined = join_rows(as_rows(left, 5), shift_ids(as_rows(right, 5), 5))
+    assert as_lists(joined) == [a + [(5 + i, x) for i, x in b] for a, b in zip(left, right, strict=True)]
+    assert joined.n_features == 10
+
+
+def test_joined_fixed_width_rows_keep_their_width_target_and_fields():
+    right = Rows(
+        indices=np.array([0, 1, 2], np.uint32), n_features=3, fields=np.array([0], np.uint32), width=1
+    )
+    joined = join_rows(fixed(), shift_ids(right, 6))
+    assert (joined.width, joined.indptr) == (3, None)
+    assert joined.indices.tolist() == [0, 3, 6, 1, 4, 7, 2, 5, 8]
+    assert joined.values.tolist() == [1, 2, 1, 3, 4, 1, 5, 6, 1]
+    assert joined.field_of_each().tolist() == [7, 8, 9] * 3
+    assert joined.target.tolist() == [0.5, 1.5, 2.5]
+    assert joined.weight.tolist() == [1, 2, 3]
+
+
+def test_rows_of_another_number_cannot_be_joined():
+    with pytest.raises(DataError, match="3 rows cannot be joined with 2 rows"):
+        join_rows(fixed(), fixed().take([0, 1]))

@@ -67,6 +67,28 @@ def test_pairs_without_a_query_compare_whole_rows(rule):
     assert_same_machine(table, learner)
 
 
+@pytest.mark.parametrize("values", [False, True], ids=["ones", "values"])
+def test_an_offset_is_added_to_the_score_of_its_side(values):
+    shared, sides, at, better, worse, weight = sample(7, shared_values=values, side_values=values)
+    offset = np.random.default_rng(8).normal(size=len(sides)).astype(np.float32)
+    params = random_params(np.random.default_rng(0), N_QUERY + N_ITEM, 8)
+    learner = Learner("adagrad", params.bias, params.w, params.V, HYPER)
+    steps = [
+        learner.pair_step(shared[q], sides[i], sides[j], float(c), float(offset[i]) - float(offset[j]))
+        for q, i, j, c in zip(at, better, worse, weight, strict=True)
+    ]
+    queries, items = (as_rows(rows, N_QUERY + N_ITEM, values=values) for rows in (shared, sides))
+    for isa in ISAS:
+        table = Table.start(params, RULES["adagrad"], HYPER)
+        with using_isa(isa):
+            total, correct = pair_pass(
+                items, better, worse, table, HYPER, shared=queries, shared_at=at, weight=weight, offset=offset
+            )
+        assert total == pytest.approx(sum(loss for loss, _ in steps), rel=1e-4)
+        assert correct == sum(in_order for _, in_order in steps)
+        assert_same_machine(table, learner, context=isa)
+
+
 @pytest.mark.parametrize("k", [0, 4, 17])
 def test_the_sgd_step_is_the_gradient_of_the_log_likelihood_by_finite_differences(k):
     rng = np.random.default_rng(3)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from crossfm.core.params import FMParams
 from crossfm.core.rules import RULES
 from crossfm.kernels.table import Table, aligned_zeros, padded_factors, record_stride
 from machines import HYPER, SIZES, random_params, table_states
@@ -48,6 +49,25 @@ def test_ftrl_and_the_rest_keep_their_fields_apart(rule):
             marks += table.data > 0
             assert (table.data <= 1).all()
         assert table.data.sum() == sum(part.size for part in parts)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_linear_weights_set_later_are_as_if_they_had_been_there_from_the_start(rule):
+    params = random_params(np.random.default_rng(3), 4, 3)
+    table = Table.start(FMParams(params.bias, np.zeros(4, np.float32), params.V), RULES[rule], HYPER)
+    table.start_w(params.w, HYPER)
+    np.testing.assert_array_equal(table.data, Table.start(params, RULES[rule], HYPER).data)
+
+
+def test_assigning_a_table_takes_over_weights_and_state():
+    one, other = (
+        Table.start(random_params(np.random.default_rng(n), 4, 3), RULES["adam"], HYPER) for n in (4, 5)
+    )
+    other.bias[3] = 7
+    one.assign(other)
+    np.testing.assert_array_equal(one.data, other.data)
+    np.testing.assert_array_equal(one.bias, other.bias)
+    assert not np.shares_memory(one.data, other.data)
 
 
 def test_copies_share_nothing():
