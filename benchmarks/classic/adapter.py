@@ -1,0 +1,67 @@
+"""What the engine files share: each runs alone, in its own interpreter, on one job.
+
+``run.py`` calls ``python engine_NAME.py JOB.json``. A job has ``folder`` (of the data), ``scratch`` (an empty
+folder), ``factors``, ``seed`` and ``answer`` (a path). The engine writes there: ``seconds`` (one a measured
+epoch, loading and parsing left out), ``timed_by`` (how), ``settings``, ``version``; and beside it the test
+probabilities after one epoch as ``.npy``. Only NumPy is needed.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+N_IDS = 2**20
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run of one engine."""
+
+    folder: Path
+    scratch: Path
+    answer: Path
+    factors: int
+    seed: int
+
+    def rows(self, part: str) -> tuple[np.ndarray, np.ndarray]:
+        """Return ids uint32 (rows, 39) and labels uint8 (rows,) of "train" or "test"."""
+        with np.load(self.folder / f"{part}.npz") as data:
+            return data["ids"], data["y"]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What an engine found."""
+
+    seconds: list[float]
+    timed_by: str
+    probabilities: Any
+    settings: dict[str, Any]
+
+
+def as_csr(ids: np.ndarray, dtype: Any = np.float32) -> Any:
+    """Return one-hot rows as a SciPy CSR matrix (rows, 2^20)."""
+    from scipy.sparse import csr_matrix
+
+    n_rows, width = ids.shape
+    indptr = np.arange(n_rows + 1, dtype=np.int64) * width
+    indices = np.sort(ids, axis=1).ravel().astype(np.int32)
+    return csr_matrix((np.ones(ids.size, dtype), indices, indptr.astype(np.int32)), shape=(n_rows, N_IDS))
+
+
+def main(package: str, engine: Callable[[Job], Answer]) -> None:
+    """Run ``engine`` on the job that the command line names."""
+    job = json.loads(Path(sys.argv[1]).read_text())
+    paths = {key: Path(job[key]) for key in ("folder", "scratch", "answer")}
+    answer = engine(Job(**paths, factors=job["factors"], seed=job["seed"]))
+    np.save(paths["answer"].with_suffix(".npy"), np.asarray(answer.probabilities, np.float64))
+    found = {key: getattr(answer, key) for key in ("seconds", "timed_by", "settings")}
+    paths["answer"].write_text(json.dumps({**found, "version": version(package)}))

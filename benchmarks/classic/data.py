@@ -1,0 +1,124 @@
+"""The made click log of the benchmark: skewed one-hot rows whose labels come from a hidden FM.
+
+39 fields of 10 to 100,000 values (log-spaced), Zipf-distributed within a field, spread at random over 2^20
+ids; the click probability is the logistic of an FM with 8 factors, 0.25 on average. Fixed seed: the same rows
+on every machine with the same NumPy. Files are kept in ``benchmarks/.data``.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+N_FIELDS = 39
+N_IDS = 2**20
+N_FACTORS = 8
+CTR = 0.25
+ZIPF = 1.1
+SEED = 20_261
+CHUNK = 50_000
+FOLDER = Path(__file__).resolve().parents[1] / ".data"
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """The hidden FM, and how ids of each field are drawn."""
+
+    bias: float
+    w: NDArray[np.float32]
+    V: NDArray[np.float32]
+    ids: list[NDArray[np.uint32]]
+    shares: list[NDArray[np.float64]]  # cumulative
+
+    def draw(self, rng: np.random.Generator, n_rows: int) -> NDArray[np.uint32]:
+        """Return ids (n_rows, N_FIELDS)."""
+        fields = zip(self.ids, self.shares, strict=True)
+        return np.stack([ids[np.searchsorted(shares, rng.random(n_rows))] for ids, shares in fields], axis=1)
+
+    def score(self, ids: NDArray[np.uint32]) -> NDArray[np.float64]:
+        """Return bias + linear + pair part of rows (n_rows, N_FIELDS)."""
+        v = self.V[ids]
+        total = v.sum(axis=1)
+        pairs = 0.5 * ((total**2).sum(axis=1) - (v**2).sum(axis=(1, 2)))
+        return self.bias + self.w[ids].sum(axis=1, dtype=np.float64) + pairs
+
+
+def make_teacher(rng: np.random.Generator) -> Teacher:
+    """Draw the hidden FM; its bias is set so that a click has probability ``CTR``."""
+    sizes = np.geomspace(10, 100_000, N_FIELDS).astype(int)
+    places = rng.permutation(N_IDS).astype(np.uint32)
+    ids = np.split(places[: sizes.sum()], np.cumsum(sizes)[:-1])
+    shares = [
+        np.cumsum(weights / weights.sum()) for weights in (np.arange(1, n + 1.0) ** -ZIPF for n in sizes)
+    ]
+    for share in shares:
+        share[-1] = 1.0  # rounding must not leave a gap at the end
+    w = rng.normal(0, 0.14, N_IDS).astype(np.float32)
+    V = rng.normal(0, 0.128, (N_IDS, N_FACTORS)).astype(np.float32)
+    teacher = Teacher(0.0, w, V, ids, shares)
+    scores = teacher.score(teacher.draw(rng, CHUNK))
+    low, high = -20.0, 20.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if sigmoid(scores + middle).mean() < CTR else (low, middle)
+    return Teacher(low, w, V, ids, shares)
+
+
+def sigmoid(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The logistic function."""
+    return 1 / (1 + np.exp(-x))
+
+
+def make(n_rows: int, n_test: int) -> Path:
+    """Make the log unless it is there; return its folder with ``train.npz`` and ``test.npz``.
+
+    Each has ``ids`` uint32 (rows, 39), ``y`` uint8 (rows,) and ``p`` float32 (rows,), the teacher's probability.
+    """
+    folder = FOLDER / f"classic-{n_rows}-{n_test}"
+    if (folder / "test.npz").exists():
+        return folder
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(SEED)
+    teacher = make_teacher(rng)
+    for name, rows in (("train", n_rows), ("test", n_test)):
+        chunks = [teacher.draw(rng, min(CHUNK, rows - start)) for start in range(0, rows, CHUNK)]
+        p = np.concatenate([sigmoid(teacher.score(chunk)) for chunk in chunks])
+        y = (rng.random(rows) < p).astype(np.uint8)
+        _save(folder / f"{name}.npz", ids=np.concatenate(chunks), y=y, p=p.astype(np.float32))
+    return folder
+
+
+def as_text(npz: Path, form: str) -> Path:
+    """Write the rows of ``npz`` beside it as "libsvm", "libffm" or "vw" text, unless that is there."""
+    path = npz.with_suffix(f".{form}")
+    if path.exists():
+        return path
+    with np.load(npz) as rows:
+        ids, y = rows["ids"], rows["y"]
+    half = path.with_name(path.name + ".half")
+    with half.open("w") as file:
+        for start in range(0, len(y), CHUNK):
+            file.writelines(_lines(ids[start : start + CHUNK], y[start : start + CHUNK], form))
+    os.replace(half, path)
+    return path
+
+
+def _lines(ids: NDArray[np.uint32], y: NDArray[np.uint8], form: str) -> Iterator[str]:
+    for row, label in zip(ids.tolist(), y.tolist(), strict=True):
+        if form == "vw":
+            yield f"{2 * label - 1} |f {' '.join(map(str, row))}\n"
+        elif form == "libffm":
+            yield f"{label} {' '.join(f'{field}:{i}:1' for field, i in enumerate(row))}\n"
+        else:
+            yield f"{label} {' '.join(f'{i}:1' for i in row)}\n"
+
+
+def _save(path: Path, **arrays: NDArray[np.generic]) -> None:
+    half = path.with_name("half-" + path.name)
+    np.savez(half, **arrays)
+    os.replace(half, path)
