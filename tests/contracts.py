@@ -132,7 +132,7 @@ class EstimatorContract:
         return np.asarray(model.predict(X))
 
     def test_a_saved_model_predicts_the_same_bits(self, data: Any, model: Any, tmp_path: Any) -> None:
-        table, y = data
+        table, _ = data
         path = tmp_path / "model.crossfm"
         crossfm.save(model, path)
         loaded = crossfm.load(path)
@@ -196,7 +196,6 @@ class EstimatorContract:
             {"n_threads": -5},
             {"init_scale": -0.1},
             {"random_state": -1},
-            {"columns": "guess"},
             {"columns": []},
         ],
     )

@@ -25,14 +25,14 @@ from crossfm.core.rules import Rule, find_rule
 from crossfm.data.encode import Encoder
 from crossfm.data.rows import Rows
 from crossfm.data.split import random_split
-from crossfm.data.tables import as_table, is_table
+from crossfm.data.tables import as_table
 from crossfm.errors import DataError, LabelError, OptionError
-from crossfm.estimators.inputs import fit_encoder, rows_from_matrix, rows_from_table
+from crossfm.estimators.inputs import fit_encoder, has_names, rows_from_matrix, rows_from_table
 from crossfm.kernels import fm as kernel
 from crossfm.kernels.table import Table
 from crossfm.metrics import auc
 from crossfm.scoring.explain import Explanation, explain_rows
-from crossfm.solvers.callbacks import Callbacks
+from crossfm.solvers.callbacks import Callbacks, Record
 from crossfm.solvers.epochs import Plan, Scores, run_epochs
 from crossfm.solvers.progress import progress
 from crossfm.solvers.schedule import SCHEDULES
@@ -89,7 +89,7 @@ class BaseFM(BaseEstimator):  # type: ignore[misc]
         if fit:
             self.encoder_: Encoder | None = fit_encoder(X, self.columns)
         if self.encoder_ is not None:
-            if not is_table(X):
+            if not has_names(X):
                 raise DataError(
                     f"the model was fitted on a table with columns {self.encoder_.fields}, but X is a "
                     f"{type(X).__name__} without named columns. Pass a DataFrame with these columns."
@@ -223,8 +223,7 @@ class BaseFM(BaseEstimator):  # type: ignore[misc]
             return self._validation_scores(valid[0], valid[1], loss, threads)
 
         done = self.history_[-1]["epoch"] if self.history_ else 0
-        callbacks = [*(self.callbacks or []), *([progress()] if self.verbose else [])]
-        epochs = run_epochs(
+        run_epochs(
             tables,
             visit,
             rows.n_rows,
@@ -234,14 +233,13 @@ class BaseFM(BaseEstimator):  # type: ignore[misc]
             total_weight=rows.n_rows if rows.weight is None else float(rows.weight.sum(dtype=np.float64)),
             nnz=rows.nnz * len(tables),
             validate=validate if valid else None,
-            callback=Callbacks(callbacks),
+            callback=self._callback(),
             model=self,
             first_epoch=done,
         )
-        self.history_ += [epoch.as_dict() for epoch in epochs]
-        self.n_iter_ = len(self.history_)
-        best = [epoch.epoch for epoch in epochs if epoch.best]
-        self.best_iter_ = best[-1] if plan.patience is not None and best else self.history_[-1]["epoch"]
+
+    def _callback(self) -> Callbacks:
+        return Callbacks([Record(), *(self.callbacks or []), *([progress()] if self.verbose else [])])
 
     def _validation_scores(self, rows: Rows, targets: list[Floats], loss: Loss, threads: int) -> Scores:
         weight = np.ones(rows.n_rows) if rows.weight is None else rows.weight.astype(np.float64)

@@ -43,9 +43,9 @@ class FMRegressor(RegressorMixin, BaseFM):  # type: ignore[misc]
         Penalties on the features of each visited row.
     init_scale : float, default=0.1
         ``V`` starts normal with deviation init_scale / sqrt(n_factors).
-    columns : list of columns, "infer" or None, default=None
-        How to encode a table; None infers it (see ``infer_columns``), except that a table of floating point
-        numbers without gaps is taken as the matrix it is; "infer" infers that too (and standardises it).
+    columns : list of columns or None, default=None
+        How to encode a table; None infers it (see ``infer_columns``). A matrix is taken as it is, and so is a
+        DataFrame whose columns have no names.
     early_stopping : bool, default=False
         Stop when the validation loss has not fallen by ``tol`` for ``n_iter_no_change`` epochs and keep the
         best epoch's weights. Validation rows are ``eval_set`` of ``fit``, or ``validation_fraction``.

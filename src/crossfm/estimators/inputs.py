@@ -22,14 +22,22 @@ def is_rows(X: Any) -> bool:
     return isinstance(X, Rows)
 
 
-def fit_encoder(X: Any, columns: Sequence[Column] | str | None) -> Encoder | None:
+def has_names(X: Any) -> bool:
+    """Whether ``X`` is a table with named columns; a DataFrame whose labels are not strings is a matrix."""
+    return is_table(X) and all(isinstance(name, str) for name in _labels(X))
+
+
+def _labels(X: Any) -> Any:
+    return X.columns if type(X).__module__.startswith("pandas") else ()
+
+
+def fit_encoder(X: Any, columns: Sequence[Column] | None) -> Encoder | None:
     """Return the fitted encoder for a table, None for what is taken as a matrix.
 
-    ``columns`` None means that a table's columns are inferred; but a table of floating point numbers without gaps
-    is the matrix it looks like, as everywhere in scikit-learn. "infer" infers these too. Raises ``OptionError``
-    when columns are given for something that has no named columns.
+    ``columns`` None means that a table's columns are inferred. Raises ``OptionError`` when columns are given for
+    something that has no named columns.
     """
-    if not is_table(X):
+    if not has_names(X):
         if columns is not None:
             raise OptionError(
                 f"columns were given, but X is a {type(X).__name__} without named columns. Pass a DataFrame, an "
@@ -37,20 +45,7 @@ def fit_encoder(X: Any, columns: Sequence[Column] | str | None) -> Encoder | Non
             )
         return None
     table = as_table(X)
-    if columns is None and _is_matrix(table):
-        return None
-    if isinstance(columns, str) and columns != "infer":
-        raise OptionError(f'columns={columns!r}, but it must be a list of columns, "infer" or None')
-    if columns is None or isinstance(columns, str):
-        columns = infer_columns(table)
-    return Encoder(columns).fit(table)
-
-
-def _is_matrix(table: Any) -> bool:
-    import pyarrow as pa
-
-    floats = all(pa.types.is_floating(kind) for kind in table.schema.types)
-    return floats and not any(column.null_count for column in table.columns)
+    return Encoder(infer_columns(table) if columns is None else columns).fit(table)
 
 
 def rows_from_table(encoder: Encoder, X: Any) -> Rows:

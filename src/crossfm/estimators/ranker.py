@@ -14,10 +14,8 @@ from crossfm.errors import DataError, LabelError
 from crossfm.estimators.base import NO_TARGET, BaseFM
 from crossfm.kernels.fm import scores
 from crossfm.kernels.pairs import pair_pass
-from crossfm.solvers.callbacks import Callbacks
 from crossfm.solvers.epochs import Plan, Visit, run_epochs
 from crossfm.solvers.pairwise import CatalogueNegatives, LabelPairs, popularity_start
-from crossfm.solvers.progress import progress
 
 Floats = NDArray[np.float64]
 Positions = NDArray[np.int64]
@@ -206,7 +204,7 @@ class FMRanker(BaseFM):
     def _run(self, visit: Visit, n_positives: int, nnz_a_pair: int, hyper: Hyper, plan: Plan) -> None:
         """Run the epochs; position p of an epoch is a pair of positive p modulo their number."""
         n_pairs = n_positives * self.n_pairs
-        epochs = run_epochs(
+        run_epochs(
             self._machines,
             visit,
             n_pairs,
@@ -215,11 +213,9 @@ class FMRanker(BaseFM):
             stream(self.random_state, "order"),
             total_weight=n_pairs,
             nnz=n_pairs * nnz_a_pair,
-            callback=Callbacks([*(self.callbacks or []), *([progress()] if self.verbose else [])]),
+            callback=self._callback(),
             model=self,
         )
-        self.history_ += [epoch.as_dict() for epoch in epochs]
-        self.n_iter_ = self.best_iter_ = len(self.history_)
 
     @staticmethod
     def _positions(y: Any, n_items: int) -> Positions:

@@ -63,6 +63,17 @@ class _Function(Callback):
         return self.function(epoch, model)
 
 
+class Record(Callback):
+    """Keep ``history_``, ``n_iter_`` and ``best_iter_`` of the model up to date, before other callbacks see it."""
+
+    def on_epoch(self, epoch: Epoch, model: Any) -> None:
+        """Append the epoch."""
+        model.history_.append(epoch.as_dict())
+        model.n_iter_ = len(model.history_)
+        if epoch.best:
+            model.best_iter_ = epoch.epoch
+
+
 class Checkpoint(Callback):
     """Save the model after every best epoch so far: an interrupt loses at most what came after it."""
 
