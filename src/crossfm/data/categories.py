@@ -116,7 +116,8 @@ def _tokens(parts: Any, lengths: Any, n_cells: int, missing: Any, name: str) -> 
 
 def distinct_in_cells(cells: Codes, codes: Codes, n_cells: int, n_codes: int) -> tuple[Codes, Codes]:
     """Return codes sorted and once each within every cell, and the cells' offsets (n_cells + 1,)."""
-    keys = np.unique(cells * n_codes + codes)
+    keys = np.sort(cells * n_codes + codes)  # many times faster here than np.unique, which hashes
+    keys = keys[np.append(True, keys[1:] != keys[:-1])[: len(keys)]]
     lengths = np.bincount(keys // n_codes, minlength=n_cells)
     return keys % n_codes, np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
 
