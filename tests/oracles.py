@@ -363,3 +363,117 @@ def top_items(queries, items, n_best, skip=None):
         scored = [(-float(np.dot(query, item)), i) for i, item in enumerate(items) if i not in out]
         best.append([(i, -minus) for minus, i in sorted(scored)[:n_best]])
     return best
+
+
+# -------------------------------------------------------------------------------------------- encoding
+
+
+def category(value):
+    """Return a cell's canonical string, or None where it is missing."""
+    if value is None or value == "" or value != value:
+        return None
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float) and value == int(value):
+        return str(int(value))
+    return str(value)
+
+
+def hash64(text):
+    """FNV-1a (Fowler, Noll, Vo) of the UTF-8 bytes, then the finish of MurmurHash3, in Python integers."""
+    mask = 2**64 - 1
+    h = 14695981039346656037
+    for byte in text.encode("utf8"):
+        h = ((h ^ byte) * 1099511628211) & mask
+    h = ((h ^ (h >> 33)) * 0xFF51AFD7ED558CCD) & mask
+    h = ((h ^ (h >> 33)) * 0xC4CEB9FE1A85EC53) & mask
+    return h ^ (h >> 33)
+
+
+def cell_categories(column, cell):
+    """Return the distinct canonical values of a cell, or None where it is missing."""
+    if not hasattr(column, "combiner"):
+        value = category(cell)
+        return None if value is None else [value]
+    if cell is None:
+        return None
+    texts = [part.strip() for part in cell.split(column.separator)] if isinstance(cell, str) else cell
+    values = [category(text) for text in texts]
+    return sorted({value for value in values if value is not None})
+
+
+def vocabulary(column, cells):
+    """Return the kept values by falling number of rows, ties by their UTF-8 bytes."""
+    counts = {}
+    for cell in cells:
+        for value in cell_categories(column, cell) or []:
+            counts[value] = counts.get(value, 0) + 1
+    kept = [value for value in counts if counts[value] >= column.min_count]
+    kept.sort(key=lambda value: (-counts[value], value.encode("utf8")))
+    return kept[: column.max_size]
+
+
+def category_features(column, train, cells):
+    """Return for each cell the (id, value) pairs within the column: [missing, unseen, vocabulary] or hashed."""
+    known = None if column.hash_buckets else vocabulary(column, train)
+    rows = []
+    for cell in cells:
+        values = cell_categories(column, cell)
+        if values is None:
+            ids = {0}
+        elif known is None:
+            ids = {1 + hash64(value) % column.hash_buckets for value in values}
+        else:
+            ids = {2 + known.index(value) if value in known else 1 for value in values}
+        n = len(ids)
+        share = {"sum": 1.0, "mean": 1 / max(n, 1), "sqrtn": max(n, 1) ** -0.5}
+        value = share[getattr(column, "combiner", "sum")]
+        rows.append([(i, value) for i in sorted(ids)])
+    return rows
+
+
+def numeric_features(column, train, cells):
+    """Return for each cell its (id, value) within the column: [missing, value] or [missing, buckets]."""
+    known = [x for x in train if x is not None and x == x]
+    present = [x is not None and x == x for x in cells]
+    if column.transform == "quantile":
+        edges = quantile_edges(known, column.n_buckets or 10)
+        bucket = [sum(x > e for e in edges) if ok else None for x, ok in zip(cells, present, strict=True)]
+    elif column.transform == "log2":
+        top = max([log2_bucket(x) for x in known] + [3])
+        if column.n_buckets:
+            top = min(top, 2 + column.n_buckets)
+        bucket = [min(log2_bucket(x), top) if ok else None for x, ok in zip(cells, present, strict=True)]
+    else:
+        f = {"none": lambda x: x, "standard": lambda x: x, "log": signed_log}[column.transform]
+        mean, deviation = 0.0, 1.0
+        if column.transform != "none" and known:
+            mean = sum(f(x) for x in known) / len(known)
+            deviation = (sum((f(x) - mean) ** 2 for x in known) / len(known)) ** 0.5
+            if min(known) == max(known):
+                mean, deviation = f(known[0]), 1.0
+        return [
+            [(1, (f(x) - mean) / deviation)] if ok else [(0, 1.0)]
+            for x, ok in zip(cells, present, strict=True)
+        ]
+    return [[(0, 1.0)] if b is None else [(1 + b, 1.0)] for b in bucket]
+
+
+def signed_log(x):
+    return math.log(1 + x) if x >= 0 else -math.log(1 - x)
+
+
+def log2_bucket(x):
+    if x < 2:
+        return 0 if x < 0 else 1 if x < 1 else 2
+    return 3 + math.floor(math.log(x) ** 2)
+
+
+def quantile_edges(x, n_buckets):
+    """Return the values at ranks ceil(n i / n_buckets); one at the maximum gives way to the next smaller."""
+    x = sorted(x)
+    below = [value for value in x if value < x[-1]]
+    if not below:
+        return []
+    ranks = [-(-len(x) * i // n_buckets) for i in range(1, n_buckets)]
+    return sorted({min(x[max(rank, 1) - 1], below[-1]) for rank in ranks})

@@ -54,8 +54,15 @@ def category_codes(array: Any, name: str, *, keep_empty: bool = False) -> tuple[
     Strings come in order of first appearance, except that a dictionary column brings its own order and may
     bring values that no cell has. ``keep_empty`` makes "" a value like others.
     """
-    array = _plain(array)
-    if not pa.types.is_dictionary(array.type):
+    array, types = _plain(array), pa.types
+    if types.is_nested(array.type) or types.is_duration(array.type) or types.is_interval(array.type):
+        raise ColumnError(
+            f"column {name!r} holds {array.type}, which cannot be a category; turn it into text, numbers or "
+            "dates, or use MultiCategorical for lists"
+        )
+    if types.is_null(array.type) or len(array) == 0:
+        return np.full(len(array), -1), pa.array([], pa.large_string())
+    if not types.is_dictionary(array.type):
         array = array.dictionary_encode()
     if isinstance(array, pa.ChunkedArray):
         array = array.unify_dictionaries().combine_chunks()
@@ -109,7 +116,8 @@ def _tokens(parts: Any, lengths: Any, n_cells: int, missing: Any, name: str) -> 
 
 def distinct_in_cells(cells: Codes, codes: Codes, n_cells: int, n_codes: int) -> tuple[Codes, Codes]:
     """Return codes sorted and once each within every cell, and the cells' offsets (n_cells + 1,)."""
-    keys = np.unique(cells * n_codes + codes)
+    keys = np.sort(cells * n_codes + codes)  # many times faster here than np.unique, which hashes
+    keys = keys[np.append(True, keys[1:] != keys[:-1])[: len(keys)]]
     lengths = np.bincount(keys // n_codes, minlength=n_cells)
     return keys % n_codes, np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
 
@@ -162,11 +170,6 @@ def _canonical(values: Any, name: str) -> Any:
         return pc.if_else(has_point, pc.replace_substring_regex(text, r"\.?0+$", ""), text)
     if types.is_timestamp(kind) or types.is_time(kind) or types.is_date(kind):
         return _canonical_times(values)
-    if types.is_nested(kind) or types.is_duration(kind) or types.is_interval(kind):
-        raise ColumnError(
-            f"column {name!r} holds {kind}, which cannot be a category; turn it into text, numbers or dates, "
-            "or use MultiCategorical for lists"
-        )
     try:
         return values.cast(pa.large_string())
     except pa.ArrowInvalid as exc:

@@ -25,6 +25,7 @@ from crossfm.data.categories import (
     stable_hash,
 )
 from crossfm.data.columns import Categorical, Column, MultiCategorical, Numeric
+from crossfm.data.strings import pack_strings, unpack_strings
 from crossfm.errors import ColumnError, ModelFileError
 
 Arrays = dict[str, NDArray[Any]]
@@ -150,37 +151,16 @@ class Vocabulary:
         ]
 
     def state(self) -> Arrays:
-        _, offsets, data = self.values.buffers()
-        at = self.values.offset
-        bounds = (
-            np.frombuffer(offsets, np.int64)[at : at + len(self.values) + 1]
-            if offsets
-            else np.zeros(1, np.int64)
-        )
-        data = np.frombuffer(data or b"", np.uint8)[bounds[0] : bounds[-1]]
-        return {"bytes": data.copy(), "offsets": bounds - bounds[0]}
+        data, offsets = pack_strings(self.values)
+        return {"bytes": data, "offsets": offsets}
 
     @classmethod
     def from_state(cls, column: Categorical | MultiCategorical, arrays: Arrays) -> Vocabulary:
-        data = _array(column, arrays, "bytes", np.uint8)
-        offsets = _array(column, arrays, "offsets", np.int64)
-        sound = (
-            len(offsets) and offsets[0] == 0 and offsets[-1] == len(data) and (np.diff(offsets) >= 0).all()
-        )
-        if not sound:
-            raise ModelFileError(
-                f"the vocabulary of column {column.name!r} is broken: offsets and bytes disagree"
-            )
-        buffers = [None, pa.py_buffer(offsets.tobytes()), pa.py_buffer(data.tobytes())]
-        values = pa.Array.from_buffers(pa.large_string(), len(offsets) - 1, buffers)
-        try:
-            values.validate(full=True)
-        except pa.ArrowInvalid as exc:
-            raise ModelFileError(f"the vocabulary of column {column.name!r} is broken: {exc}") from exc
+        what = f"the vocabulary of column {column.name!r}"
+        data, offsets = _array(column, arrays, "bytes", np.uint8), _array(column, arrays, "offsets", np.int64)
+        values = unpack_strings(data, offsets, what)
         if pc.count_distinct(values).as_py() != len(values):
-            raise ModelFileError(
-                f"the vocabulary of column {column.name!r} is broken: a value is there twice"
-            )
+            raise ModelFileError(f"{what} is broken: a value is there twice")
         return cls(column, values)
 
 

@@ -19,7 +19,7 @@ def is_table(X: Any) -> bool:
     ``__arrow_c_array__``, ``__dataframe__``): pandas, polars, pyarrow, DuckDB and others; and for a dict
     with string keys. False for single columns, NumPy arrays and SciPy matrices.
     """
-    if isinstance(X, Mapping) and not hasattr(X, "shape"):  # SciPy's DOK matrices are mappings too
+    if _is_mapping(X):
         return bool(X) and all(isinstance(name, str) for name in X)
     kind = type(X)
     protocols = ("__arrow_c_stream__", "__arrow_c_array__", "__dataframe__")
@@ -46,6 +46,10 @@ def as_table(X: Any) -> pa.Table:
     return table.replace_schema_metadata(None)
 
 
+def _is_mapping(X: Any) -> bool:
+    return isinstance(X, Mapping) and not hasattr(X, "shape")  # SciPy's DOK matrices are mappings too
+
+
 def _check_names(names: Any) -> None:
     twice = [str(name) for name, count in Counter(str(name) for name in names).items() if count > 1]
     if twice:
@@ -62,7 +66,7 @@ def _convert(X: Any) -> pa.Table:
         return X
     if isinstance(X, pa.RecordBatch):
         return pa.Table.from_batches([X])
-    if isinstance(X, Mapping):
+    if _is_mapping(X):
         return _from_mapping(X)
     module = type(X).__module__.partition(".")[0]
     if module == "polars" and hasattr(X, "collect"):
