@@ -53,6 +53,7 @@ def good(tmp_path):
 
 
 def reads(path, content):
+    path.unlink(missing_ok=True)  # to truncate a file makes some file systems wait for the disk
     path.write_bytes(content)
     return read_model(path)
 

@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from crossfm import __version__
 from crossfm.atomic import atomic_write
 from crossfm.errors import ModelFileError
 from crossfm.io.parts import Arrays, check_json, parse_header, plain_arrays, tensor_table
@@ -75,7 +76,7 @@ def write_model(path: str | os.PathLike[str], arrays: Mapping[str, Any], meta: M
         "format": "crossfm",
         "format_version": str(FORMAT_VERSION),
         "sha256": _UNSEALED.decode(),
-        "crossfm_version": _own_version(),
+        "crossfm_version": __version__,
         "crossfm": json.dumps(meta, allow_nan=False, separators=(",", ":")),
     }
     header = json.dumps({"__metadata__": metadata, **tensor_table(tensors)}, separators=(",", ":")).encode()
@@ -154,7 +155,7 @@ def _check_start(path: Path, head: bytes, size: int, whole: bool) -> None:
     start = _START.match(head, 8)
     if start and int(start[1]) > FORMAT_VERSION:
         raise ModelFileError(
-            f"{path} has format version {int(start[1])}, but crossfm {_own_version()} reads up to version "
+            f"{path} has format version {int(start[1])}, but crossfm {__version__} reads up to version "
             f"{FORMAT_VERSION}: it was written by a newer crossfm. Upgrade crossfm."
         )
     if not whole and (start or (size > 8 and _OPENING.startswith(head[8:]))):
@@ -184,12 +185,3 @@ def _digest(head: bytes, seal: tuple[int, int], data: NDArray[np.uint8]) -> str:
     digest = hashlib.sha256(head[:begin] + _UNSEALED + head[end:])
     digest.update(data.data)
     return digest.hexdigest()
-
-
-def _own_version() -> str:
-    from importlib import metadata  # costs 20 ms, and only files need it
-
-    try:
-        return metadata.version("crossfm")
-    except metadata.PackageNotFoundError:  # a source tree on the path
-        return "unknown"
