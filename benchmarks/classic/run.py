@@ -24,9 +24,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import data
 import numpy as np
 from setup_envs import ENVS, PEERS, python_of
+
+import data
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE.parent / "results"
