@@ -1,4 +1,7 @@
-"""modern-fm: FM, AdaGrad, mini-batches of 4,096 rows (faster than its default of one row, and no worse)."""
+"""modern-fm: FM, AdaGrad, mini-batches of 256 rows.
+
+Of 1, 256 and 4,096 rows that has the best log loss after one epoch; 4,096 is faster and far worse.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ def engine(job: Job) -> Answer:
     settings = {
         "optimizer": "adagrad",
         "learning_rate": 0.05,
-        "batch_size": 4096,
+        "batch_size": 256,
         "n_factors": job.factors,
         "n_jobs": 1,
     }
