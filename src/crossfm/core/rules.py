@@ -40,10 +40,10 @@ RULES = {
     rule.name: rule
     for rule in (
         Rule("sgd", 0, states=0, row_wise=False, counts=False, learning_rate=0.01),
-        Rule("adagrad", 1, states=1, row_wise=False, counts=False, learning_rate=0.1),
-        Rule("adagrad-row", 2, states=1, row_wise=True, counts=False, learning_rate=0.1),
+        Rule("adagrad", 1, states=1, row_wise=False, counts=False, learning_rate=0.05),
+        Rule("adagrad-row", 2, states=1, row_wise=True, counts=False, learning_rate=0.05),
         Rule("adam", 3, states=2, row_wise=False, counts=True, learning_rate=0.001),
-        Rule("ftrl", 4, states=2, row_wise=False, counts=False, learning_rate=0.1),
+        Rule("ftrl", 4, states=2, row_wise=False, counts=False, learning_rate=0.05),
     )
 }
 

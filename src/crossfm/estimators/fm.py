@@ -34,14 +34,14 @@ class FMRegressor(RegressorMixin, BaseFM):  # type: ignore[misc]
     loss : {"squared", "poisson"}, default="squared"
         "poisson" predicts exp(score), for counts.
     learning_rate : float or None, default=None
-        Step size; None takes the solver's own: adagrad 0.1, sgd 0.01, adam 0.001, ftrl 0.1.
+        Step size; None takes the solver's own: adagrad and ftrl 0.05, sgd 0.01, adam 0.001.
     schedule : {"constant", "inverse", "linear", "cosine"}, default="constant"
         How the rate falls over the epochs.
     max_iter : int, default=20
         Epochs.
     l2_w, l2_V, l1_w, l1_V : float, default=0
         Penalties on the features of each visited row.
-    init_scale : float, default=0.1
+    init_scale : float, default=0.05
         ``V`` starts normal with deviation init_scale / sqrt(n_factors).
     columns : list of columns or None, default=None
         How to encode a table; None infers it (see ``infer_columns``). A matrix is taken as it is, and so is a
@@ -96,7 +96,7 @@ class FMRegressor(RegressorMixin, BaseFM):  # type: ignore[misc]
         l2_V: float = 0.0,
         l1_w: float = 0.0,
         l1_V: float = 0.0,
-        init_scale: float = 0.1,
+        init_scale: float = 0.05,
         columns: Any = None,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
@@ -227,7 +227,7 @@ class FMClassifier(ClassifierMixin, BaseFM):  # type: ignore[misc]
         l2_V: float = 0.0,
         l1_w: float = 0.0,
         l1_V: float = 0.0,
-        init_scale: float = 0.1,
+        init_scale: float = 0.05,
         columns: Any = None,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,

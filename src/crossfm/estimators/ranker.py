@@ -80,7 +80,7 @@ class FMRanker(BaseFM):
         l2_V: float = 0.0,
         l1_w: float = 0.0,
         l1_V: float = 0.0,
-        init_scale: float = 0.1,
+        init_scale: float = 0.05,
         columns: Any = None,
         n_threads: int = 1,
         random_state: Any = None,
