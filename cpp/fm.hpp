@@ -64,16 +64,18 @@ inline void sum_row(const RowsView& rows, int64_t row, const Table& t, float bia
   out.score = blocks ? linear + 0.5f * sum(total) : linear;
 }
 
-// Move the record of one feature: d score / d v_if = x_i s_f - v_if x_i^2, times the slope. The product is
-// rounded as in sum_row, so that a feature alone in its row has a gradient of exactly 0: what a fused
-// multiply-add would leave, Adam would scale up to a full step.
+// Move the record of one feature: d score / d v_if = x_i s_f - v_if x_i^2, times the slope. Where the rule asks
+// for it, the product is rounded as in sum_row, so that a feature alone in its row has a gradient of exactly 0
+// and not what a fused multiply-add leaves.
 template <class R, int BLOCKS, class V>
 inline void step_record(float* record, const Table& t, float x, float slope, const V* s, const Hyper& h) {
   constexpr int W = lanes<V>;
   const int blocks = count_blocks<BLOCKS>(t.padded, W);
   const float gx = slope * x;
-  step_factors<R, V>(record, blocks, t.padded, record + t.w_at, h,
-                     [&](int b, V v) { return gx * (s[b] - CROSSFM_ROUNDED(v * x)); });
+  step_factors<R, V>(record, blocks, t.padded, record + t.w_at, h, [&](int b, V v) {
+    if constexpr (R::normalises) return gx * (s[b] - CROSSFM_ROUNDED(v * x));
+    else return gx * (s[b] - v * x);
+  });
   step_scalar<R>(record + t.w_at, gx, h.l1_w, h.l2_w, h);
 }
 

@@ -3,6 +3,8 @@
 //   states   numbers kept beside each coordinate (0, 1 or 2)
 //   row_wise one accumulator for all factors of a feature
 //   counts   the record ends with the number of updates of the feature
+//   normalises  the step has the same size for small gradients: a rounding error in the place of 0 would move
+//            the weight as far as a true gradient
 //   step     (value, state pointer, distance between states, gradient, l1, l2, hyper, scale)
 //
 // L2 enters the gradient of the touched features only, as in libFM, libffm and xLearn; FTRL-Proximal has it,
@@ -28,7 +30,7 @@ inline void put(float* p, T v) {
 
 struct Sgd {
   static constexpr int states = 0;
-  static constexpr bool row_wise = false, counts = false;
+  static constexpr bool row_wise = false, counts = false, normalises = false;
 
   template <class T>
   static T step(T value, float*, int64_t, T grad, float, float l2, const Hyper& h, float) {
@@ -40,7 +42,7 @@ struct Sgd {
 // above zero (the caller sets it), so 1/sqrt is finite and rare features do not jump.
 struct AdaGrad {
   static constexpr int states = 1;
-  static constexpr bool row_wise = false, counts = false;
+  static constexpr bool row_wise = false, counts = false, normalises = false;
 
   template <class T>
   static T step(T value, float* state, int64_t, T grad, float, float l2, const Hyper& h, float) {
@@ -60,7 +62,7 @@ struct AdaGradRow : AdaGrad {
 // counts the updates of the feature itself, so a rare feature's first steps are corrected too.
 struct Adam {
   static constexpr int states = 2;
-  static constexpr bool row_wise = false, counts = true;
+  static constexpr bool row_wise = false, counts = true, normalises = true;
 
   template <class T>
   static T step(T value, float* state, int64_t apart, T grad, float, float l2, const Hyper& h, float scale) {
@@ -76,7 +78,7 @@ struct Adam {
 // McMahan et al., "Ad Click Prediction", KDD 2013, algorithm 1: states z and n, alpha = learning_rate.
 struct Ftrl {
   static constexpr int states = 2;
-  static constexpr bool row_wise = false, counts = false;
+  static constexpr bool row_wise = false, counts = false, normalises = false;
 
   template <class T>
   static T step(T value, float* state, int64_t apart, T grad, float l1, float l2, const Hyper& h, float) {
