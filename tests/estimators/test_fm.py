@@ -63,6 +63,10 @@ class ByRows(EstimatorContract):
         assert [epoch["epoch"] for epoch in warm.history_] == [1, 2, 3, 4]
         assert warm.history_[-1]["train_loss"] < first
 
+    def test_rows_that_the_models_own_encoder_made_are_taken(self, data: Any, model: Any) -> None:
+        rows = model.encoder_.transform(data[0])
+        assert np.array_equal(self.raw(model, rows), self.raw(model, data[0]))
+
     def test_going_on_with_other_rows_keeps_what_was_learnt(self, data: Any) -> None:
         table, y = data
         first, later = (table["user"] < 6).to_numpy(), (table["user"] >= 5).to_numpy()

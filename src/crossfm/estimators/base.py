@@ -116,7 +116,7 @@ class BaseFM(BaseEstimator):  # type: ignore[misc]
             if rows.n_rows == 0:
                 raise DataError("there are no rows to fit on")
         else:
-            rows.check_ids(self.n_features_in_)
+            rows.check_ids(self.n_features_in_ if self.encoder_ is None else self.encoder_.n_features)
         if y is None:
             y = rows.target
         return rows, None if y is None else np.asarray(y)
@@ -268,10 +268,11 @@ class BaseFM(BaseEstimator):  # type: ignore[misc]
         self._machines = tables
         return tables
 
-    def _forget_unseen(self, rows: Rows) -> None:
-        """Zero ``V`` of features that never occurred: an untrained vector would only add noise."""
+    def _forget_unseen(self, *parts: Rows) -> None:
+        """Zero ``V`` of features that no row has: a vector that never trains would only add noise."""
         seen = np.zeros(self._machines[0].V.shape[0], bool)
-        seen[rows.indices] = True
+        for rows in parts:
+            seen[rows.indices] = True
         if not seen.all():
             for table in self._tables():
                 table.V[~seen] = 0.0
