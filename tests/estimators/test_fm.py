@@ -63,6 +63,30 @@ class ByRows(EstimatorContract):
         assert [epoch["epoch"] for epoch in warm.history_] == [1, 2, 3, 4]
         assert warm.history_[-1]["train_loss"] < first
 
+    def test_rows_that_the_models_own_encoder_made_are_taken(self, data: Any, model: Any) -> None:
+        rows = model.encoder_.transform(data[0])
+        assert np.array_equal(self.raw(model, rows), self.raw(model, data[0]))
+
+    def test_going_on_with_other_rows_keeps_what_was_learnt(self, data: Any) -> None:
+        table, y = data
+        first, later = (table["user"] < 6).to_numpy(), (table["user"] >= 5).to_numpy()
+        warm = self.make(columns=COLUMNS, warm_start=True, max_iter=2).fit(table[first], y[first])
+        names, before = warm.encoder_.feature_names(), warm.params_.V.copy()
+        unseen, absent = names.index("user=<unseen>"), names.index("user=0")
+        assert not before[unseen].any()
+        warm.fit(table[later], y[later])
+        assert np.array_equal(warm.params_.V[absent], before[absent])  # not in the later rows
+        assert warm.params_.V[unseen].any()  # users that are new in the later rows
+
+    def test_a_checkpoint_has_no_vectors_that_never_trained(self, data: Any) -> None:
+        seen = []
+        self.make(columns=COLUMNS, max_iter=1, callbacks=[lambda _, m: seen.append(m.params_.V.copy())]).fit(
+            *data
+        )
+        assert not seen[0][
+            self.make(columns=COLUMNS, max_iter=1).fit(*data).encoder_.feature_counts == 0
+        ].any()
+
     def test_a_loaded_model_goes_on(self, data: Any, model: Any, tmp_path: Any) -> None:
         import crossfm
 

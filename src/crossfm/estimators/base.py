@@ -116,7 +116,7 @@ class BaseFM(BaseEstimator):  # type: ignore[misc]
             if rows.n_rows == 0:
                 raise DataError("there are no rows to fit on")
         else:
-            rows.check_ids(self.n_features_in_)
+            rows.check_ids(self.n_features_in_ if self.encoder_ is None else self.encoder_.n_features)
         if y is None:
             y = rows.target
         return rows, None if y is None else np.asarray(y)
@@ -168,8 +168,6 @@ class BaseFM(BaseEstimator):  # type: ignore[misc]
         if fresh:
             biases = [loss.start(float(np.average(target, weights=rows.weight))) for target in targets]
             self._start_tables(rows.n_features, biases, rule, hyper)
-        else:
-            self._revive()
         if passes is not None:
             plan = replace(plan, max_iter=passes, patience=None)
         valid = None
@@ -180,9 +178,11 @@ class BaseFM(BaseEstimator):  # type: ignore[misc]
             train, held = self._split(rows)
             valid = (rows.take(held), [target[held] for target in targets])
             rows, targets = rows.take(train), [target[train] for target in targets]
+        if not fresh:
+            self._revive(rows)
+        elif passes is None:
+            self._forget_unseen(rows)  # before training, so that checkpoints have no random vectors either
         self._train(rows, targets, loss, hyper, plan, valid=valid)
-        if passes is None:
-            self._forget_unseen(rows)
 
     def _loss(self) -> Loss:
         raise NotImplementedError
@@ -268,20 +268,22 @@ class BaseFM(BaseEstimator):  # type: ignore[misc]
         self._machines = tables
         return tables
 
-    def _forget_unseen(self, rows: Rows) -> None:
-        """Zero ``V`` of features that never occurred: an untrained vector would only add noise."""
+    def _forget_unseen(self, *parts: Rows) -> None:
+        """Zero ``V`` of features that no row has: a vector that never trains would only add noise."""
         seen = np.zeros(self._machines[0].V.shape[0], bool)
-        seen[rows.indices] = True
+        for rows in parts:
+            seen[rows.indices] = True
         if not seen.all():
             for table in self._tables():
                 table.V[~seen] = 0.0
 
-    def _revive(self) -> None:
-        """Give features with an all-zero ``V`` new start values: from zero, two of them never learn their pair."""
-        rng = stream(self.random_state, "revive")
+    def _revive(self, rows: Rows) -> None:
+        """Give features of ``rows`` whose ``V`` is all zero new start values: from zero they never learn a pair."""
+        rng = stream(self.random_state, f"revive {len(self.history_)}")
         scale = np.float32(self.init_scale / np.sqrt(max(self.n_factors, 1)))
+        ids = np.unique(rows.indices)
         for table in self._tables():
-            dead = np.flatnonzero(~table.V.any(axis=1)) if self.n_factors else np.empty(0, np.int64)
+            dead = ids[~table.V[ids].any(axis=1)] if self.n_factors else ids[:0]
             table.V[dead] = rng.standard_normal((len(dead), self.n_factors), dtype=np.float32) * scale
 
     # -------------------------------------------------------------------- after

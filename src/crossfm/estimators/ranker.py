@@ -145,10 +145,11 @@ class FMRanker(BaseFM):
         n_features = rows.n_features + (catalogue.n_features if catalogue is not None else 0)
         self._start_tables(n_features, [0.0], rule, hyper)
         if catalogue is None:
-            self._fit_labels(rows, np.asarray(y, np.float64), groups, hyper, plan)
             self._forget_unseen(rows)
+            self._fit_labels(rows, np.asarray(y, np.float64), groups, hyper, plan)
         else:
             items = shift_ids(catalogue, rows.n_features)
+            self._forget_unseen(rows, items)
             self._fit_choices(rows, items, self._positions(y, catalogue.n_rows), groups, hyper, plan)
         return self
 

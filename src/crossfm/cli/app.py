@@ -1,0 +1,79 @@
+"""The ``crossfm`` command: one verb a file, loaded when it is asked for."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from crossfm.cli import datasets as data_sets
+from crossfm.cli import evaluate, inspect, predict, recommend, train
+from crossfm.cli.errors import verb
+from crossfm.cli.show import examples, say
+
+app = typer.Typer(
+    name="crossfm",
+    help="Factorization machines: from a file of rows to predictions and recommendations.",
+    epilog=examples(
+        "crossfm demo",
+        "crossfm inspect clicks.csv",
+        "crossfm train clicks.csv --target click --out clicks.crossfm",
+        "crossfm evaluate clicks.crossfm test.csv",
+    ),
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("train", epilog=train.EXAMPLES)(train.train)
+app.command("predict", epilog=predict.EXAMPLES)(predict.predict)
+app.command("evaluate", epilog=evaluate.EXAMPLES)(evaluate.evaluate)
+app.command("recommend", epilog=recommend.EXAMPLES)(recommend.recommend)
+app.command("inspect", epilog=inspect.EXAMPLES)(inspect.inspect)
+
+sets = typer.Typer(help="Public data sets: list and get.", no_args_is_help=True)
+sets.command("list", epilog=data_sets.LIST_EXAMPLES)(data_sets.list_sets)
+sets.command("get", epilog=data_sets.GET_EXAMPLES)(data_sets.get)
+app.add_typer(sets, name="datasets")
+
+
+@verb
+def demo(
+    output: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("--output", "-o", help="Folder for report.json, the models and a page with plots."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Same seed, same numbers.")] = 0,
+) -> None:
+    """Show the main job on real data: ratings, recommendations, reasons, classification."""
+    from crossfm.cli.demo import demo as run
+
+    run(output=output, seed=seed)
+
+
+if find_spec("crossfm.cli.demo"):
+    app.command("demo", epilog=examples("crossfm demo", "crossfm demo --output report"))(demo)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from crossfm import __version__
+
+        say(f"crossfm {__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Factorization machines: from a file of rows to predictions and recommendations."""
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

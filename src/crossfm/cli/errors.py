@@ -1,0 +1,76 @@
+"""One clear line for every error, and the exit codes: 0 done, 2 an error, 130 interrupted."""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import typer
+
+from crossfm.errors import CrossFMError
+
+USAGE = 2
+INTERRUPTED = 130
+
+_FLAGS = {
+    "n_threads": "--threads",
+    "n_factors": "--factors",
+    "max_iter": "--epochs",
+    "random_state": "--seed",
+    "validation_fraction": "--valid-fraction",
+    "n_iter_no_change": "--patience",
+}
+_SAME = "column_names|half_life|init_scale|l1_V|l1_w|l2_V|l2_w|learning_rate|n_features"
+_PLAIN = "encoding|format|loss|monitor|schedule|separator|solver"  # words too: options only before "="
+_NAME = re.compile(rf"(?<![\w-])(?:({'|'.join(_FLAGS)}|{_SAME})\b(=?)|({_PLAIN})(=))")
+
+
+class TrainingInterruptedError(Exception):
+    """Ctrl-C, with what there is to say about it."""
+
+
+def verb(command: Callable[..., None]) -> Callable[..., None]:
+    """Let a command end with one line on standard error instead of a traceback."""
+
+    @functools.wraps(command)
+    def run(*args: Any, **kwargs: Any) -> None:
+        try:
+            command(*args, **kwargs)
+        except BrokenPipeError:  # the reader of our output has gone, as ``head`` does
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(1) from None
+        except (CrossFMError, OSError, MemoryError) as exc:
+            typer.echo(f"error: {one_line(exc)}", err=True)
+            raise typer.Exit(USAGE) from exc
+        except (TrainingInterruptedError, KeyboardInterrupt) as exc:
+            typer.echo(f"interrupted: {str(exc) or 'nothing was written'}", err=True)
+            raise typer.Exit(INTERRUPTED) from exc
+
+    return run
+
+
+def one_line(exc: BaseException) -> str:
+    """Return the message in one line, with the options' names as they are typed."""
+    if isinstance(exc, MemoryError):
+        return "not enough memory for this file"
+    if isinstance(exc, OSError) and not isinstance(exc, CrossFMError) and exc.strerror:
+        text = f"{exc.filename}: {exc.strerror}" if exc.filename else exc.strerror
+    else:
+        text = str(exc) or type(exc).__name__
+    return as_typed(" ".join(text.split()))
+
+
+def as_typed(message: str) -> str:
+    """Write options of the Python functions as those of the command line: separator= becomes --separator."""
+    message = message.replace("header=False", "--no-header").replace("header=True", "--header")
+    message = message.replace("column_names=[...]", "--column-names a,b,c")
+    return _NAME.sub(_flag, message)
+
+
+def _flag(match: re.Match[str]) -> str:
+    name, equals = (match[1], match[2]) if match[1] else (match[3], match[4])
+    return _FLAGS.get(name, "--" + name.lower().replace("_", "-")) + (" " if equals else "")

@@ -1,0 +1,117 @@
+"""``crossfm evaluate``: how good a model is on rows it was not trained on."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Optional
+
+import typer
+
+from crossfm.cli.errors import verb
+from crossfm.cli.reading import (
+    EncodingOption,
+    FormatOption,
+    HeaderOption,
+    NamesOption,
+    Reading,
+    SeparatorOption,
+    check_column,
+    check_out,
+    features,
+    find_target,
+    is_rows,
+    target_values,
+)
+from crossfm.cli.show import examples, say
+from crossfm.errors import OptionError
+
+EXAMPLES = examples(
+    "crossfm evaluate clicks.crossfm test.csv --target click --group user",
+    "crossfm evaluate ctr.crossfm test.libsvm.gz --json report.json",
+    "crossfm evaluate movies.crossfm later.tsv",
+)
+Text = Optional[str]  # noqa: UP045
+
+
+@verb
+def evaluate(
+    model: Annotated[Path, typer.Argument(help="A .crossfm file.")],
+    data: Annotated[
+        Path, typer.Argument(help="Rows with their target; for a recommender, later interactions.")
+    ],
+    target: Annotated[
+        Text, typer.Option(help="Column with the target; else one called label, rating, ...")
+    ] = None,
+    group: Annotated[Text, typer.Option(help="Column of users: AUC inside each, averaged (GAUC).")] = None,
+    json_file: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("--json", help="Write the numbers to this file too."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the bootstrap intervals.")] = 0,
+    format: FormatOption = None,
+    separator: SeparatorOption = None,
+    header: HeaderOption = None,
+    column_names: NamesOption = None,
+    encoding: EncodingOption = None,
+) -> None:
+    """Judge a model on a file, always beside a baseline.
+
+    Classifiers: log loss, AUC, GAUC, calibration error, accuracy. Regressors: RMSE, MAE, Poisson deviance; both
+    beside the best constant. Recommenders: full ranking, with 95 % intervals over users, beside popularity.
+    """
+    from crossfm import load
+
+    if json_file is not None:
+        check_out(json_file, [model, data])
+    fitted = load(model)
+    rows = Reading(format, separator, header, column_names, encoding).read(data)
+    if type(fitted).__name__ == "Recommender":
+        for option, given in (("--target", target), ("--group", group)):
+            if given:
+                raise OptionError(f"{option} means nothing for a recommender; leave it out")
+        numbers = _lists(fitted, rows, data, seed)
+    else:
+        numbers = _rows(fitted, rows, data, target, group)
+    if json_file is not None:
+        _write_json(
+            json_file, {"model": str(model), "data": str(data), "kind": type(fitted).__name__} | numbers
+        )
+
+
+def _rows(model: Any, rows: Any, data: Path, target: str | None, group: str | None) -> dict[str, Any]:
+    from crossfm.cli.judge import judge
+
+    groups = None
+    if is_rows(rows):
+        for option, given in (("--target", target), ("--group", group)):
+            if given:
+                raise OptionError(f"{option} names a column, but {data} has numbered features")
+        y = rows.target
+    else:
+        y = target_values(rows, find_target(rows, target))
+        groups = None if group is None else target_values(rows, check_column(rows, group, "--group"))
+    report = judge(model, features(model, rows, data), y, title=str(data), groups=groups)
+    report.show()
+    return {"evaluation": report.to_json()}
+
+
+def _lists(model: Any, rows: Any, data: Path, seed: int) -> dict[str, Any]:
+    from crossfm.cli.lists import show_evaluation
+    from crossfm.errors import DataError
+    from crossfm.recommender.evaluate import evaluate as judge_lists
+
+    if is_rows(rows):
+        raise DataError(f"{data} has numbered features, but a table of interactions is needed")
+    found = judge_lists(model, rows, seed=seed)
+    show_evaluation(found)
+    return {"evaluation": {"rows": found.rows, "notes": found.notes, "interval": "95 % bootstrap over users"}}
+
+
+def _write_json(path: Path, numbers: dict[str, Any]) -> None:
+    from crossfm.atomic import atomic_write
+
+    text = json.dumps(numbers, indent=2, allow_nan=False, default=lambda value: value.item())
+    with atomic_write(path, "w") as file:
+        file.write(text + "\n")
+    say(f"wrote {path}")

@@ -1,0 +1,260 @@
+"""``crossfm train`` for classification, regression and ranking."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crossfm.cli.checkpoint import Keeper
+from crossfm.cli.choosing import Overrides, choose, show_columns
+from crossfm.cli.judge import as_classes, judge, numeric
+from crossfm.cli.reading import Reading, check_column, find_target, is_rows, target_values, weight_values
+from crossfm.cli.show import say, size
+from crossfm.errors import LabelError, OptionError
+
+HELD_BACK = 0.1  # of the rows, where nothing is said
+
+
+@dataclass(frozen=True)
+class Job:
+    """What ``crossfm train`` was asked to do; ``settings`` are estimator parameters that were given."""
+
+    data: Path
+    out: Path
+    reading: Reading
+    task: str
+    settings: dict[str, Any]
+    target: str | None = None
+    weight: str | None = None
+    group: str | None = None
+    valid: Path | None = None
+    valid_fraction: float | None = None
+    early_stopping: bool | None = None
+    n_features: int | None = None
+    init: Path | None = None
+    overrides: Overrides = field(default_factory=Overrides)
+    seed: int = 0
+    quiet: bool = False
+
+
+@dataclass(frozen=True)
+class Part:
+    """Rows to train or to validate on: features (``Rows`` or a table), targets, weights and groups."""
+
+    X: Any
+    y: NDArray[Any]
+    weight: Any = None
+    groups: Any = None
+
+    def take(self, index: NDArray[np.int64]) -> Part:
+        """Return some of the rows."""
+        return Part(
+            self.X.take(index),
+            self.y[index],
+            *(None if a is None else a[index] for a in (self.weight, self.groups)),
+        )
+
+
+def fit_estimator(job: Job) -> None:
+    """Read, choose columns, train, save, judge on the validation rows and say what to do next."""
+    keeper = Keeper(job.out)
+    data = job.reading.read(job.data, n_features=job.n_features)
+    target = None if is_rows(data) else find_target(data, job.target)
+    whole = _part(data, target, job)
+    model, task = _make(job, whole.y, target)
+    train, valid = _validation(whole, target, job)
+    if job.init is None:
+        _set_columns(model, train, target, job)
+    else:
+        train, valid = (_encoded(part, model, job) for part in (train, valid))
+    _set_options(model, task, valid, job, keeper)
+    if not job.quiet:
+        say(f"{task} of {_name(target)}: {len(train.y):,} rows" + _held(valid))
+    with keeper.guard():
+        _fit(model, task, train, valid)
+        model.save(job.out)
+    _report(model, task, valid, job)
+
+
+def _part(data: Any, target: str | None, job: Job) -> Part:
+    if target is None:
+        given = {"--target": job.target, "--weight": job.weight, "--group": job.group}
+        for option in [name for name, value in given.items() if value] + [
+            o for _, o in job.overrides.named()
+        ]:
+            raise OptionError(f"{option} names a column, but {job.data} has numbered features")
+        return Part(replace(data, target=None), data.target)
+    if job.n_features is not None:
+        raise OptionError(f"n_features is for libsvm and libffm files, but {job.data} is a table")
+    groups = None if job.group is None else target_values(data, check_column(data, job.group, "--group"))
+    weight = None if job.weight is None else weight_values(data, job.weight)
+    return Part(data, target_values(data, target), weight, groups)
+
+
+def _make(job: Job, y: NDArray[Any], target: str | None) -> tuple[Any, str]:
+    """Return an estimator that is not fitted (or the one to go on with) and its task."""
+    from crossfm import FMClassifier, FMRanker, FMRegressor, load
+
+    kinds: dict[str, Any] = {"classification": FMClassifier, "regression": FMRegressor, "ranking": FMRanker}
+    if job.init is not None:
+        return _go_on(load(job.init), job, kinds)
+    task, why = (job.task, "") if job.task != "auto" else _guess_task(y, target)
+    settings = check_settings(job.settings, kinds[task](), f"the task {task}{why}")
+    if why and not job.quiet:
+        say(f"task: {task}{why}; --task says otherwise")
+    if task == "classification" and y.dtype.kind == "f" and (y != np.floor(y)).any():
+        raise LabelError(
+            f"{_name(target)} holds numbers such as {y[y != np.floor(y)][0]:g}, which are no classes; "
+            "use --task regression"
+        )
+    return kinds[task](**settings, random_state=job.seed), task
+
+
+def check_settings(settings: dict[str, Any], model: Any, what: str) -> dict[str, Any]:
+    """Return the settings when ``model`` has them all; ``OptionError`` for one that means nothing to it."""
+    own = model.get_params(deep=False)
+    for name in settings:
+        if name not in own:
+            raise OptionError(f"{name}={settings[name]!r} means nothing for {what}; leave it out")
+    return settings
+
+
+def _go_on(model: Any, job: Job, kinds: dict[str, Any]) -> tuple[Any, str]:
+    task = next((name for name, kind in kinds.items() if type(model) is kind), None)
+    if task in (None, "ranking"):
+        raise OptionError(
+            f"--init {job.init}: a {type(model).__name__} cannot be trained further; train it anew"
+        )
+    assert task is not None
+    if job.task not in ("auto", task):
+        raise OptionError(f"--task {job.task}, but the model in {job.init} does {task}")
+    if job.overrides:
+        raise OptionError(f"{job.overrides.named()[0][1]}: the columns of {job.init} stay as they are")
+    fixed = model.get_params(deep=False)
+    for name in ("n_factors", "loss"):
+        if name in job.settings and job.settings[name] != fixed[name]:
+            raise OptionError(
+                f"{name}={job.settings[name]!r}, but {job.init} has {fixed[name]!r}, which stays"
+            )
+    settings = check_settings(job.settings, model, f"the model in {job.init}")
+    return model.set_params(**settings, warm_start=True, random_state=job.seed), task
+
+
+def _guess_task(y: NDArray[Any], target: str | None) -> tuple[str, str]:
+    distinct = np.unique(y)
+    name = _name(target)
+    if len(distinct) < 2:
+        raise LabelError(f"{name} is {distinct[0].item()!r} in every row: there is nothing to learn")
+    if y.dtype.kind not in "iuf":
+        return "classification", f" ({name} holds {'text' if y.dtype.kind == 'U' else 'true and false'})"
+    if len(distinct) == 2:
+        return "classification", f" ({name} has two values, {distinct[0]:g} and {distinct[1]:g})"
+    return "regression", f" ({name} has {len(distinct)} different numbers)"
+
+
+def _validation(whole: Part, target: str | None, job: Job) -> tuple[Part, Part | None]:
+    """Return the rows to train on and to validate on."""
+    from crossfm.data.split import group_split, random_split
+
+    if job.valid is not None and job.valid_fraction:
+        raise OptionError("--valid and --valid-fraction: give one of them")
+    if job.valid is not None:
+        held = _part(
+            job.reading.read(job.valid, n_features=job.n_features), target, replace(job, data=job.valid)
+        )
+        return _same_width(whole, held)
+    wanted = 0.0 if job.early_stopping is False or job.task == "ranking" else HELD_BACK
+    fraction = wanted if job.valid_fraction is None else job.valid_fraction
+    if fraction == 0:
+        return whole, None
+    if whole.groups is not None:
+        train, test = group_split(whole.groups, fraction, job.seed)
+    else:
+        train, test = random_split(len(whole.y), fraction, job.seed)
+    return whole.take(train), whole.take(test)
+
+
+def _same_width(whole: Part, held: Part) -> tuple[Part, Part]:
+    """Count features of both files, so that ids which only the validation has are known (and worth nothing)."""
+    if not is_rows(whole.X):
+        return whole, held
+    n = max(whole.X.n_features, held.X.n_features)
+    return replace(whole, X=replace(whole.X, n_features=n)), replace(held, X=replace(held.X, n_features=n))
+
+
+def _set_columns(model: Any, train: Part, target: str | None, job: Job) -> None:
+    if target is None:
+        return
+    job.overrides.check(train.X)
+    exclude = [name for name in (target, job.weight, job.group) if name is not None]
+    columns = choose(train.X, job.overrides, exclude=exclude)
+    if not job.quiet:
+        show_columns("columns:", columns)
+    if not columns:
+        raise OptionError(f"no column of {job.data} is left to learn from; see --categorical and --numeric")
+    model.set_params(columns=list(columns))
+
+
+def _encoded(part: Part | None, model: Any, job: Job) -> Any:
+    from crossfm.cli.reading import features
+
+    return None if part is None else replace(part, X=features(model, part.X, job.data))
+
+
+def _set_options(model: Any, task: str, valid: Part | None, job: Job, keeper: Keeper) -> None:
+    if task == "ranking":
+        if job.early_stopping:
+            raise OptionError("--early-stopping is for classification and regression, not for ranking")
+    elif valid is None and job.early_stopping:
+        raise OptionError("--early-stopping needs validation rows: pass --valid or --valid-fraction")
+    else:
+        model.set_params(early_stopping=valid is not None and job.early_stopping is not False)
+    model.set_params(callbacks=[keeper.callback()], verbose=0 if job.quiet else 1)
+
+
+def _fit(model: Any, task: str, train: Part, valid: Part | None) -> None:
+    X = _selected(model, train.X)
+    if task == "ranking":
+        model.fit(X, numeric(train.y), groups=train.groups, sample_weight=train.weight)
+        return
+    y, others = train.y, None if valid is None else valid.y
+    if task == "classification":
+        if getattr(model, "classes_", None) is not None:
+            y, others = as_classes(model, y), None if others is None else as_classes(model, others)
+    else:
+        y, others = numeric(y), None if others is None else numeric(others)
+    held = None if valid is None else (_selected(model, valid.X), others)
+    model.fit(X, y, sample_weight=train.weight, eval_set=held)
+
+
+def _selected(model: Any, X: Any) -> Any:
+    if is_rows(X):
+        return X
+    names = [check_column(X, column.name, "the model") for column in model.columns]
+    return X.select(names)
+
+
+def _report(model: Any, task: str, valid: Part | None, job: Job) -> None:
+    if job.quiet:
+        return
+    stopped = f", best epoch {model.best_iter_}" if task != "ranking" and model.early_stopping else ""
+    say(f"trained {model.n_iter_} epochs{stopped}")
+    if valid is not None:
+        X = valid.X if is_rows(valid.X) else model.encoder_.transform(valid.X)
+        judge(model, X, valid.y, title="validation", groups=valid.groups).show()
+    say(f"wrote {job.out} ({size(job.out.stat().st_size)})")
+    say(f"next: crossfm inspect {job.out}")
+    say(f"      crossfm evaluate {job.out} TEST-FILE")
+    say(f"      crossfm predict {job.out} NEW-FILE --out predictions.csv")
+
+
+def _name(target: str | None) -> str:
+    return "the label" if target is None else repr(target)
+
+
+def _held(valid: Part | None) -> str:
+    return "" if valid is None else f", {len(valid.y):,} rows held for validation"

@@ -1,0 +1,188 @@
+"""Files that commands read: the options that say how, the target, features for a model."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Optional
+
+import typer
+
+from crossfm.errors import ColumnError, DataError, LabelError, OptionError
+
+_PANEL = "Reading"
+FormatOption = Annotated[
+    Optional[str],  # noqa: UP045  (typer reads annotations at run time, on Python 3.10 too)
+    typer.Option(
+        "--format",
+        help="libsvm, libffm, csv, tsv, parquet or arrow; else recognised.",
+        rich_help_panel=_PANEL,
+    ),
+]
+SeparatorOption = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option("--separator", help="Between columns of text, such as '|' or '::'.", rich_help_panel=_PANEL),
+]
+HeaderOption = Annotated[
+    Optional[bool],  # noqa: UP045
+    typer.Option(
+        "--header/--no-header", help="Whether the first line has the columns' names.", rich_help_panel=_PANEL
+    ),
+]
+NamesOption = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(
+        "--column-names", help="Names for a file without a header: user,item,...", rich_help_panel=_PANEL
+    ),
+]
+EncodingOption = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option("--encoding", help="Of text, such as latin-1; else UTF-8.", rich_help_panel=_PANEL),
+]
+TARGETS = ("label", "target", "y", "rating", "click", "clicked")
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How to read a file of rows; None recognises it."""
+
+    format: str | None = None
+    separator: str | None = None
+    header: bool | None = None
+    column_names: str | None = None
+    encoding: str | None = None
+
+    def read(self, path: Path, *, n_features: int | None = None) -> Any:
+        """Return ``Rows`` (libsvm, libffm) or an Arrow table."""
+        from crossfm.data.readers import read
+
+        separator = None if self.separator is None else self.separator.replace("\\t", "\t")
+        return read(
+            path,
+            format=self.format,
+            separator=separator,
+            header=self.header,
+            column_names=names(self.column_names) or None,
+            encoding=self.encoding,
+            n_features=n_features,
+        )
+
+
+def names(text: str | None) -> list[str]:
+    """Split ``a,b,c``."""
+    return [name.strip() for name in (text or "").split(",") if name.strip()]
+
+
+def is_rows(data: Any) -> bool:
+    """Whether ``data`` came from a libsvm or libffm file."""
+    from crossfm.data.rows import Rows
+
+    return isinstance(data, Rows)
+
+
+def check_column(table: Any, name: str, option: str) -> str:
+    """Return ``name`` when the table has it; ``ColumnError`` shows the nearest and the first ones."""
+    import difflib
+
+    known = table.column_names
+    if name in known:
+        return name
+    folded = {column.casefold(): column for column in known}
+    near = difflib.get_close_matches(name.casefold(), folded, n=1)
+    hint = f" Did you mean {folded[near[0]]!r}?" if near else ""
+    shown = ", ".join(known[:10]) + (f" and {len(known) - 10} more" if len(known) > 10 else "")
+    raise ColumnError(f"{option} names {name!r}, but the table has {shown}.{hint}")
+
+
+def find_target(table: Any, asked: str | None) -> str:
+    """Return the target's column: the one asked for, or one with a usual name."""
+    if asked is not None:
+        return check_column(table, asked, "--target")
+    folded: dict[str, str] = {column.casefold(): column for column in reversed(table.column_names)}
+    for name in TARGETS:
+        if name in folded:
+            return folded[name]
+    shown = ", ".join(table.column_names[:10])
+    raise OptionError(
+        f"which column is the target? None is called {', '.join(TARGETS)}; pass --target (there are {shown})"
+    )
+
+
+def target_values(table: Any, name: str) -> Any:
+    """Return a column as a NumPy array of numbers, booleans or text; no cell may be missing."""
+    import numpy as np
+    import pyarrow as pa
+
+    column = table[name]
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    if pa.types.is_decimal(column.type):
+        column = column.cast(pa.float64())
+    types = pa.types
+    is_text = types.is_string(column.type) or types.is_large_string(column.type)
+    if not (
+        is_text
+        or types.is_integer(column.type)
+        or types.is_floating(column.type)
+        or types.is_boolean(column.type)
+    ):
+        raise LabelError(f"column {name!r} holds {column.type}, but a target is numbers, booleans or text")
+    array = column.to_numpy()
+    missing = np.asarray(column.is_null(nan_is_null=True).to_numpy(zero_copy_only=False), bool)
+    if missing.any():
+        raise LabelError(
+            f"column {name!r} has no value in row {int(np.argmax(missing))} ({int(missing.sum())} in all); "
+            "fill or drop such rows"
+        )
+    return (
+        np.asarray(array, str)
+        if is_text
+        else np.asarray(array, bool if types.is_boolean(column.type) else None)
+    )
+
+
+def weight_values(table: Any, name: str) -> Any:
+    """Return a column of sample weights (n_rows,)."""
+    import numpy as np
+
+    weight = target_values(table, check_column(table, name, "--weight"))
+    if weight.dtype.kind not in "iufb":
+        raise DataError(f"column {name!r} holds text, but weights are numbers")
+    weight = weight.astype(np.float64)
+    if not np.isfinite(weight).all() or (weight < 0).any() or weight.sum() <= 0:
+        raise DataError(f"column {name!r} has weights that are negative, infinite or all 0")
+    return weight
+
+
+def features(model: Any, data: Any, path: Path) -> Any:
+    """Return ``Rows`` for an estimator: a table's columns are picked by name, others are ignored."""
+    if getattr(model, "encoder_", None) is None:
+        if is_rows(data):
+            data.check_ids(model.n_features_in_)
+            return data
+        raise DataError(
+            f"{path} is a table, but the model was fitted on numbered features (libsvm or libffm): pass such a file"
+        )
+    if is_rows(data):
+        raise DataError(
+            f"{path} has numbered features, but the model was fitted on a table with columns "
+            f"{', '.join(model.encoder_.fields)}: pass a table"
+        )
+    return model.encoder_.transform(data)
+
+
+def check_out(out: Path, sources: Sequence[Path | None] = ()) -> Path:
+    """Refuse before any work what could not be written after it: folders, missing folders, the input itself."""
+    if out.is_dir():
+        raise OptionError(f"{out} is a directory, but a file is to be written; add a name")
+    folder = out.resolve().parent
+    if not folder.is_dir():
+        raise OptionError(f"{out}: the folder {folder} does not exist; make it first")
+    if not os.access(folder, os.W_OK):
+        raise OptionError(f"{out}: the folder {folder} cannot be written to")
+    for source in sources:
+        if source is not None and out.exists() and source.exists() and out.samefile(source):
+            raise OptionError(f"{out} is also what is read: writing would destroy it; choose another name")
+    return out

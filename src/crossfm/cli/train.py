@@ -1,0 +1,240 @@
+"""``crossfm train``: from a file of rows to a model file."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any, Optional
+
+import typer
+
+from crossfm.cli.choosing import Overrides, parse_multi
+from crossfm.cli.errors import verb
+from crossfm.cli.reading import (
+    EncodingOption,
+    FormatOption,
+    HeaderOption,
+    NamesOption,
+    Reading,
+    SeparatorOption,
+    check_out,
+    names,
+)
+from crossfm.cli.show import examples
+from crossfm.errors import OptionError
+
+EXAMPLES = examples(
+    "crossfm train clicks.csv --out clicks.crossfm --target click",
+    "crossfm train train.libsvm.gz --valid valid.libsvm.gz --factors 10 --out ctr.crossfm",
+    "crossfm train u.data --no-header --column-names user,item,rating,time --drop time --out ratings.crossfm",
+    "crossfm train ratings.tsv --task recommendation --user user_id --item item_id --time timestamp "
+    "--users users.tsv --items items.tsv --valid-fraction 0.1 --out movies.crossfm",
+)
+COLUMNS, LEARNING, VALIDATION, LISTS = "Columns", "Learning", "Validation", "Recommendation"
+
+
+class Task(str, Enum):
+    """What to learn."""
+
+    auto = "auto"
+    classification = "classification"
+    regression = "regression"
+    ranking = "ranking"
+    recommendation = "recommendation"
+
+
+class Machine(str, Enum):
+    """Which machine."""
+
+    fm = "fm"
+    linear = "linear"
+
+
+def _option(*flags: str, help: str, panel: str) -> Any:
+    return typer.Option(*flags, help=help, rich_help_panel=panel)
+
+
+Text = Optional[str]  # noqa: UP045  (typer reads these at run time, on Python 3.10 too)
+Number = Optional[float]  # noqa: UP045
+Whole = Optional[int]  # noqa: UP045
+Flag = Optional[bool]  # noqa: UP045
+File = Optional[Path]  # noqa: UP045
+
+
+@verb
+def train(
+    data: Annotated[
+        Path, typer.Argument(help="Rows: libsvm, libffm, csv, tsv, parquet, arrow; .gz and .zst too.")
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The model file to write.")],
+    task: Annotated[Task, typer.Option(help="auto looks at the target (and at --user, --item).")] = Task.auto,
+    target: Annotated[
+        Text,
+        _option(
+            "--target", help="Column to predict; else one called label, rating, click, ...", panel=COLUMNS
+        ),
+    ] = None,
+    categorical: Annotated[
+        Text, _option("--categorical", help="Columns a,b of ids and categories.", panel=COLUMNS)
+    ] = None,
+    numeric: Annotated[Text, _option("--numeric", help="Columns a,b of numbers.", panel=COLUMNS)] = None,
+    multi: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        _option(
+            "--multi",
+            help="Column with several values a cell, and what parts them: 'genres:|'.",
+            panel=COLUMNS,
+        ),
+    ] = None,
+    drop: Annotated[Text, _option("--drop", help="Columns a,b to leave out.", panel=COLUMNS)] = None,
+    weight: Annotated[Text, _option("--weight", help="Column of sample weights.", panel=COLUMNS)] = None,
+    group: Annotated[
+        Text,
+        _option("--group", help="Column of groups (ranking: only rows of one are compared).", panel=COLUMNS),
+    ] = None,
+    n_features: Annotated[
+        Whole, _option("--n-features", help="libsvm, libffm: number of features.", panel=COLUMNS)
+    ] = None,
+    model: Annotated[Machine, typer.Option(help="linear has no factors.")] = Machine.fm,
+    factors: Annotated[
+        Whole, _option("--factors", "-k", help="Length of each factor vector.", panel=LEARNING)
+    ] = None,
+    solver: Annotated[
+        Text, _option("--solver", help="adagrad, adagrad-row, sgd, adam or ftrl.", panel=LEARNING)
+    ] = None,
+    loss: Annotated[
+        Text, _option("--loss", help="Regression: squared or poisson (counts).", panel=LEARNING)
+    ] = None,
+    epochs: Annotated[
+        Whole, _option("--epochs", help="Passes over the rows, at most.", panel=LEARNING)
+    ] = None,
+    learning_rate: Annotated[
+        Number, _option("--learning-rate", help="Step size; else the solver's own.", panel=LEARNING)
+    ] = None,
+    schedule: Annotated[
+        Text, _option("--schedule", help="constant, inverse, linear or cosine.", panel=LEARNING)
+    ] = None,
+    l2_w: Annotated[Number, _option("--l2-w", help="L2 penalty on linear weights.", panel=LEARNING)] = None,
+    l2_v: Annotated[Number, _option("--l2-v", help="L2 penalty on factors.", panel=LEARNING)] = None,
+    l1_w: Annotated[
+        Number, _option("--l1-w", help="L1 penalty on linear weights (ftrl).", panel=LEARNING)
+    ] = None,
+    l1_v: Annotated[Number, _option("--l1-v", help="L1 penalty on factors (ftrl).", panel=LEARNING)] = None,
+    init_scale: Annotated[
+        Number, _option("--init-scale", help="Size of the random start of the factors.", panel=LEARNING)
+    ] = None,
+    init: Annotated[File, _option("--init", help="Go on from this model file.", panel=LEARNING)] = None,
+    threads: Annotated[
+        Whole, _option("--threads", help="0 takes all cores; one is repeatable bit for bit.", panel=LEARNING)
+    ] = None,
+    deterministic: Annotated[
+        bool, _option("--deterministic", help="Many threads, same bits.", panel=LEARNING)
+    ] = False,
+    seed: Annotated[int, _option("--seed", help="Same seed, same model.", panel=LEARNING)] = 0,
+    valid: Annotated[File, _option("--valid", help="File to validate on.", panel=VALIDATION)] = None,
+    valid_fraction: Annotated[
+        Number,
+        _option(
+            "--valid-fraction",
+            help="Share of the rows to hold back; else 0.1 (ranking and lists: 0).",
+            panel=VALIDATION,
+        ),
+    ] = None,
+    early_stopping: Annotated[
+        Flag,
+        _option(
+            "--early-stopping/--no-early-stopping",
+            help="Keep the best epoch; on where there is validation.",
+            panel=VALIDATION,
+        ),
+    ] = None,
+    patience: Annotated[
+        Whole, _option("--patience", help="Epochs without a better one.", panel=VALIDATION)
+    ] = None,
+    monitor: Annotated[
+        Text, _option("--monitor", help="What is best: loss, or auc (two classes).", panel=VALIDATION)
+    ] = None,
+    user: Annotated[Text, _option("--user", help="Column of users.", panel=LISTS)] = None,
+    item: Annotated[Text, _option("--item", help="Column of items.", panel=LISTS)] = None,
+    time: Annotated[
+        Text, _option("--time", help="Column of times: validation is the latest part.", panel=LISTS)
+    ] = None,
+    context: Annotated[
+        Text, _option("--context", help="Columns a,b known when a list is asked for.", panel=LISTS)
+    ] = None,
+    users: Annotated[File, _option("--users", help="Table of users' features.", panel=LISTS)] = None,
+    items: Annotated[File, _option("--items", help="Table of items' features.", panel=LISTS)] = None,
+    half_life: Annotated[
+        Number, _option("--half-life", help="Days after which an interaction counts half.", panel=LISTS)
+    ] = None,
+    format: FormatOption = None,
+    separator: SeparatorOption = None,
+    header: HeaderOption = None,
+    column_names: NamesOption = None,
+    encoding: EncodingOption = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
+) -> None:
+    """Train a factorization machine on a file and save it.
+
+    The best epoch so far is always in the model file: Ctrl-C keeps it.
+    """
+    from crossfm.cli.fit_estimator import Job, fit_estimator
+    from crossfm.cli.fit_recommender import Roles, fit_recommender
+
+    if model is Machine.linear and factors:
+        raise OptionError(f"--model linear has no factors, but --factors is {factors}")
+    settings = {
+        "n_factors": 0 if model is Machine.linear else factors,
+        "solver": solver,
+        "loss": loss,
+        "max_iter": epochs,
+        "learning_rate": learning_rate,
+        "schedule": schedule,
+        "l2_w": l2_w,
+        "l2_V": l2_v,
+        "l1_w": l1_w,
+        "l1_V": l1_v,
+        "init_scale": init_scale,
+        "n_threads": threads,
+        "deterministic": deterministic or None,
+        "n_iter_no_change": patience,
+        "monitor": monitor,
+    }
+    check_out(out, [data, valid, users, items])
+    job = Job(
+        data=data,
+        out=out,
+        reading=Reading(format, separator, header, column_names, encoding),
+        task=task.value,
+        settings={name: value for name, value in settings.items() if value is not None},
+        target=target,
+        weight=weight,
+        group=group,
+        valid=valid,
+        valid_fraction=valid_fraction,
+        early_stopping=early_stopping,
+        n_features=n_features,
+        init=init,
+        overrides=Overrides(
+            tuple(names(categorical)), tuple(names(numeric)), parse_multi(multi or ()), tuple(names(drop))
+        ),
+        seed=seed,
+        quiet=quiet,
+    )
+    roles = Roles(user, item, time, tuple(names(context)), users, items, half_life)
+    _check_roles(job.task, roles, target)
+    if task is Task.recommendation or (task is Task.auto and (user or item)):
+        fit_recommender(job, roles)
+    else:
+        fit_estimator(job)
+
+
+def _check_roles(task: str, roles: Any, target: str | None) -> None:
+    given = [f"--{name.replace('_', '-')}" for name, value in vars(roles).items() if value]
+    if task == "auto" and (roles.user or roles.item):
+        if target:
+            raise OptionError(
+                "--target asks for a prediction, --user and --item for lists; say which with --task"
+            )
+    elif given and task != "recommendation":
+        raise OptionError(f"{given[0]} is for --task recommendation, but the task is {task}")
