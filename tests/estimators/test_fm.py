@@ -139,6 +139,21 @@ class ByRows(EstimatorContract):
         assert not params.V[2].any()
         assert params.V[0].any()
 
+    @pytest.mark.parametrize("solver", ["adagrad", "ftrl"])
+    def test_features_that_come_later_learn_in_partial_fit(self, solver: str) -> None:
+        first = csr_matrix(np.array([[1.0, 1, 0, 0], [1, 0, 0, 0], [0, 1, 0, 0], [1, 1, 0, 0]]))
+        later = csr_matrix(np.array([[0, 0, 1.0, 1], [0, 0, 1, 0], [0, 0, 0, 1], [0, 0, 0, 0]]))
+        y = self.target(np.arange(4.0))
+        model = self.make(solver=solver, learning_rate=0.2).fit(first, y)
+        assert not model.params_.V[2:].any()
+        model.partial_fit(later, y)
+        start = np.abs(model.params_.V[2:])
+        assert start.all()
+        assert start.max() < 0.3  # near its start, not thrown away by stale state
+        for _ in range(30):
+            model.partial_fit(later, y)
+        assert abs(model.params_.V[2] @ model.params_.V[3]) > 10 * (start[0] @ start[1])
+
     def test_it_works_in_pipelines_and_searches(self) -> None:
         rng = np.random.default_rng(0)
         X = rng.standard_normal((120, 4))
@@ -152,7 +167,7 @@ class ByRows(EstimatorContract):
 
 class TestFMRegressor(ByRows):
     def make(self, **options: Any) -> FMRegressor:
-        return FMRegressor(**{"n_factors": 4, "max_iter": 20, "random_state": SEED, **options})
+        return FMRegressor(**{"n_factors": 4, "learning_rate": 0.1, "random_state": SEED, **options})
 
     def target(self, score: np.ndarray) -> np.ndarray:
         return 100.0 + 20.0 * score
@@ -203,7 +218,7 @@ class TestFMRegressor(ByRows):
 
 class TestFMClassifier(ByRows):
     def make(self, **options: Any) -> FMClassifier:
-        return FMClassifier(**{"n_factors": 4, "max_iter": 20, "random_state": SEED, **options})
+        return FMClassifier(**{"n_factors": 4, "learning_rate": 0.1, "random_state": SEED, **options})
 
     def target(self, score: np.ndarray) -> np.ndarray:
         return np.where(score > np.median(score), "yes", "no")

@@ -270,21 +270,23 @@ class BaseFM(BaseEstimator):  # type: ignore[misc]
 
     def _forget_unseen(self, *parts: Rows) -> None:
         """Zero ``V`` of features that no row has: a vector that never trains would only add noise."""
-        seen = np.zeros(self._machines[0].V.shape[0], bool)
-        for rows in parts:
-            seen[rows.indices] = True
-        if not seen.all():
+        unseen = np.flatnonzero(~_occurring(self._machines[0].V.shape[0], *parts))
+        if len(unseen):
+            zeros = np.zeros((len(unseen), self.n_factors), np.float32)
             for table in self._tables():
-                table.V[~seen] = 0.0
+                table.start_V(unseen, zeros, self._check_options()[1])
 
     def _revive(self, rows: Rows) -> None:
         """Give features of ``rows`` whose ``V`` is all zero new start values: from zero they never learn a pair."""
         rng = stream(self.random_state, f"revive {len(self.history_)}")
         scale = np.float32(self.init_scale / np.sqrt(max(self.n_factors, 1)))
-        ids = np.unique(rows.indices)
+        if not self.n_factors:
+            return
+        ids = np.flatnonzero(_occurring(self._machines[0].V.shape[0], rows))
         for table in self._tables():
-            dead = ids[~table.V[ids].any(axis=1)] if self.n_factors else ids[:0]
-            table.V[dead] = rng.standard_normal((len(dead), self.n_factors), dtype=np.float32) * scale
+            dead = ids[~table.V[ids].any(axis=1)]
+            V = rng.standard_normal((len(dead), self.n_factors), dtype=np.float32) * scale
+            table.start_V(dead, V, self._check_options()[1])
 
     # -------------------------------------------------------------------- after
 
@@ -385,6 +387,14 @@ class BaseFM(BaseEstimator):  # type: ignore[misc]
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
+
+
+def _occurring(n_features: int, *parts: Rows) -> NDArray[np.bool_]:
+    """Mark (n_features,) the features that some row has."""
+    seen = np.zeros(n_features, bool)
+    for rows in parts:
+        seen[rows.indices] = True
+    return seen
 
 
 def _plain_settings(params: dict[str, Any]) -> dict[str, Any]:

@@ -90,6 +90,15 @@ class Table:
         if self.rule.name == "ftrl":
             self.data[:, self.w_at + 1] = ftrl_z(w, hyper.l1_w, hyper.l2_w, hyper)
 
+    def start_V(self, ids: NDArray[np.int64], V: NDArray[np.float32], hyper: Hyper) -> None:
+        """Start the factors of features ``ids`` at ``V`` (n_ids, n_factors); other state stays."""
+        self.data[ids, : self.n_factors] = V
+        if self.rule.name == "ftrl":
+            at = slice(2 * self.padded, 2 * self.padded + self.n_factors)
+            n = self.data[ids, at]
+            z_at = slice(self.padded, self.padded + self.n_factors)
+            self.data[ids, z_at] = ftrl_z(V, hyper.l1_V, hyper.l2_V, hyper, n)
+
     def params(self) -> FMParams:
         """Copy the parameters out."""
         return FMParams(float(self.bias[0]), self.w.copy(), self.V.copy())
@@ -101,9 +110,9 @@ class Table:
         return Table(self.rule, self.n_factors, data, self.bias.copy())
 
 
-def ftrl_z(value: Any, l1: float, l2: float, hyper: Hyper) -> Any:
-    """Invert FTRL's closed form at n = 0: the z under which the weight is ``value``."""
-    return -(value * (hyper.ftrl_beta / hyper.learning_rate + l2) + np.sign(value) * l1)
+def ftrl_z(value: Any, l1: float, l2: float, hyper: Hyper, n: Any = 0.0) -> Any:
+    """Invert FTRL's closed form at ``n``: the z under which the weight is ``value``."""
+    return -(value * ((hyper.ftrl_beta + np.sqrt(n)) / hyper.learning_rate + l2) + np.sign(value) * l1)
 
 
 def padded_factors(n_factors: int) -> int:
