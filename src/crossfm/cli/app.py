@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Optional
@@ -48,9 +49,7 @@ def demo(
     seed: Annotated[int, typer.Option(help="Same seed, same numbers.")] = 0,
 ) -> None:
     """Show the main job on real data: ratings, recommendations, reasons, classification."""
-    from crossfm.cli.demo import demo as run
-
-    run(output=output, seed=seed)
+    import_module("crossfm.cli.demo").demo(output=output, seed=seed)
 
 
 if find_spec("crossfm.cli.demo"):

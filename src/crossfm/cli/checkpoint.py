@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,8 +25,9 @@ class Keeper:
 
         def keep(epoch: Any, estimator: Any) -> None:
             if epoch.best:
-                (model or estimator).save(self.out)
-                self.epoch = epoch.epoch
+                with _undisturbed():  # so that file and number agree
+                    (model or estimator).save(self.out)
+                    self.epoch = epoch.epoch
 
         return keep
 
@@ -44,3 +47,19 @@ class Keeper:
             raise TrainingInterruptedError(self.kept()) from None
         except DivergenceError as exc:
             raise DivergenceError(f"{exc} ({self.kept()}.)") from exc
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Let Ctrl-C wait until the block is done."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    waiting: list[tuple[int, Any]] = []
+    before = signal.signal(signal.SIGINT, lambda number, frame: waiting.append((number, frame)))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if waiting:
+        raise KeyboardInterrupt

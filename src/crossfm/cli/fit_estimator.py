@@ -17,6 +17,8 @@ from crossfm.cli.show import say, size
 from crossfm.errors import LabelError, OptionError
 
 HELD_BACK = 0.1  # of the rows, where nothing is said
+FEW = 20  # rows below which nothing is held back unasked
+EPOCHS = 100  # at most, where early stopping ends the training and nothing is said
 
 
 @dataclass(frozen=True)
@@ -167,7 +169,8 @@ def _validation(whole: Part, target: str | None, job: Job) -> tuple[Part, Part |
             job.reading.read(job.valid, n_features=job.n_features), target, replace(job, data=job.valid)
         )
         return _same_width(whole, held)
-    wanted = 0.0 if job.early_stopping is False or job.task == "ranking" else HELD_BACK
+    unasked = job.early_stopping is False or job.task == "ranking" or len(whole.y) < FEW
+    wanted = 0.0 if unasked else HELD_BACK
     fraction = wanted if job.valid_fraction is None else job.valid_fraction
     if fraction == 0:
         return whole, None
@@ -212,7 +215,10 @@ def _set_options(model: Any, task: str, valid: Part | None, job: Job, keeper: Ke
     elif valid is None and job.early_stopping:
         raise OptionError("--early-stopping needs validation rows: pass --valid or --valid-fraction")
     else:
-        model.set_params(early_stopping=valid is not None and job.early_stopping is not False)
+        stops = valid is not None and job.early_stopping is not False
+        model.set_params(early_stopping=stops)
+        if stops and "max_iter" not in job.settings:
+            model.set_params(max_iter=EPOCHS)
     model.set_params(callbacks=[keeper.callback()], verbose=0 if job.quiet else 1)
 
 
@@ -243,6 +249,8 @@ def _report(model: Any, task: str, valid: Part | None, job: Job) -> None:
         return
     stopped = f", best epoch {model.best_iter_}" if task != "ranking" and model.early_stopping else ""
     say(f"trained {model.n_iter_} epochs{stopped}")
+    if stopped and model.best_iter_ == model.history_[-1]["epoch"]:
+        say("note: the last epoch was the best one; more --epochs may do better")
     if valid is not None:
         X = valid.X if is_rows(valid.X) else model.encoder_.transform(valid.X)
         judge(model, X, valid.y, title="validation", groups=valid.groups).show()

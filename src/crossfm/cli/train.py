@@ -106,7 +106,12 @@ def train(
         Text, _option("--loss", help="Regression: squared or poisson (counts).", panel=LEARNING)
     ] = None,
     epochs: Annotated[
-        Whole, _option("--epochs", help="Passes over the rows, at most.", panel=LEARNING)
+        Whole,
+        _option(
+            "--epochs",
+            help="Passes over the rows; else 100 at most with early stopping, 20 without.",
+            panel=LEARNING,
+        ),
     ] = None,
     learning_rate: Annotated[
         Number, _option("--learning-rate", help="Step size; else the solver's own.", panel=LEARNING)
