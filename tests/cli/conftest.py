@@ -46,3 +46,11 @@ def libsvm(tmp_path: Path) -> Path:
     path = tmp_path / "rows.libsvm"
     path.write_text("".join(f"{1 if (i + j) % 2 else -1} {i}:1 {j}:1\n" for i, j in pairs))
     return path
+
+
+@pytest.fixture
+def tables(clicks: Path) -> tuple[Path, Path]:
+    users, items = clicks.with_name("users.csv"), clicks.with_name("items.csv")
+    users.write_text("user_id,age\n" + "".join(f"{i},{20 + i}\n" for i in range(15)))
+    items.write_text("item_id,title\n" + "".join(f"i{i},Title {i}\n" for i in range(12)))
+    return users, items

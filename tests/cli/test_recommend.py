@@ -14,14 +14,6 @@ from realdata import shared_data
 TRAIN = ("--user", "user_id", "--item", "item_id", "--epochs", 4, "--out", "m.crossfm")
 
 
-@pytest.fixture
-def tables(clicks: Path) -> tuple[Path, Path]:
-    users, items = clicks.with_name("users.csv"), clicks.with_name("items.csv")
-    users.write_text("user_id,age\n" + "".join(f"{i},{20 + i}\n" for i in range(15)))
-    items.write_text("item_id,title\n" + "".join(f"i{i},Title {i}\n" for i in range(12)))
-    return users, items
-
-
 def test_a_log_and_tables_of_features_become_a_recommender(
     crossfm: Any, clicks: Path, tables: tuple[Path, Path]
 ) -> None:

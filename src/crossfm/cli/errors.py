@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import functools
-import os
 import re
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -40,9 +38,8 @@ def verb(command: Callable[..., None]) -> Callable[..., None]:
     def run(*args: Any, **kwargs: Any) -> None:
         try:
             command(*args, **kwargs)
-        except BrokenPipeError:  # the reader of our output has gone, as ``head`` does
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise typer.Exit(1) from None
+        except BrokenPipeError:  # the reader of our output has gone, as ``head`` does: Typer ends quietly
+            raise
         except (CrossFMError, OSError, MemoryError) as exc:
             typer.echo(f"error: {one_line(exc)}", err=True)
             raise typer.Exit(USAGE) from exc

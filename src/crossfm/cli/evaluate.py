@@ -60,7 +60,7 @@ def evaluate(
     Classifiers: log loss, AUC, GAUC, calibration error, accuracy. Regressors: RMSE, MAE, Poisson deviance; both
     beside the best constant. Recommenders: full ranking, with 95 % intervals over users, beside popularity.
     """
-    from crossfm import load
+    from crossfm.models import load
 
     if json_file is not None:
         check_out(json_file, [model, data])

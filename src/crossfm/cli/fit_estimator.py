@@ -99,7 +99,9 @@ def _part(data: Any, target: str | None, job: Job) -> Part:
 
 def _make(job: Job, y: NDArray[Any], target: str | None) -> tuple[Any, str]:
     """Return an estimator that is not fitted (or the one to go on with) and its task."""
-    from crossfm import FMClassifier, FMRanker, FMRegressor, load
+    from crossfm.estimators.fm import FMClassifier, FMRegressor
+    from crossfm.estimators.ranker import FMRanker
+    from crossfm.models import load
 
     kinds: dict[str, Any] = {"classification": FMClassifier, "regression": FMRegressor, "ranking": FMRanker}
     if job.init is not None:

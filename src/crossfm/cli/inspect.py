@@ -56,7 +56,7 @@ def inspect(
                 raise OptionError(f"{option} is for models, but {path} is no .crossfm file")
         inspect_data.show(path, reading)
         return
-    from crossfm import load
+    from crossfm.models import load
 
     if dump is not None:
         check_out(dump, [path, data])

@@ -73,7 +73,7 @@ def predict(
     """
     import pyarrow as pa
 
-    from crossfm import load
+    from crossfm.models import load
 
     if out is not None:
         check_out(out, [model, data])

@@ -52,7 +52,7 @@ def recommend(
 
     Users without any known feature get the popular items; the column source says so.
     """
-    from crossfm import load
+    from crossfm.models import load
 
     if out is not None:
         check_out(out, [model, users, items])
