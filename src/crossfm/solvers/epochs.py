@@ -80,14 +80,15 @@ def run_epochs(
     epochs: list[Epoch] = []
     best: tuple[float, list[Table]] | None = None
     since_best = 0
+    at_best = False  # whether the tables are still as they were after the best epoch
     step = max(1, int(NONZEROS_A_CALL * n_rows / max(nnz, 1)))
-    callback.on_start(n_rows, plan.max_iter)
     try:
+        callback.on_start(n_rows, plan.max_iter)
         for number in range(first_epoch, first_epoch + plan.max_iter):
             eta = rate(plan.schedule, hyper.learning_rate, number - first_epoch, plan.max_iter)
             started = time.perf_counter()
             order = rng.permutation(n_rows) if plan.shuffle else np.arange(n_rows)
-            total = 0.0
+            total, at_best = 0.0, False
             for part in _parts(order.astype(np.int64, copy=False), step):
                 total += visit(part, replace(hyper, learning_rate=eta))
                 callback.on_rows(len(part))
@@ -97,14 +98,14 @@ def run_epochs(
             scores = validate() if validate else Scores(None, None, 0.0)
             better = plan.patience is None or best is None or scores.merit > best[0] + plan.tol
             if plan.patience is not None and better:
-                best = (scores.merit, [table.copy() for table in tables])
+                best, at_best = (scores.merit, [table.copy() for table in tables]), True
             since_best = 0 if better else since_best + 1
             epochs.append(Epoch(number + 1, seconds, loss, eta, scores.loss, scores.auc, better))
             stop = callback.on_epoch(epochs[-1], model)
             if stop or (plan.patience is not None and since_best >= plan.patience):
                 break
     finally:
-        if best is not None and since_best:
+        if best is not None and not at_best:
             for table, kept in zip(tables, best[1], strict=True):
                 table.assign(kept)
         callback.on_end()
