@@ -365,6 +365,34 @@ def top_items(queries, items, n_best, skip=None):
     return best
 
 
+# -------------------------------------------------------------------------------------------- explaining
+
+
+def score_parts(row, fields, n_fields, w, V):
+    """Return columns (n_fields,) and {(a, b): value} of a row of (feature, value): every pair goes to its fields."""
+    columns = [0.0] * n_fields
+    pairs = {(a, b): 0.0 for a in range(n_fields) for b in range(a + 1, n_fields)}
+    for (i, x), field in zip(row, fields, strict=True):
+        columns[field] += float(w[i]) * x
+    for at, ((i, x_i), a) in enumerate(zip(row, fields, strict=True)):
+        for (j, x_j), b in list(zip(row, fields, strict=True))[at + 1 :]:
+            part = float(np.dot(np.asarray(V[i], float), np.asarray(V[j], float))) * x_i * x_j
+            if a == b:
+                columns[a] += part
+            else:
+                pairs[min(a, b), max(a, b)] += part
+    return columns, pairs
+
+
+# --------------------------------------------------------------------------------------------- pairs
+
+
+def legal_pairs(y, groups):
+    """Return for each row the rows of its group with a smaller label; rows without any are left out."""
+    legal = {i: [j for j in range(len(y)) if groups[j] == groups[i] and y[j] < y[i]] for i in range(len(y))}
+    return {i: lower for i, lower in legal.items() if lower}
+
+
 # -------------------------------------------------------------------------------------------- encoding
 
 

@@ -212,11 +212,12 @@ def shift_ids(rows: Rows, by: int) -> Rows:
     return replace(rows, indices=rows.indices + np.uint32(by), n_features=rows.n_features + by)
 
 
-def join_rows(left: Rows, right: Rows) -> Rows:
+def join_rows(left: Rows, right: Rows, *, left_fields: int | None = None) -> Rows:
     """Put the non-zeros of two sets of rows side by side; ids are taken as they are.
 
-    Fields of ``right`` are counted on behind those of ``left`` when both have fields. Target and weight are
-    those of ``left``. Raises ``DataError`` when the numbers of rows differ.
+    Fields of ``right`` are counted on behind those of ``left`` when both have fields: from ``left_fields`` on, or
+    behind the largest that occurs, which is too few where the last field is an empty cell in every row. Target and
+    weight are those of ``left``. Raises ``DataError`` when the numbers of rows differ.
     """
     if left.n_rows != right.n_rows:
         raise DataError(f"{left.n_rows} rows cannot be joined with {right.n_rows} rows")
@@ -232,7 +233,8 @@ def join_rows(left: Rows, right: Rows) -> Rows:
 
     fields, more = left.field_of_each(), right.field_of_each()
     if fields is not None and more is not None:
-        fields = side_by_side(fields, more + np.uint32(int(fields.max(initial=0)) + 1))
+        behind = int(fields.max(initial=0)) + 1 if left_fields is None else left_fields
+        fields = side_by_side(fields, more + np.uint32(behind))
     unit = left.values is None and right.values is None
     return Rows(
         indices=side_by_side(left.indices, right.indices),

@@ -70,8 +70,8 @@ class Explanation:
 def explain_rows(rows: Rows, params: FMParams, names: list[str] | None = None) -> Explanation:
     """Split the scores of ``rows``; ``names`` (n_fields,) names the fields.
 
-    Rows without fields take each feature that occurs as a column of its own. Raises ``DataError`` when that makes
-    more than ``MAX_COLUMNS`` columns.
+    Rows without fields take each feature that occurs as a column of its own; ``names`` (n_features,) then names
+    the features. Raises ``DataError`` when there are more than ``MAX_COLUMNS`` columns, or fields without a name.
     """
     from scipy.sparse import csr_matrix
 
@@ -105,6 +105,10 @@ def _fields(rows: Rows, names: list[str] | None) -> tuple[NDArray[Any], list[str
         names = [names[i] if known and names else f"feature {i}" for i in occurring]
     elif names is None:
         names = [f"field {i}" for i in range(int(field.max(initial=-1)) + 1)]
+    elif len(field) and int(field.max()) >= len(names):
+        raise DataError(
+            f"the rows have field {int(field.max())}, but there are only {len(names)} names of fields"
+        )
     if len(names) > MAX_COLUMNS:
         raise DataError(
             f"{len(names)} columns make {len(names) * (len(names) - 1) // 2} pairs, but at most {MAX_COLUMNS} columns "
