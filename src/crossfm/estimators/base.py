@@ -115,6 +115,7 @@ class BaseFM(BaseEstimator):  # type: ignore[misc]
             self.n_features_in_ = rows.n_features
             if rows.n_rows == 0:
                 raise DataError("there are no rows to fit on")
+            rows.check_ids(rows.n_features)
         else:
             rows.check_ids(self.n_features_in_ if self.encoder_ is None else self.encoder_.n_features)
         if y is None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.utils.validation import check_is_fitted
 
 from crossfm.core.options import Hyper, check_choice, check_count, thread_count
 from crossfm.core.random import stream
@@ -129,7 +130,8 @@ class FMRanker(BaseFM):
         sample_weight : (n_rows,) or None
             Weight of each positive's pairs.
 
-        Raises ``DataError`` when there is nothing to compare.
+        Raises ``LabelError`` for labels that are not finite numbers or not positions, ``DataError`` when there is
+        nothing to compare.
         """
         rule, hyper, plan = self._check_options()
         check_choice("negatives", self.negatives, ("uniform", "popularity"))
@@ -138,6 +140,10 @@ class FMRanker(BaseFM):
         if y is None:
             raise LabelError(NO_TARGET)
         rows = self._weigh(rows, sample_weight)
+        if not (catalogue is None or isinstance(catalogue, Rows)):
+            raise DataError(
+                f"catalogue is a {type(catalogue).__name__}, but Rows are expected; see rows_from_csr"
+            )
         if groups is not None and len(groups) != rows.n_rows:
             raise DataError(f"X has {rows.n_rows} rows, but groups has {len(groups)}")
         self.n_query_features_ = rows.n_features
@@ -146,8 +152,9 @@ class FMRanker(BaseFM):
         self._start_tables(n_features, [0.0], rule, hyper)
         if catalogue is None:
             self._forget_unseen(rows)
-            self._fit_labels(rows, np.asarray(y, np.float64), groups, hyper, plan)
+            self._fit_labels(rows, self._labels(y), groups, hyper, plan)
         else:
+            catalogue.check_ids(catalogue.n_features)
             items = shift_ids(catalogue, rows.n_features)
             self._forget_unseen(rows, items)
             self._fit_choices(rows, items, self._positions(y, catalogue.n_rows), groups, hyper, plan)
@@ -159,7 +166,12 @@ class FMRanker(BaseFM):
         A machine that was fitted with a catalogue scores each row of ``X`` together with the same row of ``items``
         (catalogue features).
         """
+        check_is_fitted(self, "_machines")
         if items is None:
+            if self.n_query_features_ < self._machines[0].V.shape[0]:
+                raise DataError(
+                    "the model was fitted with a catalogue: pass items, the catalogue row of each row of X"
+                )
             return self._raw(X)[:, 0]
         rows, _ = self._input(X)
         joined = join_rows(rows, shift_ids(items, self.n_query_features_))
@@ -180,12 +192,18 @@ class FMRanker(BaseFM):
             weight = None if rows.weight is None else rows.weight[better]
             return self._pass(rows, better, worse, hyper, weight=weight)
 
-        self._run(visit, len(pairs), rows.nnz // rows.n_rows * 2, hyper, plan)
+        weight = 1.0 if rows.weight is None else float(rows.weight[pairs.better].mean(dtype=np.float64))
+        self._run(visit, len(pairs), rows.nnz // rows.n_rows * 2, hyper, plan, weight)
 
     def _fit_choices(
         self, rows: Rows, items: Rows, chosen: Positions, groups: Any, hyper: Hyper, plan: Plan
     ) -> None:
         pool = CatalogueNegatives(chosen, groups, items.n_rows, self.negatives, rows.weight)
+        if not pool.any_negative():
+            raise DataError(
+                f"the {items.n_rows} items of the catalogue leave nothing to compare with: what was chosen needs items "
+                "that were not, inside its group"
+            )
         self._machines[0].start_w(popularity_start(items, pool.count), hyper)
         rng = stream(self.random_state, "negatives")
 
@@ -193,16 +211,22 @@ class FMRanker(BaseFM):
             at, worse = pool.draw(part % rows.n_rows, rng)
             weight = None if rows.weight is None else rows.weight[at]
             side: dict[str, Any] = {"shared": rows, "shared_at": at, "weight": weight}
-            return self._pass(items, chosen[at], worse, hyper, offset=pool.offset, **side)
+            loss = self._pass(items, chosen[at], worse, hyper, offset=pool.offset, **side)
+            return (
+                loss * len(part) / max(len(at), 1)
+            )  # as if the pairs without a negative were like the others
 
         nnz = rows.nnz // rows.n_rows + 2 * (items.nnz // items.n_rows)
-        self._run(visit, rows.n_rows, nnz, hyper, plan)
+        weight = 1.0 if rows.weight is None else float(rows.weight.mean(dtype=np.float64))
+        self._run(visit, rows.n_rows, nnz, hyper, plan, weight)
 
     def _pass(self, sides: Rows, better: Positions, worse: Positions, hyper: Hyper, **more: Any) -> float:
         threads = thread_count(self.n_threads)
         return pair_pass(sides, better, worse, self._machines[0], hyper, n_threads=threads, **more)[0]
 
-    def _run(self, visit: Visit, n_positives: int, nnz_a_pair: int, hyper: Hyper, plan: Plan) -> None:
+    def _run(
+        self, visit: Visit, n_positives: int, nnz_a_pair: int, hyper: Hyper, plan: Plan, mean_weight: float
+    ) -> None:
         """Run the epochs; position p of an epoch is a pair of positive p modulo their number."""
         n_pairs = n_positives * self.n_pairs
         run_epochs(
@@ -212,20 +236,33 @@ class FMRanker(BaseFM):
             hyper,
             plan,
             stream(self.random_state, "order"),
-            total_weight=n_pairs,
+            total_weight=n_pairs * mean_weight,
             nnz=n_pairs * nnz_a_pair,
             callback=self._callback(),
             model=self,
         )
 
     @staticmethod
+    def _labels(y: Any) -> Floats:
+        try:
+            labels = np.asarray(y, np.float64)
+        except (TypeError, ValueError) as exc:
+            raise LabelError(
+                f"y has dtype {np.asarray(y).dtype}, but labels to order by are numbers"
+            ) from exc
+        if not np.isfinite(labels).all():
+            row = int(np.argmin(np.isfinite(labels)))
+            raise LabelError(f"row {row} has label {labels[row]}, but only finite numbers can be ordered")
+        return labels
+
+    @staticmethod
     def _positions(y: Any, n_items: int) -> Positions:
         chosen = np.asarray(y)
-        if chosen.dtype.kind not in "iu" or (len(chosen) and not 0 <= chosen.min() <= chosen.max() < n_items):
-            raise LabelError(
-                f"y has dtype {chosen.dtype} and values from {chosen.min()} to {chosen.max()}, but with a catalogue it "
-                f"holds positions in it: whole numbers from 0 to {n_items - 1}"
-            )
+        expected = f"but with a catalogue it holds positions in it: whole numbers from 0 to {n_items - 1}"
+        if chosen.dtype.kind not in "iu" or chosen.ndim != 1:
+            raise LabelError(f"y has dtype {chosen.dtype} and shape {chosen.shape}, {expected}")
+        if not 0 <= chosen.min() <= chosen.max() < n_items:
+            raise LabelError(f"y has values from {chosen.min()} to {chosen.max()}, {expected}")
         return chosen.astype(np.int64)
 
     def to_state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:

@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossfm.core.options import check_choice
+from crossfm.data.rows import Rows
+from crossfm.errors import DataError
 
 Positions = NDArray[np.int64]
 POPULARITY_POWER = 0.75  # as in word2vec's negative sampling: popular, but less than proportionally
@@ -37,7 +39,7 @@ class LabelPairs:
     @classmethod
     def of(cls, y: NDArray[np.float64], groups: NDArray[Any]) -> LabelPairs:
         """Prepare the pairs of labels ``y`` (n_rows,) inside ``groups`` (n_rows,)."""
-        _, group = np.unique(groups, return_inverse=True)
+        group = group_codes(groups)
         rows = np.lexsort((y, group))
         group, y = group[rows], y[rows]
         low = np.searchsorted(group, group, side="left")
@@ -86,15 +88,23 @@ class CatalogueNegatives:
         check_choice("negatives", kind, ("uniform", "popularity"))
         self.positives = positives
         self.n_items = n_items
-        group = np.arange(len(positives)) if groups is None else np.unique(groups, return_inverse=True)[1]
-        self.group = group.astype(np.int64)
-        self.chosen = np.unique(self.group * n_items + positives)
+        self.group, self.chosen = None, None
+        if groups is not None:
+            self.group = group_codes(groups)
+            self.chosen = np.sort(self.group * n_items + positives)  # repeats do no harm
         self.count = np.bincount(positives, weight, n_items).astype(np.float64)
         self.cumulative, self.offset = None, None
         if kind == "popularity":
             chance = (self.count + 1.0) ** POPULARITY_POWER
             self.cumulative = np.cumsum(chance) / chance.sum()
             self.offset = -np.log(chance).astype(np.float32)
+
+    def any_negative(self) -> bool:
+        """Whether some group leaves an item unchosen."""
+        if self.group is None or self.chosen is None:
+            return self.n_items > 1
+        n_chosen = 1 + int((self.chosen[1:] != self.chosen[:-1]).sum())
+        return n_chosen < (int(self.group.max()) + 1) * self.n_items
 
     def draw(self, which: Positions, rng: np.random.Generator) -> tuple[Positions, Positions]:
         """Return the positions in ``which`` that got a negative, and the negatives."""
@@ -115,21 +125,44 @@ class CatalogueNegatives:
         return np.minimum(np.searchsorted(self.cumulative, rng.random(n), side="right"), self.n_items - 1)
 
     def _is_chosen(self, which: Positions, items: Positions) -> NDArray[np.bool_]:
+        if self.group is None or self.chosen is None:
+            return np.asarray(self.positives[which] == items)
         key = self.group[which] * self.n_items + items
         at = np.minimum(np.searchsorted(self.chosen, key), len(self.chosen) - 1)
         return np.asarray(self.chosen[at] == key)
 
 
-def popularity_start(items: Any, count: NDArray[np.float64]) -> NDArray[np.float32]:
+def group_codes(groups: Any) -> Positions:
+    """Number the groups (n,) by value, from 0. Raises ``DataError`` where they cannot be compared."""
+    values = np.asarray(groups)
+    if values.ndim != 1:
+        raise DataError(f"groups has shape {values.shape}, but one group a row, (n_rows,), is expected")
+    try:
+        order = np.argsort(values, kind="stable")
+    except TypeError as exc:
+        raise DataError(
+            f"groups cannot be compared with each other: {exc}. Pass numbers or texts only."
+        ) from exc
+    ordered = values[order]
+    new = np.r_[False, ordered[1:] != ordered[:-1]]
+    codes = np.empty(len(values), np.int64)
+    codes[order] = np.cumsum(new)
+    return codes
+
+
+def popularity_start(items: Rows, count: NDArray[np.float64]) -> NDArray[np.float32]:
     """Return start values of ``w`` (n_features,) under which items score log(1 + count).
 
     That is the best order without personalisation, as a classifier's bias starts at the log odds. It is put on the
-    features that belong to one item alone (its id), evenly; items without such a feature start at 0.
+    features that belong to one item alone (its id): the smallest weights that do it. Items without such a feature
+    start at 0.
     """
     row = np.repeat(np.arange(items.n_rows), np.diff(items.offsets()))
     holders = np.bincount(items.indices, minlength=items.n_features)
-    own = holders[items.indices] == 1
-    share = np.bincount(row[own], minlength=items.n_rows)[row[own]]
+    x = items.value_of_each().astype(np.float64)
+    own = (holders[items.indices] == 1) & (x != 0)
+    row, x, feature = row[own], x[own], items.indices[own]
+    length = np.bincount(row, x**2, items.n_rows)
     start = np.zeros(items.n_features, np.float32)
-    start[items.indices[own]] = np.log1p(count)[row[own]] / (share * items.value_of_each()[own])
+    start[feature] = np.log1p(count)[row] * x / length[row]
     return start
