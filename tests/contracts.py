@@ -13,7 +13,7 @@ from scipy.sparse import csr_matrix
 from sklearn.base import clone
 
 import crossfm
-from crossfm import Categorical, Numeric
+from crossfm import Categorical, MultiCategorical, Numeric
 from crossfm.errors import ColumnError, CrossFMError, DataError, DivergenceError, LabelError, OptionError
 
 SEED = 7
@@ -242,3 +242,383 @@ class EstimatorContract:
     def test_errors_are_of_one_family(self) -> None:
         for kind in (DataError, LabelError, ColumnError, OptionError, DivergenceError):
             assert issubclass(kind, CrossFMError)
+
+
+# ---------------------------------------------------------------------------------------------- recommenders
+
+N_USERS, N_ITEMS = 24, 18
+ITEM_KINDS = np.array(["war", "love", "space"])
+
+
+def visits(n: int = 900, seed: int = 0) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Log, users and items: each user's group likes one kind of item, at night all like love; texts name the items."""
+    rng = np.random.default_rng(seed)
+    user = rng.integers(0, N_USERS, n)
+    night = rng.random(n) < 0.4
+    kind = np.where(rng.random(n) < 0.85, np.where(night, 1, user % 3), rng.integers(0, 3, n))
+    item = 3 * rng.integers(0, N_ITEMS // 3, n) + kind
+    log = pd.DataFrame(
+        {
+            "user_id": user + 100,
+            "item_id": [f"i{i}" for i in item],
+            "when": 1_000_000.0 + np.arange(n) * 3600.0,
+            "part": np.where(night, "night", "day"),
+        }
+    )
+    number = np.arange(N_USERS)
+    users = pd.DataFrame(
+        {"user_id": number + 100, "taste": np.array(list("abc"))[number % 3], "age": 20.0 + number}
+    )
+    tags = ["cheap|old", "", "old", None, "cheap", "new|old|odd"]
+    items = pd.DataFrame(
+        {
+            "item_id": [f"i{i}" for i in range(N_ITEMS)],
+            "kind": ITEM_KINDS[np.arange(N_ITEMS) % 3],
+            "tags": [tags[i % 6] for i in range(N_ITEMS)],
+        }
+    )
+    return log, users, items
+
+
+RECOMMENDER_COLUMNS = [
+    Categorical("taste"),
+    Numeric("age"),
+    Categorical("kind"),
+    MultiCategorical("tags", combiner="sqrtn"),
+    Categorical("part"),
+]
+
+
+class RecommenderContract:
+    """Subclasses give ``make(**options)``, a recommender for ``visits()`` with the context column "part"."""
+
+    def make(self, **options: Any) -> Any:
+        raise NotImplementedError
+
+    @pytest.fixture
+    def data(self) -> Any:
+        return visits()
+
+    @pytest.fixture
+    def model(self, data: Any) -> Any:
+        return self.make().fit(*data)
+
+    def seen(self, log: pd.DataFrame, user: int) -> set[str]:
+        """Items of a user's log."""
+        return set(log.item_id[log.user_id == user])
+
+    def lists(self, model: Any, *args: Any, **kwargs: Any) -> dict[Any, list[Any]]:
+        """Lists of items by user."""
+        table = model.recommend(*args, **kwargs).to_pandas()
+        return {user: group.item_id.tolist() for user, group in table.groupby(table.columns[0], sort=False)}
+
+    # ------------------------------------------------------------------- lists
+
+    def test_lists_have_what_was_asked_for_and_nothing_seen(self, data: Any, model: Any) -> None:
+        log, users, _ = data
+        for n in (1, 5, N_ITEMS, 10 * N_ITEMS):
+            lists = self.lists(model, users.user_id, n)
+            for user in users.user_id:
+                seen = self.seen(log, user)
+                assert len(lists.get(user, [])) == min(n, N_ITEMS - len(seen))
+                assert len(set(lists.get(user, []))) == len(lists.get(user, []))
+                assert not seen & set(lists.get(user, []))
+
+    def test_seen_items_come_back_when_they_may(self, data: Any, model: Any) -> None:
+        for found in self.lists(model, data[1].user_id, N_ITEMS, exclude_seen=False).values():
+            assert sorted(found) == sorted(data[2].item_id)
+
+    def test_excluded_items_stay_out_and_unknown_ones_do_no_harm(self, data: Any, model: Any) -> None:
+        first = self.lists(model, 100, 3, exclude_seen=False)[100]
+        rest = self.lists(model, 100, N_ITEMS, exclude_seen=False)[100]
+        again = self.lists(model, 100, N_ITEMS, exclude_seen=False, exclude=[*first, "never", first[0]])[100]
+        assert again == rest[3:]
+        assert self.lists(model, 100, 1, exclude_seen=False, exclude=first[0])[100] == first[1:2]
+        both = self.lists(model, [100, 101], N_ITEMS, exclude=first)
+        for user, found in both.items():
+            assert set(found) == set(data[2].item_id) - self.seen(data[0], user) - set(first)
+
+    def test_a_user_who_may_see_nothing_gets_nothing(self, data: Any, model: Any) -> None:
+        table = model.recommend([100, 101], 5, exclude=data[2].item_id)
+        assert table.num_rows == 0
+        assert table.column_names == ["user_id", "rank", "item_id", "score", "source"]
+        assert model.recommend([], 5).num_rows == 0
+
+    def test_ranks_count_from_one_and_scores_fall(self, data: Any, model: Any) -> None:
+        table = model.recommend(data[1].user_id, 6, exclude_seen=False).to_pandas()
+        for _, group in table.groupby("user_id"):
+            assert group["rank"].tolist() == [1, 2, 3, 4, 5, 6]
+            assert group.score.is_monotonic_decreasing
+        assert set(table.source) == {"fm"}
+
+    def test_a_list_does_not_depend_on_who_else_asks(self, data: Any, model: Any) -> None:
+        together = model.recommend(data[1].user_id, 7).to_pylist()
+        alone = [row for user in data[1].user_id for row in model.recommend(int(user), 7).to_pylist()]
+        assert together == alone
+
+    def test_it_learns_what_users_like(self, data: Any, model: Any) -> None:
+        kind = dict(zip(data[2].item_id, data[2].kind, strict=True))
+        hits = [
+            kind[item] == ITEM_KINDS[(user - 100) % 3]
+            for user, found in self.lists(
+                model, data[1].user_id, 3, context={"part": "day"}, exclude_seen=False
+            ).items()
+            for item in found
+        ]
+        assert np.mean(hits) > 0.8
+
+    def test_the_context_changes_the_list(self, data: Any, model: Any) -> None:
+        kind = dict(zip(data[2].item_id, data[2].kind, strict=True))
+        night = self.lists(model, data[1].user_id, 3, context={"part": "night"}, exclude_seen=False)
+        assert np.mean([kind[item] == "love" for found in night.values() for item in found]) > 0.8
+        asked = pd.DataFrame({"user_id": [100, 100], "part": ["night", "day"]})
+        table = model.recommend(asked, 3, exclude_seen=False).to_pandas()
+        day = self.lists(model, 100, 3, context={"part": "day"}, exclude_seen=False)[100]
+        assert table.item_id.tolist() == [*night[100], *day]
+
+    def test_ties_go_to_the_item_that_came_first(self, data: Any) -> None:
+        items = data[2].assign(kind="same", tags=None)
+        log = pd.concat(
+            [
+                data[0].head(40),
+                pd.DataFrame({"user_id": [100], "item_id": ["i0"], "when": [2e6], "part": ["day"]}),
+            ]
+        )
+        new = pd.DataFrame({"item_id": ["z3", "z1", "z2"], "kind": "same", "tags": None})
+        model = self.make().fit(log, data[1], items).add_items(new)
+        found = self.lists(model, 100, 100)[100]
+        assert [item for item in found if item.startswith("z")] == ["z3", "z1", "z2"]
+
+    # --------------------------------------------------------------- strangers
+
+    def test_an_unknown_user_is_known_by_features(self, model: Any) -> None:
+        stranger = pd.DataFrame({"user_id": [999, 998], "taste": ["a", "b"], "age": [25.0, 25.0]})
+        table = model.recommend(stranger, 3, context={"part": "day"}).to_pandas()
+        assert table.source.tolist() == ["fm"] * 6
+        kinds = [ITEM_KINDS[int(item[1:]) % 3] for item in table.item_id]
+        assert kinds.count("war") >= 2
+        assert kinds[3:].count("love") >= 2
+
+    def test_an_unknown_user_without_features_gets_what_is_popular_and_is_told(
+        self, data: Any, model: Any
+    ) -> None:
+        table = model.recommend([999, 100, None], 4).to_pandas()
+        counts = data[0].item_id.value_counts()
+        for user in (table.user_id == 999, table.user_id.isna()):
+            assert table.source[user].tolist() == ["popularity"] * 4
+            assert table.score[user].tolist() == counts[table.item_id[user]].tolist()
+            assert table.score[user].tolist() == sorted(counts, reverse=True)[:4]
+        assert set(table.source[table.user_id == 100]) == {"fm"}
+
+    def test_a_context_alone_is_something_known(self, model: Any) -> None:
+        table = model.recommend(999, 3, context={"part": "night"}).to_pandas()
+        assert set(table.source) == {"fm"}
+
+    def test_a_known_user_keeps_the_features_that_a_table_lacks(self, data: Any, model: Any) -> None:
+        known = data[1].iloc[[4]]
+        plain = model.recommend(int(known.user_id.iloc[0]), 5).to_pylist()
+        for columns in (["user_id"], ["user_id", "taste"], ["age", "user_id"], ["user_id", "taste", "age"]):
+            assert model.recommend(known[columns], 5).to_pylist() == plain
+        other = model.recommend(known[["user_id"]].assign(taste="c"), 5)
+        assert other["score"].to_pylist() != [row["score"] for row in plain]
+
+    def test_new_items_are_recommended_by_their_features(self, data: Any) -> None:
+        model = self.make().fit(*data)
+        before = model.recommend(data[1].user_id, N_ITEMS, exclude_seen=False).to_pandas()
+        new = pd.DataFrame(
+            {"item_id": ["new-war", "new-love"], "kind": ["war", "love"], "tags": ["old", "old"]}
+        )
+        model.add_items(pd.concat([new, data[2].head(2)[["item_id"]]]))  # known ones keep what they have
+        after = model.recommend(data[1].user_id, 2 * N_ITEMS, context=None, exclude_seen=False).to_pandas()
+        old = after[~after.item_id.isin(new.item_id)]
+        assert old.item_id.tolist() == before.item_id.tolist()
+        assert old.score.tolist() == before.score.tolist()
+        score = after.pivot(index="user_id", columns="item_id", values="score")
+        margin = score["new-war"] - score["new-love"]
+        assert margin[margin.index % 3 == 100 % 3].min() > margin[margin.index % 3 == 101 % 3].max()
+
+    # ------------------------------------------------------------- same bits
+
+    def test_the_same_seed_gives_the_same_bits(self, data: Any, model: Any) -> None:
+        users = data[1].user_id
+        assert self.make().fit(*data).recommend(users, 9).equals(model.recommend(users, 9))
+
+    def test_a_saved_recommender_gives_the_same_lists(self, data: Any, model: Any, tmp_path: Any) -> None:
+        path = tmp_path / "shop.crossfm"
+        crossfm.save(model, path)
+        loaded = crossfm.load(path)
+        asked = pd.DataFrame({"user_id": [100, 999, 103], "part": ["day", "night", None]})
+        assert loaded.recommend(asked, 9, exclude=["i3"]).equals(model.recommend(asked, 9, exclude=["i3"]))
+        assert loaded.recommend(998, 9).equals(model.recommend(998, 9))
+        ours, theirs = (m.explain(101, ["i1", "i2"], context={"part": "day"}) for m in (model, loaded))
+        assert np.array_equal(ours.pairs, theirs.pairs)
+        assert ours.names == theirs.names
+        more = pd.DataFrame({"item_id": ["x"], "kind": ["war"], "tags": ["old"]})
+        assert "x" in self.lists(loaded.add_items(more), 100, 100)[100]
+        assert [p.name for p in tmp_path.iterdir()] == ["shop.crossfm"]
+
+    @pytest.mark.parametrize("kind", ["pandas", "polars", "arrow", "dict"])
+    def test_tables_of_all_libraries_give_the_same_lists(self, data: Any, model: Any, kind: str) -> None:
+        import polars
+
+        convert = {
+            "pandas": lambda t: t,
+            "polars": polars.from_pandas,
+            "arrow": lambda t: pa.Table.from_pandas(t, preserve_index=False),
+            "dict": lambda t: {name: t[name].tolist() for name in t},
+        }[kind]
+        fitted = self.make().fit(*(convert(table) for table in data))
+        asked = convert(data[1][["user_id"]])
+        assert fitted.recommend(asked, 5).to_pylist() == model.recommend(data[1][["user_id"]], 5).to_pylist()
+
+    @pytest.mark.parametrize("kind", [pa.int32(), pa.int64(), pa.uint64(), pa.string(), pa.large_string()])
+    def test_ids_come_back_in_their_own_type(self, data: Any, kind: Any) -> None:
+        log = pa.table(data[0][["user_id", "part"]])
+        numbers = [int(item[1:]) + 10 for item in data[0].item_id]
+        log = log.append_column("item_id", pa.array(numbers).cast(kind))
+        log = log.set_column(0, "user_id", log["user_id"].cast(kind))
+        model = self.make(columns=None, time=None).fit(log)
+        users = log["user_id"].slice(0, 3)
+        table = model.recommend(pa.table({"user_id": users}), 2)
+        assert table.schema.field("user_id").type == kind
+        items = table.schema.field("item_id").type
+        assert items == (kind if pa.types.is_int64(kind) or pa.types.is_uint64(kind) else items)
+        assert pa.types.is_integer(items) == pa.types.is_integer(kind)
+        assert set(table["item_id"].cast(pa.int64()).to_pylist()) <= set(numbers)
+
+    def test_one_user_many_users_and_tables_are_asked_alike(self, model: Any) -> None:
+        expected = model.recommend([100], 4).to_pylist()
+        for users in (
+            100,
+            np.int32(100),
+            np.array([100]),
+            "100",
+            pa.array([100]),
+            {"user_id": [100]},
+            (100,),
+        ):
+            got = model.recommend(users, 4).to_pylist()
+            assert [row["item_id"] for row in got] == [row["item_id"] for row in expected]
+
+    # ------------------------------------------------------------- explaining
+
+    def test_explanations_add_up_to_the_score(self, data: Any, model: Any) -> None:
+        for user in (100, 101, 999):
+            table = model.recommend(user, N_ITEMS, context={"part": "night"}, exclude_seen=False).to_pandas()
+            explained = model.explain(user, table.item_id, context={"part": "night"})
+            np.testing.assert_allclose(explained.score(), table.score, rtol=1e-5, atol=1e-6)
+            assert explained.names == ["user_id", "taste", "age", "part", "item_id", "kind", "tags"]
+
+    def test_parts_stand_under_the_name_of_their_column(self, model: Any) -> None:
+        """Also where a cell is empty: then no feature of that column is there to be counted."""
+        for item, empty in (("i0", False), ("i1", True)):
+            explained = model.explain(100, item, context={"part": "day"})
+            tags = explained.names.index("tags")
+            with_tags = [p for p, pair in enumerate(explained.pair_of) if tags in pair]
+            assert (explained.pairs[0, with_tags] == 0).all() == empty
+            at = explained.pair_names.index(("part", "kind"))
+            assert explained.pairs[0, at] != 0
+
+    # ------------------------------------------------------------------ errors
+
+    @pytest.mark.parametrize("column", ["user_id", "item_id", "when", "part"])
+    def test_a_missing_column_is_named(self, data: Any, column: str) -> None:
+        with pytest.raises(ColumnError, match=column):
+            self.make(half_life=5.0).fit(data[0].drop(columns=column), data[1], data[2])
+
+    @pytest.mark.parametrize("side", [1, 2])
+    def test_features_without_ids_are_refused(self, data: Any, side: int) -> None:
+        tables = list(data)
+        name = tables[side].columns[0]
+        tables[side] = tables[side].drop(columns=name)
+        with pytest.raises(ColumnError, match=name):
+            self.make().fit(*tables)
+
+    @pytest.mark.parametrize("column", ["user_id", "item_id"])
+    def test_a_missing_id_is_named(self, data: Any, column: str) -> None:
+        log = data[0].astype({column: object})
+        log.loc[5, column] = None
+        with pytest.raises(DataError, match=f"{column}.* row 5"):
+            self.make().fit(log, *data[1:])
+
+    @pytest.mark.parametrize("side", [1, 2])
+    def test_two_rows_of_features_are_refused(self, data: Any, side: int) -> None:
+        tables = list(data)
+        tables[side] = pd.concat([tables[side], tables[side].tail(1)])
+        with pytest.raises(DataError, match="more than one row of features"):
+            self.make().fit(*tables)
+
+    def test_two_rows_of_a_new_item_are_refused(self, data: Any) -> None:
+        model = self.make().fit(*data)
+        with pytest.raises(DataError, match="'new' has more than one row"):
+            model.add_items({"item_id": ["new", "new"], "kind": ["war", "love"]})
+        with pytest.raises(ColumnError, match="item_id"):
+            model.add_items({"kind": ["war"]})
+
+    def test_an_empty_log_is_refused(self, data: Any) -> None:
+        with pytest.raises(DataError, match="no rows"):
+            self.make().fit(data[0].head(0), *data[1:])
+
+    def test_a_catalogue_of_one_item_is_refused(self, data: Any) -> None:
+        with pytest.raises(DataError, match="nothing to compare"):
+            self.make(columns=None).fit(data[0].assign(item_id="i1"), data[1])
+
+    def test_an_unfitted_recommender_says_so(self, data: Any, tmp_path: Any) -> None:
+        for ask in (
+            lambda model: model.recommend(1),
+            lambda model: model.explain(1, ["i1"]),
+            lambda model: model.add_items(data[2]),
+            lambda model: model.save(tmp_path / "x.crossfm"),
+        ):
+            with pytest.raises(CrossFMError, match="not fitted"):
+                ask(self.make())
+        assert not list(tmp_path.iterdir())
+
+    def test_an_unknown_context_is_refused(self, model: Any) -> None:
+        with pytest.raises(ColumnError, match=r"weather.*part"):
+            model.recommend(100, context={"weather": "rain"})
+
+    @pytest.mark.parametrize("bad", [None, np.nan, np.inf, -np.inf])
+    def test_times_that_are_not_there_are_refused(self, data: Any, bad: Any) -> None:
+        log = data[0].copy()
+        log.loc[7, "when"] = bad
+        with pytest.raises(DataError, match="'when' has no finite time in row 7"):
+            self.make(half_life=5.0).fit(log, *data[1:])
+
+    def test_times_that_are_texts_are_refused(self, data: Any) -> None:
+        with pytest.raises(DataError, match=r"'when' holds .*string"):
+            self.make(half_life=5.0).fit(data[0].assign(when="monday"), *data[1:])
+
+    @pytest.mark.parametrize(
+        ("options", "error", "words"),
+        [
+            ({"half_life": 3.0, "time": None}, OptionError, "half_life needs time"),
+            ({"half_life": 0.0}, OptionError, "half_life"),
+            ({"half_life": float("nan")}, OptionError, "half_life"),
+            ({"n_candidates": 0}, OptionError, "n_candidates"),
+            ({"n_threads": -3}, OptionError, "n_threads"),
+            ({"columns": [*RECOMMENDER_COLUMNS, Categorical("colour")]}, ColumnError, "colour"),
+            ({"columns": RECOMMENDER_COLUMNS[:-1]}, OptionError, "part"),
+        ],
+    )
+    def test_settings_that_mean_nothing_are_refused(
+        self, data: Any, options: dict[str, Any], error: type, words: str
+    ) -> None:
+        with pytest.raises(error, match=words):
+            self.make(**options).fit(*data)
+
+    @pytest.mark.parametrize("n", [0, -1, 2.5, True, "ten"])
+    def test_a_length_that_means_nothing_is_refused(self, model: Any, n: Any) -> None:
+        with pytest.raises(OptionError, match="n="):
+            model.recommend(100, n)
+
+    @pytest.mark.parametrize("users", [[1, "a"], [[1, 2], 3], [object()]])
+    def test_ids_of_no_type_are_refused(self, model: Any, users: Any) -> None:
+        with pytest.raises(DataError, match="user_id"):
+            model.recommend(users)
+
+    def test_what_cannot_be_explained_is_named(self, model: Any) -> None:
+        with pytest.raises(DataError, match="'i99' is not in the catalogue"):
+            model.explain(100, ["i1", "i99"])
+        with pytest.raises(DataError, match="2 users"):
+            model.explain([100, 101], ["i1"])

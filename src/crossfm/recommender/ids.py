@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from crossfm.data.strings import pack_strings, unpack_strings
 from crossfm.errors import DataError
 
 Positions = NDArray[np.int64]
+KINDS = ("text", "int64", "uint64")
 
 
 class Ids:
@@ -22,13 +24,13 @@ class Ids:
     Attributes
     ----------
     keys : pyarrow large_string (n,)
-    integers : bool
-        Whether ids are given back as integers.
+    kind : {"text", "int64", "uint64"}
+        What ids are given back as.
     """
 
-    def __init__(self, keys: Any, integers: bool) -> None:
+    def __init__(self, keys: Any, kind: str) -> None:
         self.keys = keys
-        self.integers = integers
+        self.kind = kind
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -45,14 +47,17 @@ class Ids:
             raise DataError(
                 f"column {name!r} has no id in row {row} ({int((codes < 0).sum())} in all); drop such rows"
             )
-        kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
-        return cls(keys.cast(pa.large_string()), bool(pa.types.is_integer(kind)))
+        cell = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+        kind = "uint64" if pa.types.is_uint64(cell) else "int64" if pa.types.is_integer(cell) else "text"
+        return cls(keys.cast(pa.large_string()), kind)
 
     def extended(self, column: Any, name: str) -> Ids:
         """Return these ids with the new ones of ``column`` behind them."""
         more = Ids.of(column, name)
         new = more.keys.filter(pc.is_null(pc.index_in(more.keys, value_set=self.keys)))
-        return Ids(pa.concat_arrays([self.keys, new]), self.integers and more.integers)
+        return Ids(
+            pa.concat_arrays([self.keys, new]), self.kind if len(new) == 0 else common(self.kind, more.kind)
+        )
 
     def positions(self, column: Any, name: str) -> Positions:
         """Return the position of each cell (n,), -1 for unknown and missing ids."""
@@ -63,8 +68,8 @@ class Ids:
 
     def take(self, positions: Any) -> Any:
         """Return the ids at ``positions`` as an Arrow array, integers again if they came as such."""
-        keys = self.keys.take(pa.array(positions))
-        return keys.cast(pa.int64()) if self.integers else keys
+        keys = self.keys.take(pa.array(positions, pa.int64()))
+        return keys if self.kind == "text" else keys.cast(pa.type_for_alias(self.kind))
 
     def to_state(self, prefix: str) -> dict[str, NDArray[Any]]:
         """Return the ids as arrays."""
@@ -72,11 +77,27 @@ class Ids:
         return {
             f"{prefix}.bytes": data,
             f"{prefix}.offsets": offsets,
-            f"{prefix}.integers": np.array(self.integers),
+            f"{prefix}.kind": np.array(KINDS.index(self.kind)),
         }
 
     @classmethod
     def from_state(cls, arrays: dict[str, NDArray[Any]], prefix: str) -> Ids:
         """Rebuild the ids that ``to_state`` described."""
         keys = unpack_strings(arrays[f"{prefix}.bytes"], arrays[f"{prefix}.offsets"])
-        return cls(keys.cast(pa.large_string()), bool(arrays[f"{prefix}.integers"]))
+        return cls(keys.cast(pa.large_string()), KINDS[int(arrays[f"{prefix}.kind"])])
+
+
+def common(a: str, b: str) -> str:
+    """Return the kind that holds ids of both kinds."""
+    return a if a == b else "text"
+
+
+def id_array(ids: Any, name: str) -> Any:
+    """Return one id, or several of one type, as an Arrow array. Raises ``DataError`` for anything else."""
+    if isinstance(ids, (pa.Array, pa.ChunkedArray)):
+        return ids
+    listed = [ids] if isinstance(ids, (str, bytes)) or not isinstance(ids, Iterable) else list(ids)
+    try:
+        return pa.array(listed)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as exc:
+        raise DataError(f"{name}: ids are numbers or texts, one kind in a call, not {listed[:3]!r}") from exc

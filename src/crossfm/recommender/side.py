@@ -41,54 +41,51 @@ class Side:
     def fit(cls, column: str, seen: Any, features: Any, columns: Sequence[Column] | None) -> Side:
         """Learn a side from the ids ``seen`` in the interactions and a table of ``features`` (or None).
 
-        ``columns`` says how to encode the feature columns; None infers it. An id without features gets missing
-        values. Raises ``DataError`` when an id has two rows of features.
+        ``columns`` says how to encode the feature columns, and the ids if it has their column; None infers it. An id
+        without features gets missing values. Raises ``DataError`` when an id has two rows of features.
         """
         table = pa.table({column: seen})
         ids = Ids.of(seen, column)
         if features is not None:
             table = as_table(features)
             need(table, column, "the table of features")
-            ids = Ids.of(table[column], column)
-            if len(ids) != table.num_rows:
-                codes = ids.positions(table[column], column)
-                twice = int(np.argmax(np.bincount(codes) > 1))
-                raise DataError(
-                    f"{column} {ids.take([twice])[0].as_py()!r} has more than one row of features; keep one each"
-                )
-            ids = ids.extended(seen, column)
-        if features is None or columns is None:
+            ids = one_row_each(table, column).extended(seen, column)
+        if columns is None:
             columns = [] if features is None else infer_columns(table, exclude=(column,))
-        encoder = Encoder([Categorical(column), *(c for c in columns if c.name != column)])
+        own = [c for c in columns if c.name == column] or [Categorical(column)]
+        encoder = Encoder([*own, *(c for c in columns if c.name != column)])
         full = with_missing(table, column, ids)
         return cls(column, ids, encoder.fit(full), encoder.transform(full))
 
     def added(self, features: Any) -> Side:
-        """Return this side with more ids; the encoder stays as it is, so they are known by their features."""
+        """Return this side with more ids; the encoder stays as it is, so they are known by their features.
+
+        Ids that are there already keep their features. Raises ``DataError`` when an id has two rows.
+        """
         table = as_table(features)
         need(table, self.column, "the table of features")
+        one_row_each(table, self.column)
         ids = self.ids.extended(table[self.column], self.column)
-        new = np.arange(len(self.ids), len(ids))
-        where = Ids.of(table[self.column], self.column).positions(ids.take(new), self.column)
-        rows = stack_rows(self.rows, self.encoder.transform(complete(table.take(where), self.encoder)))
+        new = np.flatnonzero(self.ids.positions(table[self.column], self.column) < 0)
+        fresh = complete(table.take(pa.array(new)), self.encoder)
+        rows = stack_rows(self.rows, self.encoder.transform(fresh))
         return Side(self.column, ids, self.encoder, rows)
 
     def encode(self, table: Any) -> tuple[Rows, NDArray[np.int64]]:
         """Return the rows of ``table`` and their positions (-1: not known before).
 
-        Known ids take the stored features where the table has only the id column; other tables are encoded, with
-        missing values for the columns they lack.
+        For columns that the table lacks, known ids take the stored features, other ids missing values.
         """
         need(table, self.column, "the query")
         where = self.ids.positions(table[self.column], self.column)
-        given = [name for name in self.encoder.fields if name in table.column_names and name != self.column]
-        if not given and (where >= 0).all():
+        lacking = np.array([name not in table.column_names for name in self.encoder.fields])
+        if lacking[1:].all() and (where >= 0).all():
             return self.rows.take(where), where
         fresh = self.encoder.transform(complete(table, self.encoder))
-        if given:
+        if not lacking.any() or not (where >= 0).any():
             return fresh, where
-        both = stack_rows(self.rows, fresh)
-        return both.take(np.where(where >= 0, where, len(self.ids) + np.arange(len(where)))), where
+        stored = self.rows.take(np.maximum(where, 0))
+        return mixed_rows(fresh, stored, (where >= 0)[:, None] & lacking), where
 
     def to_state(self, prefix: str) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         """Return arrays and JSON-able settings."""
@@ -111,6 +108,17 @@ def need(table: Any, column: str, what: str) -> None:
     """Raise ``ColumnError`` when ``table`` lacks ``column``."""
     if column not in table.column_names:
         raise ColumnError(f"{what} has columns {table.column_names}, but {column!r} is needed")
+
+
+def one_row_each(table: Any, column: str) -> Ids:
+    """Return the ids of a table of features. Raises ``DataError`` when one has two rows."""
+    ids = Ids.of(table[column], column)
+    if len(ids) != table.num_rows:
+        twice = int(np.argmax(np.bincount(ids.positions(table[column], column)) > 1))
+        raise DataError(
+            f"{column} {ids.take([twice])[0].as_py()!r} has more than one row of features; keep one each"
+        )
+    return ids
 
 
 def with_missing(table: Any, column: str, ids: Ids) -> Any:
@@ -143,6 +151,27 @@ def stack_rows(top: Rows, bottom: Rows) -> Rows:
         indptr=indptr,
         values=None if unit else np.concatenate([top.value_of_each(), bottom.value_of_each()]),
         fields=None if a is None or b is None else np.concatenate([a, b]),
+    )
+
+
+def mixed_rows(first: Rows, second: Rows, from_second: NDArray[np.bool_]) -> Rows:
+    """Take each field of each row from ``first``, or from ``second`` where the mask (n_rows, n_fields) says so."""
+    parts = []
+    for rows, mask in ((first, ~from_second), (second, from_second)):
+        field = rows.field_of_each()
+        assert field is not None
+        row = np.repeat(np.arange(rows.n_rows), np.diff(rows.offsets()))
+        keep = mask[row, field]
+        parts.append((row[keep], field[keep], rows.indices[keep], rows.value_of_each()[keep]))
+    row, field, indices, values = (np.concatenate(pair) for pair in zip(*parts, strict=True))
+    order = np.lexsort((indices, row))  # ids of one field are one range
+    counts = np.bincount(row, minlength=first.n_rows)
+    return Rows(
+        indices=indices[order],
+        n_features=first.n_features,
+        indptr=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+        values=None if first.values is None and second.values is None else values[order],
+        fields=field[order],
     )
 
 
