@@ -42,7 +42,7 @@ BESIDE = {("kernels", "core"), ("kernels", "data"), ("data", "kernels"), ("data"
 HEAVY = {
     "torch": {"neural"},
     "lightning": {"neural"},
-    "sklearn": {"estimators", "datasets", "recommender"},
+    "sklearn": {"estimators", "datasets", "recommender", "cli"},
     "matplotlib": {"plots"},
     "typer": {"cli"},
     "rich": {"cli", "solvers", "datasets"},
