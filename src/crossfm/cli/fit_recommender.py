@@ -95,7 +95,7 @@ def _id_column(log: Any, asked: str | None, option: str, usual: tuple[str, ...])
 
 def _split(log: Any, roles: Roles, job: Job) -> tuple[Any, Any]:
     from crossfm.data.split import random_split, time_split
-    from crossfm.recommender.recommender import seconds_of
+    from crossfm.recommender.times import seconds_of
 
     if job.valid is not None:
         return log, read_table(job.valid, job.reading)
