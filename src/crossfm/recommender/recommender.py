@@ -32,14 +32,15 @@ CANDIDATES_A_BLOCK = 500_000  # users are served in blocks of this many candidat
 
 
 def default_ranker(random_state: Any = 0) -> FMRanker:
-    """Return the ranker that did well on the sets in ``benchmarks/``: strong L2, popular negatives."""
+    """Return the ranker that did best on three time windows inside the training part of ML-100K: strong L2."""
     return FMRanker(
         n_factors=16,
         negatives="popularity",
         learning_rate=0.05,
         schedule="linear",
         max_iter=15,
-        l2_V=0.1,
+        l2_w=0.01,
+        l2_V=0.05,
         random_state=random_state,
     )
 
