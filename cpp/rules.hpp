@@ -58,8 +58,8 @@ struct AdaGradRow : AdaGrad {
   static constexpr bool row_wise = true;
 };
 
-// Kingma & Ba, "Adam", ICLR 2015, the form at the end of section 2, lazily: only touched features move, and bias correction
-// counts the updates of the feature itself, so a rare feature's first steps are corrected too.
+// Kingma & Ba, "Adam", ICLR 2015, the form at the end of section 2, lazily: only touched features move, and
+// bias correction counts the updates of the feature itself, so a rare feature's first steps are corrected too.
 struct Adam {
   static constexpr int states = 2;
   static constexpr bool row_wise = false, counts = true, normalises = true;
