@@ -237,3 +237,18 @@ def test_joined_fixed_width_rows_keep_their_width_target_and_fields():
 def test_rows_of_another_number_cannot_be_joined():
     with pytest.raises(DataError, match="3 rows cannot be joined with 2 rows"):
         join_rows(fixed(), fixed().take([0, 1]))
+
+
+@pytest.mark.parametrize("bad", [-1, 3, 4000])
+def test_an_id_outside_the_matrix_is_named(bad):
+    X = csr_matrix(np.eye(3))
+    X.indices[1] = bad
+    with pytest.raises(FeatureIndexError, match=f"row 1 has feature {bad}, but the matrix has 3 columns"):
+        rows_from_csr(X)
+
+
+def test_offsets_that_do_not_fit_the_matrix_are_refused():
+    X = csr_matrix(np.eye(3))
+    X.indptr[1] = 3
+    with pytest.raises(DataError, match="the sparse matrix is broken"):
+        rows_from_csr(X)

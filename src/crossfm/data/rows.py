@@ -140,14 +140,15 @@ def rows_from_csr(X: Any, *, fields: Any = None) -> Rows:
     """Turn a SciPy sparse matrix or array of any format into ``Rows``; stored duplicates are summed.
 
     ``fields`` is None or (n_features,): the field of each feature. Explicit zeros are kept out, and
-    ``values`` is None when all are 1. Raises ``DataError`` for NaN or infinite values and for too many
-    features.
+    ``values`` is None when all are 1. Raises ``DataError`` for NaN or infinite values, for too many features
+    and for a matrix whose parts do not fit each other, ``FeatureIndexError`` for an id outside of it.
     """
     from scipy.sparse import csr_matrix
 
     csr = csr_matrix(X, copy=False)
     if csr.shape[1] > MAX_FEATURES:
         raise DataError(f"{csr.shape[1]} features, but ids are 32-bit: at most {MAX_FEATURES}. Hash them.")
+    _check_matrix(csr)
     with np.errstate(over="ignore"):  # becomes inf, which check_finite names
         values = csr.data.astype(np.float32)
         if not csr.has_canonical_format or (values == 0).any():
@@ -171,6 +172,22 @@ def rows_from_dense(X: Any, *, fields: Any = None) -> Rows:
     from scipy.sparse import csr_matrix
 
     return rows_from_csr(csr_matrix(np.asarray(X)), fields=fields)
+
+
+def _check_matrix(csr: Any) -> None:
+    """Refuse ids and offsets that SciPy took without a look: kernels would read outside their memory."""
+    outside = (csr.indices < 0) | (csr.indices >= csr.shape[1])
+    if outside.any():
+        at = int(np.argmax(outside))
+        row = int(np.searchsorted(csr.indptr, at, side="right")) - 1
+        raise FeatureIndexError(
+            f"row {row} has feature {csr.indices[at]}, but the matrix has {csr.shape[1]} columns "
+            f"(0 to {csr.shape[1] - 1}). Correct the matrix's indices or its shape."
+        )
+    try:
+        csr.check_format(full_check=True)
+    except ValueError as exc:
+        raise DataError(f"the sparse matrix is broken: {exc}. Build it again.") from exc
 
 
 def check_finite(values: NDArray[Any], indptr: NDArray[Any], indices: NDArray[Any]) -> None:
