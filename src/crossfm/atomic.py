@@ -20,12 +20,16 @@ def atomic_write(path: str | os.PathLike[str], mode: Literal["wb", "w"] = "wb") 
     followed. ``mode`` "w" is UTF-8 text with ``\\n`` line ends.
 
     Raises ``OSError`` (``errno`` as the system gave it) with a message that says what to do when the folder
-    is missing or the disk is full.
+    is missing, the disk is full, or ``path`` is a device or a pipe.
     """
     target = Path(os.path.realpath(path))
     if target.is_dir():
         raise IsADirectoryError(
             errno.EISDIR, "is a directory, but a file is to be written; add a name", str(path)
+        )
+    if target.exists() and not target.is_file():  # a rename would put a file in the place of /dev/null
+        raise OSError(
+            errno.EINVAL, "is a device or a pipe, but a file is to be written; choose another name", str(path)
         )
     if not target.parent.is_dir():
         raise FileNotFoundError(
@@ -52,6 +56,7 @@ def atomic_write(path: str | os.PathLike[str], mode: Literal["wb", "w"] = "wb") 
 _KEPT = "nothing was written, an older file is kept. Make room, or write elsewhere"
 _ADVICE = {
     errno.ENOSPC: f"no space left on the disk: {_KEPT}",
+    errno.EFBIG: f"larger than files may be here: {_KEPT}",
     errno.EDQUOT: f"disk quota used up: {_KEPT}",
 }
 

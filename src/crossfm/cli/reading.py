@@ -177,6 +177,8 @@ def check_out(out: Path, sources: Sequence[Path | None] = ()) -> Path:
     """Refuse before any work what could not be written after it: folders, missing folders, the input itself."""
     if out.is_dir():
         raise OptionError(f"{out} is a directory, but a file is to be written; add a name")
+    if out.exists() and not out.is_file():
+        raise OptionError(f"{out} is a device or a pipe, but a file is to be written; choose another name")
     folder = out.resolve().parent
     if not folder.is_dir():
         raise OptionError(f"{out}: the folder {folder} does not exist; make it first")
