@@ -229,3 +229,9 @@ def test_criteo_counts_get_logarithms_and_hashes_are_categories():
     found = {column.name: column for column in infer_columns(table, exclude="label")}
     assert all(found[f"C{i}"] == Categorical(f"C{i}") for i in range(1, 27))
     assert all(found[f"I{i}"] == Numeric(f"I{i}", "log") for i in (1, 3, 4, 5, 6, 7, 8, 9, 11, 13))
+
+
+def test_a_column_without_a_name_is_left_out():
+    found = infer_columns({"": [0, 1, 2], "user": ["a", "b", "a"]})
+    assert [column.name for column in found] == ["user"]
+    assert "no name" in found.reasons[""]

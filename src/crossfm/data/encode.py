@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from crossfm.data.columns import Column, column_from_json
+from crossfm.data.columns import Categorical, Column, MultiCategorical, Numeric, column_from_json
 from crossfm.data.fitted import Cells, Fitted, fit_column, read_cells, restore
 from crossfm.data.rows import MAX_FEATURES, Rows
 from crossfm.data.tables import as_table
@@ -51,6 +51,11 @@ class Encoder:
 
     def __init__(self, columns: Iterable[Column]) -> None:
         self.columns = tuple(columns)
+        for column in self.columns:
+            if not isinstance(column, (Categorical, Numeric, MultiCategorical)):
+                raise OptionError(
+                    f"columns has {column!r}, but each is a Categorical, Numeric or MultiCategorical"
+                )
         self.fields = [column.name for column in self.columns]
         if not self.columns:
             raise OptionError("the encoder has no columns, but needs at least one; try infer_columns(table)")

@@ -93,8 +93,8 @@ def infer_columns(table: Any, *, exclude: str | Iterable[str] = ()) -> InferredC
     - Whole numbers (also those that a missing cell turned into floats) become ``Categorical`` when the name
       says id, code, user, item and the like, or when there are few values; other numbers ``Numeric``, with
       ``transform="log"`` for non-negative ones with a heavy tail.
-    - Left out: dates and times (split by them, or derive hour or weekday), columns with one value, texts
-      that nearly all differ, vectors and other nested types.
+    - Left out: columns without a name, dates and times (split by them, or derive hour or weekday), columns
+      with one value, texts that nearly all differ, vectors and other nested types.
 
     Parameters
     ----------
@@ -126,6 +126,8 @@ def infer_columns(table: Any, *, exclude: str | Iterable[str] = ()) -> InferredC
 
 def _guess(name: str, array: Any) -> _Guess:
     kind, types = array.type, pa.types
+    if not name:
+        return _Guess(None, "it has no name (a saved row number?); name it to use it")
     if len(array) == 0 or array.null_count == len(array):
         return _Guess(None, "no values")
     if types.is_nested(kind):
