@@ -177,3 +177,11 @@ def test_groups_stay_whole_and_row_order_does_not_matter(groups, seed):
     assert len(drawn) == round(n_groups / 2)
     back = groups[::-1]
     assert {back[i] for i in group_split(back, 0.5, seed)[1]} == drawn
+
+
+@pytest.mark.parametrize("seed", [-1, "a", None])
+def test_a_seed_that_is_no_count_is_refused(seed):
+    with pytest.raises(OptionError, match="seed="):
+        random_split(10, 0.2, seed)
+    with pytest.raises(OptionError, match="seed="):
+        group_split(["a", "b", "c"], 0.4, seed)

@@ -18,7 +18,7 @@ def random_split(n_rows: int, fraction: float, seed: int) -> tuple[Index, Index]
     Returns sorted row numbers (train, test). Raises ``OptionError`` for a fraction outside (0, 1) and
     ``DataError`` when a side would be empty.
     """
-    test = np.random.default_rng(seed).permutation(n_rows)[: round(n_rows * _fraction(fraction))]
+    test = _generator(seed).permutation(n_rows)[: round(n_rows * _fraction(fraction))]
     mask = np.zeros(n_rows, bool)
     mask[test] = True
     return _sides(mask, f"{n_rows} rows and fraction {fraction}")
@@ -85,7 +85,7 @@ def group_split(groups: Any, fraction: float, seed: int) -> tuple[Index, Index]:
     by_value = np.array(sorted(range(len(values)), key=values.__getitem__))
     n_test = round(len(values) * _fraction(fraction))
     drawn = np.zeros(len(values), bool)
-    drawn[by_value[np.random.default_rng(seed).permutation(len(values))[:n_test]]] = True
+    drawn[by_value[_generator(seed).permutation(len(values))[:n_test]]] = True
     return _sides(drawn[codes], f"{len(values)} groups and fraction {fraction}")
 
 
@@ -166,3 +166,9 @@ def _group_codes(values: Any, what: str) -> tuple[Index, list[str]]:
 def _column(values: Any) -> Any:
     """Let Arrow's own arrays pass, and polars' Series as Arrow; leave the rest to pyarrow."""
     return values.to_arrow() if hasattr(values, "to_arrow") else values
+
+
+def _generator(seed: Any) -> np.random.Generator:
+    if not isinstance(seed, (int, np.integer)) or seed < 0:
+        raise OptionError(f"seed={seed!r}, but it must be a whole number of at least 0")
+    return np.random.default_rng(seed)
