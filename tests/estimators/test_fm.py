@@ -288,3 +288,22 @@ class TestFMClassifier(ByRows):
         table, y = data
         with pytest.raises(DataError, match="rows"):
             self.make(columns=COLUMNS).fit(table, y, eval_set=(table, y[:10]))
+
+
+def test_going_on_with_other_factors_or_another_loss_is_refused() -> None:
+    table, score = clicks(200)
+    counts = (score > 0).astype(float)
+    for change in ({"n_factors": 3}, {"loss": "poisson"}):
+        model = FMRegressor(n_factors=2, max_iter=1, warm_start=True, random_state=0).fit(table, counts)
+        with pytest.raises(OptionError, match="which stays"):
+            model.set_params(**change).fit(table, counts)
+
+
+def test_going_on_with_another_solver_uses_it() -> None:
+    table, score = clicks(200)
+    first = {"n_factors": 2, "max_iter": 1, "warm_start": True, "random_state": 0, "learning_rate": 0.05}
+    other = {}
+    for solver in ("adagrad", "sgd", "adam", "ftrl", "adagrad-row"):
+        model = FMRegressor(**first).fit(table, score).set_params(solver=solver).fit(table, score)
+        other[solver] = model.params_.w.tobytes()
+    assert len(set(other.values())) == 5

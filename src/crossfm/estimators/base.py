@@ -32,7 +32,7 @@ from crossfm.kernels import fm as kernel
 from crossfm.kernels.table import Table
 from crossfm.metrics import auc
 from crossfm.scoring.explain import Explanation, explain_rows
-from crossfm.solvers.callbacks import Callbacks, Record
+from crossfm.solvers.callbacks import Callback, Callbacks, Record
 from crossfm.solvers.epochs import Plan, Scores, run_epochs
 from crossfm.solvers.progress import progress
 from crossfm.solvers.schedule import SCHEDULES
@@ -130,6 +130,10 @@ class BaseFM(BaseEstimator):  # type: ignore[misc]
             raise DataError(f"sample_weight {weight.min():g} is negative; weights must be 0 or more")
         if weight.sum() <= 0:
             raise DataError("sample_weight is 0 everywhere: nothing to fit")
+        if weight.max() > np.finfo(np.float32).max:
+            raise DataError(
+                f"sample_weight {weight.max():g} is too large (float32, up to 3.4e38); scale all of them"
+            )
         return replace(rows, weight=weight.astype(np.float32))
 
     # ----------------------------------------------------------------- training
@@ -158,6 +162,11 @@ class BaseFM(BaseEstimator):  # type: ignore[misc]
         rule, hyper, plan = self._check_options()
         loss = self._loss()
         fresh = fresh or not hasattr(self, "_machines")
+        if not fresh and self.n_factors != self._machines[0].n_factors:
+            raise OptionError(
+                f"n_factors={self.n_factors}, but the model to go on with has {self._machines[0].n_factors}, which "
+                "stays. Set it back, or fit anew with warm_start=False."
+            )
         rows, y = self._input(X, y, fit=fresh, **self._y_checks)
         if y is None:
             raise LabelError(NO_TARGET)
@@ -173,17 +182,31 @@ class BaseFM(BaseEstimator):  # type: ignore[misc]
             plan = replace(plan, max_iter=passes, patience=None)
         valid = None
         if eval_set is not None:
-            valid_rows, valid_y = self._input(*eval_set, **self._y_checks)
-            valid = (valid_rows, self._targets(valid_y))
+            valid = self._eval_rows(eval_set)
         elif plan.patience is not None:
             train, held = self._split(rows)
             valid = (rows.take(held), [target[held] for target in targets])
             rows, targets = rows.take(train), [target[train] for target in targets]
+            for part, name in ((rows, "trained on"), (valid[0], "held back for validation")):
+                if part.weight is not None and not part.weight.any():
+                    raise DataError(
+                        f"sample_weight is 0 in all {part.n_rows} rows {name}. Pass eval_set, or change "
+                        "validation_fraction or random_state."
+                    )
         if not fresh:
             self._revive(rows)
         elif passes is None:
             self._forget_unseen(rows)  # before training, so that checkpoints have no random vectors either
         self._train(rows, targets, loss, hyper, plan, valid=valid)
+
+    def _eval_rows(self, eval_set: Any) -> tuple[Rows, list[Floats]]:
+        """Return the rows and targets of ``eval_set``."""
+        if not (isinstance(eval_set, (tuple, list)) and len(eval_set) == 2):
+            raise OptionError(f"eval_set is a {type(eval_set).__name__}, but one pair (X, y) is expected")
+        rows, y = self._input(*eval_set, **self._y_checks)
+        if y is None:
+            raise LabelError("eval_set is (X, None), but its targets are needed: pass (X, y)")
+        return rows, self._targets(y)
 
     def _loss(self) -> Loss:
         raise NotImplementedError
@@ -240,7 +263,12 @@ class BaseFM(BaseEstimator):  # type: ignore[misc]
         )
 
     def _callback(self) -> Callbacks:
-        return Callbacks([Record(), *(self.callbacks or []), *([progress()] if self.verbose else [])])
+        given = self.callbacks or []
+        if not isinstance(given, (list, tuple)) or not all(
+            isinstance(c, Callback) or callable(c) for c in given
+        ):
+            raise OptionError(f"callbacks={given!r}, but it must be a list of Callback objects or functions")
+        return Callbacks([Record(), *given, *([progress()] if self.verbose else [])])
 
     def _validation_scores(self, rows: Rows, targets: list[Floats], loss: Loss, threads: int) -> Scores:
         weight = np.ones(rows.n_rows) if rows.weight is None else rows.weight.astype(np.float64)
@@ -260,12 +288,15 @@ class BaseFM(BaseEstimator):  # type: ignore[misc]
         return random_split(rows.n_rows, self.validation_fraction, seed)
 
     def _tables(self) -> list[Table]:
-        """Return the training tables; made from the parameters after loading from a file."""
+        """Return the training tables; made from the parameters after loading, or for another solver."""
         rule, hyper, _ = self._check_options()
-        tables = [
-            machine if isinstance(machine, Table) else Table.start(machine, rule, hyper)
-            for machine in self._machines
-        ]
+        tables: list[Table] = []
+        for machine in self._machines:
+            if isinstance(machine, Table) and machine.rule == rule:
+                tables.append(machine)
+            else:
+                params = machine.params() if isinstance(machine, Table) else machine
+                tables.append(Table.start(params, rule, hyper))
         self._machines = tables
         return tables
 
@@ -326,6 +357,7 @@ class BaseFM(BaseEstimator):  # type: ignore[misc]
         """
         check_is_fitted(self, "_machines")
         rows, _ = self._input(X)
+        check_count("machine", machine, high=len(self._machines) - 1)
         params = self.params_
         params = params[machine] if isinstance(params, list) else params
         if self.encoder_ is not None:

@@ -160,15 +160,30 @@ class FMRegressor(RegressorMixin, BaseFM):  # type: ignore[misc]
         return find_loss(check_choice("loss", self.loss, ("squared", "poisson")))
 
     def _learn_target(self, y: Any, weight: Any, classes: Any) -> None:
-        self._target = (0.0, 1.0)
+        self._target, self._learned_loss = (0.0, 1.0), self.loss
         if self.loss == "squared":
             target = self._targets(y)[0]
-            mean = float(np.average(target, weights=weight))
-            spread = float(np.sqrt(np.average((target - mean) ** 2, weights=weight)))
+            with np.errstate(over="ignore", invalid="ignore"):
+                mean = float(np.average(target, weights=weight))
+                spread = float(np.sqrt(np.average((target - mean) ** 2, weights=weight)))
+            if not np.isfinite(spread):
+                raise LabelError(
+                    f"targets up to {np.abs(target).max():g} are too large to be squared; scale them"
+                )
             self._target = (mean, spread if spread > 0 else 1.0)
 
     def _targets(self, y: Any) -> list[Floats]:
-        target = np.asarray(y, np.float64).ravel()
+        if self.loss != self._learned_loss:
+            raise OptionError(
+                f"loss={self.loss!r}, but the model to go on with has {self._learned_loss!r}, which stays. Set "
+                "it back, or fit anew with warm_start=False."
+            )
+        try:
+            target = np.asarray(y, np.float64).ravel()
+        except (TypeError, ValueError) as exc:
+            raise LabelError(
+                "the target holds text or other things that are no numbers; use FMClassifier"
+            ) from exc
         self._loss().check(target)
         return [(target - self._target[0]) / self._target[1]]
 
@@ -188,6 +203,7 @@ class FMRegressor(RegressorMixin, BaseFM):  # type: ignore[misc]
     def from_state(cls, arrays: dict[str, NDArray[Any]], meta: dict[str, Any]) -> FMRegressor:
         model = super().from_state(arrays, meta)
         model._target = (float(meta["target"][0]), float(meta["target"][1]))
+        model._learned_loss = model.loss
         return model  # type: ignore[no-any-return]
 
 
@@ -311,6 +327,12 @@ class FMClassifier(ClassifierMixin, BaseFM):  # type: ignore[misc]
         return find_loss("logistic")
 
     def _learn_target(self, y: Any, weight: Any, classes: Any) -> None:
+        missing = np.array([_is_missing(label) for label in np.asarray(y).ravel().tolist()], bool)
+        if missing.any():
+            raise LabelError(
+                f"row {int(np.argmax(missing))} has no label ({int(missing.sum())} in all): Input y contains NaN or "
+                "None. Fill or drop such rows."
+            )
         check_classification_targets(y)
         self.classes_ = self._find_classes(y, classes)
 
@@ -318,7 +340,7 @@ class FMClassifier(ClassifierMixin, BaseFM):  # type: ignore[misc]
         found = np.unique(y if classes is None else np.asarray(classes))
         if len(found) < 2:
             raise LabelError(
-                f"y has one class only ({found[0]!r}), but a classifier needs at least two classes"
+                f"y has one class only ({found[:1].tolist()[0]!r}), but a classifier needs at least two classes"
             )
         if len(found) > 2 and self.monitor == "auc":
             raise OptionError(f'monitor="auc" is for two classes, but there are {len(found)}')
@@ -330,7 +352,9 @@ class FMClassifier(ClassifierMixin, BaseFM):  # type: ignore[misc]
         unknown = ~np.isin(y, self.classes_)
         if unknown.any():
             row = int(np.argmax(unknown))
-            raise LabelError(f"row {row} has label {y[row]!r}, but the classes are {list(self.classes_)}")
+            raise LabelError(
+                f"row {row} has label {y[row : row + 1].tolist()[0]!r}, but the classes are {self.classes_.tolist()}"
+            )
         positive = self.classes_[1:] if len(self.classes_) == 2 else self.classes_
         return [(y == label).astype(np.float64) for label in positive]
 
@@ -346,3 +370,8 @@ class FMClassifier(ClassifierMixin, BaseFM):  # type: ignore[misc]
         dtype = object if meta["class_kind"] == "O" else None
         model.classes_ = np.array(meta["classes"], dtype=dtype)
         return model  # type: ignore[no-any-return]
+
+
+def _is_missing(label: Any) -> bool:
+    """Whether a label is None, NaN or pandas' NA."""
+    return label is None or (isinstance(label, float) and label != label) or type(label).__name__ == "NAType"

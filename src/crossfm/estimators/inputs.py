@@ -12,7 +12,7 @@ from crossfm.data.encode import Encoder
 from crossfm.data.infer import infer_columns
 from crossfm.data.rows import Rows, rows_from_csr, rows_from_dense
 from crossfm.data.tables import as_table, is_table
-from crossfm.errors import OptionError
+from crossfm.errors import DataError, OptionError
 
 MANY_CONSTANT_FIELDS = 4096  # a dense matrix of more columns is not given a field for each
 
@@ -24,6 +24,8 @@ def is_rows(X: Any) -> bool:
 
 def has_names(X: Any) -> bool:
     """Whether ``X`` is a table with named columns; a DataFrame whose labels are not strings is a matrix."""
+    if type(X).__module__.startswith("polars") and hasattr(X, "collect"):
+        as_table(X)  # a LazyFrame: says what to do
     return is_table(X) and all(isinstance(name, str) for name in _labels(X))
 
 
@@ -45,7 +47,17 @@ def fit_encoder(X: Any, columns: Sequence[Column] | None) -> Encoder | None:
             )
         return None
     table = as_table(X)
-    return Encoder(infer_columns(table) if columns is None else columns).fit(table)
+    if table.num_rows == 0:
+        raise DataError("the table has no rows to fit on")
+    if columns is None:
+        inferred = infer_columns(table)
+        if not inferred:
+            reasons = "; ".join(f"{name}: {why}" for name, why in inferred.reasons.items())
+            raise DataError(
+                f"no column of the table is worth learning from ({reasons}). Pass columns to decide."
+            )
+        columns = inferred
+    return Encoder(columns).fit(table)
 
 
 def rows_from_table(encoder: Encoder, X: Any) -> Rows:
