@@ -10,6 +10,7 @@ import pytest
 
 from contracts import RECOMMENDER_COLUMNS, RecommenderContract, visits
 from crossfm import Categorical, FMRanker, MultiCategorical, Recommender
+from crossfm.errors import OptionError
 
 
 def ranker(**options: Any) -> FMRanker:
@@ -131,3 +132,15 @@ class TestRecommender(RecommenderContract):
             assert not explained.pairs[:, [p for p, pair in enumerate(explained.pair_of) if at in pair]].any()
         for pair in (("taste", "part"), ("part", "kind"), ("user_id", "item_id"), ("kind", "tags")):
             assert explained.pairs[:, explained.pair_names.index(pair)].all()
+
+
+def test_roles_and_ranker_that_cannot_be_are_refused() -> None:
+    log = {"user_id": ["a", "b", "a"], "item_id": ["x", "y", "y"]}
+    with pytest.raises(OptionError, match="'user_id' cannot be two of user, item and context"):
+        Recommender(item="user_id").fit(log)
+    with pytest.raises(OptionError, match="ranker is a str, but it must be an FMRanker"):
+        Recommender(ranker="fm").fit(log)
+
+
+def test_one_context_column_may_be_given_by_its_name() -> None:
+    assert Recommender(context="device").context == ("device",)

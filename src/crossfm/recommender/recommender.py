@@ -104,7 +104,7 @@ class Recommender:
         self.user = user
         self.item = item
         self.time = time
-        self.context = tuple(context)
+        self.context = (context,) if isinstance(context, str) else tuple(context)
         self.columns = columns
         self.ranker = ranker
         self.half_life = half_life
@@ -156,7 +156,15 @@ class Recommender:
         return self
 
     def _check(self, log: Any, users: Any, items: Any) -> None:
-        for name in (self.user, self.item, *self.context, *([self.time] if self.time else [])):
+        roles = (self.user, self.item, *self.context)
+        twice = next((name for name in roles if roles.count(name) > 1), None)
+        if twice is not None:
+            raise OptionError(
+                f"column {twice!r} cannot be two of user, item and context; name another column"
+            )
+        if self.ranker is not None and not isinstance(self.ranker, FMRanker):
+            raise OptionError(f"ranker is a {type(self.ranker).__name__}, but it must be an FMRanker or None")
+        for name in (*roles, *([self.time] if self.time else [])):
             need(log, name, "the table of interactions")
         if log.num_rows == 0:
             raise DataError("the table of interactions has no rows")
