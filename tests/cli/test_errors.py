@@ -83,6 +83,12 @@ def test_broken_files_are_refused(
         (("clicks.csv", *OUT, "--users", "clicks.csv"), "--users is for --task recommendation"),
         (("clicks.csv", *OUT, "--user", "user_id", "--weight", "weight"), "--weight means nothing"),
         (("clicks.csv", *OUT, "--format", "xls"), "--format 'xls'"),
+        (("clicks.csv", *OUT, "--seed", "-1"), "--seed -1, but it must be a whole number of at least 0"),
+        (
+            ("clicks.csv", *OUT, "--patience", "2", "--valid-fraction", "0"),
+            "--patience 2 means nothing without early stopping",
+        ),
+        (("clicks.csv", *OUT, "--target", "price", "--group", "user_id"), "--group is for ranking"),
         (("clicks.csv", *OUT, "--init", "clicks.csv"), "not a crossfm model file"),
     ],
 )
@@ -145,6 +151,13 @@ def test_a_full_disk_leaves_the_older_model(
     refused(crossfm("predict", "m.crossfm", clicks, "--out", "p.csv"), "no space left on the disk")
     assert Path("m.crossfm").read_bytes() == before
     assert sorted(os.listdir()) == ["clicks.csv", "m.crossfm"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_pipe_is_no_place_for_a_file(crossfm: Any, clicks: Path) -> None:
+    os.mkfifo("pipe")
+    refused(crossfm("train", clicks, "--out", "pipe"), "pipe is a device or a pipe")
+    assert Path("pipe").is_fifo()
 
 
 def test_a_damaged_model_file_is_refused(crossfm: Any, clicks: Path) -> None:

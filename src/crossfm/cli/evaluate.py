@@ -60,8 +60,10 @@ def evaluate(
     Classifiers: log loss, AUC, GAUC, calibration error, accuracy. Regressors: RMSE, MAE, Poisson deviance; both
     beside the best constant. Recommenders: full ranking, with 95 % intervals over users, beside popularity.
     """
+    from crossfm.core.options import check_count
     from crossfm.models import load
 
+    check_count("random_state", seed)
     if json_file is not None:
         check_out(json_file, [model, data])
     fitted = load(model)

@@ -68,6 +68,10 @@ def fit_estimator(job: Job) -> None:
     target = None if is_rows(data) else find_target(data, job.target)
     whole = _part(data, target, job)
     model, task = _make(job, whole.y, target)
+    if job.group is not None and (
+        task == "regression" or (len(np.unique(whole.y)) > 2 and task != "ranking")
+    ):
+        raise OptionError("--group is for ranking and for two classes; leave it out")
     train, valid = _validation(whole, target, job)
     if job.init is None:
         _set_columns(model, train, target, job)
@@ -218,6 +222,11 @@ def _set_options(model: Any, task: str, valid: Part | None, job: Job, keeper: Ke
         raise OptionError("--early-stopping needs validation rows: pass --valid or --valid-fraction")
     else:
         stops = valid is not None and job.early_stopping is not False
+        for name in ("n_iter_no_change", "monitor"):
+            if name in job.settings and not stops:
+                raise OptionError(
+                    f"{name}={job.settings[name]!r} means nothing without early stopping; leave it out"
+                )
         model.set_params(early_stopping=stops)
         if stops and "max_iter" not in job.settings:
             model.set_params(max_iter=EPOCHS)

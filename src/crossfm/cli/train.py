@@ -185,6 +185,7 @@ def train(
     """
     from crossfm.cli.fit_estimator import Job, fit_estimator
     from crossfm.cli.fit_recommender import Roles, fit_recommender
+    from crossfm.core.options import check_count
 
     if model is Machine.linear and factors:
         raise OptionError(f"--model linear has no factors, but --factors is {factors}")
@@ -205,6 +206,7 @@ def train(
         "n_iter_no_change": patience,
         "monitor": monitor,
     }
+    check_count("random_state", seed)
     check_out(out, [data, valid, users, items])
     job = Job(
         data=data,
