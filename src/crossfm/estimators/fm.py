@@ -327,7 +327,7 @@ class FMClassifier(ClassifierMixin, BaseFM):  # type: ignore[misc]
         return find_loss("logistic")
 
     def _learn_target(self, y: Any, weight: Any, classes: Any) -> None:
-        missing = np.array([_is_missing(label) for label in np.asarray(y).ravel().tolist()], bool)
+        missing = _missing(np.asarray(y).ravel())
         if missing.any():
             raise LabelError(
                 f"row {int(np.argmax(missing))} has no label ({int(missing.sum())} in all): Input y contains NaN or "
@@ -372,6 +372,10 @@ class FMClassifier(ClassifierMixin, BaseFM):  # type: ignore[misc]
         return model  # type: ignore[no-any-return]
 
 
-def _is_missing(label: Any) -> bool:
-    """Whether a label is None, NaN or pandas' NA."""
-    return label is None or (isinstance(label, float) and label != label) or type(label).__name__ == "NAType"
+def _missing(labels: NDArray[Any]) -> NDArray[np.bool_]:
+    """Mark labels (n,) that are None, NaN or pandas' NA."""
+    if labels.dtype.kind == "f":
+        return np.asarray(np.isnan(labels))
+    if labels.dtype.kind != "O":
+        return np.zeros(len(labels), bool)
+    return np.array([type(v).__name__ == "NAType" or v is None or v != v for v in labels.tolist()], bool)

@@ -17,11 +17,6 @@ from crossfm.errors import DataError, OptionError
 MANY_CONSTANT_FIELDS = 4096  # a dense matrix of more columns is not given a field for each
 
 
-def is_rows(X: Any) -> bool:
-    """Whether ``X`` is ``Rows`` already (from a libsvm or libffm file)."""
-    return isinstance(X, Rows)
-
-
 def has_names(X: Any) -> bool:
     """Whether ``X`` is a table with named columns; a DataFrame whose labels are not strings is a matrix."""
     if type(X).__module__.startswith("polars") and hasattr(X, "collect"):
