@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, column_or_1d, validate_data
 
 from crossfm.core.losses import Loss
@@ -22,12 +21,12 @@ from crossfm.core.options import (
 from crossfm.core.params import FMParams
 from crossfm.core.random import stream
 from crossfm.core.rules import Rule, find_rule
-from crossfm.data.encode import Encoder
 from crossfm.data.rows import Rows
 from crossfm.data.split import random_split
 from crossfm.data.tables import as_table
 from crossfm.errors import DataError, LabelError, OptionError
 from crossfm.estimators.inputs import fit_encoder, has_names, rows_from_matrix, rows_from_table
+from crossfm.estimators.state import Stored
 from crossfm.kernels import fm as kernel
 from crossfm.kernels.table import Table
 from crossfm.metrics import auc
@@ -43,11 +42,10 @@ NO_TARGET = (
 )
 
 
-class BaseFM(BaseEstimator):  # type: ignore[misc]
+class BaseFM(Stored):
     """Common parts of FMRegressor, FMClassifier and FMRanker; see there."""
 
     monitor = "loss"
-    _machines: list[Any]  # a Table each after training, FMParams after loading
     _y_checks: ClassVar[dict[str, Any]] = {}
 
     # ------------------------------------------------------------------ options
@@ -87,7 +85,7 @@ class BaseFM(BaseEstimator):  # type: ignore[misc]
         if isinstance(X, Rows):
             return self._input_rows(X, y, fit=fit)
         if fit:
-            self.encoder_: Encoder | None = fit_encoder(X, self.columns)
+            self.encoder_ = fit_encoder(X, self.columns)
         if self.encoder_ is not None:
             if not has_names(X):
                 raise DataError(
@@ -172,7 +170,7 @@ class BaseFM(BaseEstimator):  # type: ignore[misc]
             raise LabelError(NO_TARGET)
         rows = self._weigh(rows, sample_weight)
         if fresh:
-            self.history_: list[dict[str, Any]] = []
+            self.history_ = []
             self._learn_target(y, rows.weight, classes)
         targets = self._targets(y)
         if fresh:
@@ -365,57 +363,6 @@ class BaseFM(BaseEstimator):  # type: ignore[misc]
         names = getattr(self, "feature_names_in_", None)
         return explain_rows(rows, params, None if names is None else [str(name) for name in names])
 
-    def save(self, path: Any) -> None:
-        """Write the model to a ``.crossfm`` file; see ``crossfm.save``."""
-        from crossfm.io.model_file import write_model
-
-        write_model(path, *self.to_state())
-
-    def to_state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-        """Return everything a loaded model needs: arrays, and JSON-able settings."""
-        check_is_fitted(self, "_machines")
-        arrays: dict[str, NDArray[Any]] = {}
-        for number, machine in enumerate(self._machines):
-            params = machine.params() if isinstance(machine, Table) else machine
-            arrays[f"machine.{number}.bias"] = np.asarray(params.bias, np.float64)
-            arrays[f"machine.{number}.w"] = params.w
-            arrays[f"machine.{number}.V"] = params.V
-        meta: dict[str, Any] = {
-            "kind": type(self).__name__,
-            "n_machines": len(self._machines),
-            "settings": _plain_settings(self.get_params(deep=False)),
-            "n_features_in": int(self.n_features_in_),
-            "feature_names_in": [str(n) for n in getattr(self, "feature_names_in_", [])],
-            "history": self.history_,
-            "best_iter": int(self.best_iter_),
-            "n_iter": int(self.n_iter_),
-        }
-        if self.encoder_ is not None:
-            encoder_arrays, meta["encoder"] = self.encoder_.to_state()
-            arrays |= {f"encoder.{name}": array for name, array in encoder_arrays.items()}
-        return arrays, meta
-
-    @classmethod
-    def from_state(cls, arrays: dict[str, NDArray[Any]], meta: dict[str, Any]) -> Any:
-        """Rebuild the model that ``to_state`` described."""
-        model = cls(**meta["settings"])
-        model._machines = [
-            FMParams(float(arrays[f"machine.{i}.bias"]), arrays[f"machine.{i}.w"], arrays[f"machine.{i}.V"])
-            for i in range(meta["n_machines"])
-        ]
-        model.n_features_in_ = meta["n_features_in"]
-        if meta["feature_names_in"]:
-            model.feature_names_in_ = np.array(meta["feature_names_in"], dtype=object)
-        model.history_, model.best_iter_ = meta["history"], meta["best_iter"]
-        model.n_iter_ = meta["n_iter"]
-        model.encoder_ = None
-        if "encoder" in meta:
-            own = {
-                name.removeprefix("encoder."): a for name, a in arrays.items() if name.startswith("encoder.")
-            }
-            model.encoder_ = Encoder.from_state(own, meta["encoder"])
-        return model
-
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
@@ -428,14 +375,3 @@ def _occurring(n_features: int, *parts: Rows) -> NDArray[np.bool_]:
     for rows in parts:
         seen[rows.indices] = True
     return seen
-
-
-def _plain_settings(params: dict[str, Any]) -> dict[str, Any]:
-    """Keep the settings that JSON can hold; columns live in the encoder, callbacks are not saved."""
-    plain = {}
-    for name, value in params.items():
-        if isinstance(value, np.generic):
-            value = value.item()
-        if value is None or isinstance(value, (bool, int, float, str)):
-            plain[name] = value
-    return plain

@@ -1,0 +1,87 @@
+"""Estimators to and from model files."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
+
+from crossfm.core.params import FMParams
+from crossfm.data.encode import Encoder
+from crossfm.kernels.table import Table
+
+
+class Stored(BaseEstimator):  # type: ignore[misc]
+    """The part of an estimator that saves it and makes it again."""
+
+    _machines: list[Any]  # a Table each after training, FMParams after loading
+    encoder_: Encoder | None
+    n_features_in_: int
+    history_: list[dict[str, Any]]
+    best_iter_: int
+    n_iter_: int
+
+    def save(self, path: Any) -> None:
+        """Write the model to a ``.crossfm`` file; see ``crossfm.save``."""
+        from crossfm.io.model_file import write_model
+
+        write_model(path, *self.to_state())
+
+    def to_state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        """Return everything a loaded model needs: arrays, and JSON-able settings."""
+        check_is_fitted(self, "_machines")
+        arrays: dict[str, NDArray[Any]] = {}
+        for number, machine in enumerate(self._machines):
+            params = machine.params() if isinstance(machine, Table) else machine
+            arrays[f"machine.{number}.bias"] = np.asarray(params.bias, np.float64)
+            arrays[f"machine.{number}.w"] = params.w
+            arrays[f"machine.{number}.V"] = params.V
+        meta: dict[str, Any] = {
+            "kind": type(self).__name__,
+            "n_machines": len(self._machines),
+            "settings": _plain_settings(self.get_params(deep=False)),
+            "n_features_in": int(self.n_features_in_),
+            "feature_names_in": [str(n) for n in getattr(self, "feature_names_in_", [])],
+            "history": self.history_,
+            "best_iter": int(self.best_iter_),
+            "n_iter": int(self.n_iter_),
+        }
+        if self.encoder_ is not None:
+            encoder_arrays, meta["encoder"] = self.encoder_.to_state()
+            arrays |= {f"encoder.{name}": array for name, array in encoder_arrays.items()}
+        return arrays, meta
+
+    @classmethod
+    def from_state(cls, arrays: dict[str, NDArray[Any]], meta: dict[str, Any]) -> Any:
+        """Rebuild the model that ``to_state`` described."""
+        model = cls(**meta["settings"])
+        model._machines = [
+            FMParams(float(arrays[f"machine.{i}.bias"]), arrays[f"machine.{i}.w"], arrays[f"machine.{i}.V"])
+            for i in range(meta["n_machines"])
+        ]
+        model.n_features_in_ = meta["n_features_in"]
+        if meta["feature_names_in"]:
+            model.feature_names_in_ = np.array(meta["feature_names_in"], dtype=object)
+        model.history_, model.best_iter_ = meta["history"], meta["best_iter"]
+        model.n_iter_ = meta["n_iter"]
+        model.encoder_ = None
+        if "encoder" in meta:
+            own = {
+                name.removeprefix("encoder."): a for name, a in arrays.items() if name.startswith("encoder.")
+            }
+            model.encoder_ = Encoder.from_state(own, meta["encoder"])
+        return model
+
+
+def _plain_settings(params: dict[str, Any]) -> dict[str, Any]:
+    """Keep the settings that JSON can hold; columns live in the encoder, callbacks are not saved."""
+    plain = {}
+    for name, value in params.items():
+        if isinstance(value, np.generic):
+            value = value.item()
+        if value is None or isinstance(value, (bool, int, float, str)):
+            plain[name] = value
+    return plain
