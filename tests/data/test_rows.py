@@ -252,3 +252,24 @@ def test_offsets_that_do_not_fit_the_matrix_are_refused():
     X.indptr[1] = 3
     with pytest.raises(DataError, match="the sparse matrix is broken"):
         rows_from_csr(X)
+
+
+@pytest.mark.parametrize(
+    ("parts", "expected"),
+    [
+        ({"indptr": np.array([0, 2, 4_000_000])}, "offsets"),
+        ({"indptr": np.array([0, -2, 4])}, "offsets"),
+        ({"indptr": np.array([1, 2, 4])}, "offsets"),
+        ({"indices": np.zeros(4, np.int64)}, "indices of the rows is int64"),
+        ({"values": np.ones(1, np.float32)}, "values of the rows has 1 entries"),
+        ({"values": np.ones(4)}, "values of the rows is float64"),
+        ({"values": np.full(4, np.nan, np.float32)}, "the value is nan"),
+        ({"fields": np.zeros(3, np.uint32)}, "fields of the rows has 3 entries"),
+        ({"weight": np.ones(7, np.float32)}, r"weight has shape \(7,\)"),
+    ],
+)
+def test_rows_whose_parts_do_not_fit_each_other_are_refused(parts, expected):
+    whole = {"indices": np.zeros(4, np.uint32), "n_features": 2, "indptr": np.array([0, 2, 4])}
+    Rows(**whole).check_ids(2)
+    with pytest.raises(DataError, match=expected):
+        Rows(**whole | parts).check_ids(2)

@@ -9,6 +9,7 @@ import pytest
 from scipy.sparse import csr_matrix
 
 from crossfm import FMClassifier, FMRegressor
+from crossfm.data.rows import rows_from_csr
 from crossfm.errors import DataError, FeatureIndexError, LabelError, OptionError
 
 TABLE = {"user": ["a", "b", "a", "c"] * 10, "item": ["x", "y", "z", "y"] * 10}
@@ -122,3 +123,13 @@ def test_explaining_a_class_that_is_not_there_is_refused() -> None:
     model = FMClassifier(max_iter=1).fit(TABLE, np.arange(40) % 3)
     with pytest.raises(OptionError, match="machine=3"):
         model.explain(TABLE, machine=3)
+
+
+@pytest.mark.parametrize(
+    ("weight", "expected"),
+    [(-1.0, "sample_weight -1 is negative"), (0.0, "at least one non-zero"), (float("nan"), "contains NaN")],
+)
+def test_weights_that_come_with_rows_are_checked_as_well(weight: float, expected: str) -> None:
+    rows = rows_from_csr(matrix()).with_target(Y, np.full(40, weight))
+    with pytest.raises(ValueError, match=expected):
+        regressor().fit(rows)

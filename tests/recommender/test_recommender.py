@@ -138,6 +138,8 @@ def test_roles_and_ranker_that_cannot_be_are_refused() -> None:
     log = {"user_id": ["a", "b", "a"], "item_id": ["x", "y", "y"]}
     with pytest.raises(OptionError, match="'user_id' cannot be two of user, item and context"):
         Recommender(item="user_id").fit(log)
+    with pytest.raises(OptionError, match="'score' is also one of the answer's"):
+        Recommender(item="score").fit({"user_id": ["a", "b"], "score": ["x", "y"]})
     with pytest.raises(OptionError, match="ranker is a str, but it must be an FMRanker"):
         Recommender(ranker="fm").fit(log)
 

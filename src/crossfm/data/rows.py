@@ -125,7 +125,11 @@ class Rows:
         return csr_matrix((self.value_of_each().copy(), indices, self.offsets().copy()), shape=shape)
 
     def check_ids(self, n_features: int) -> None:
-        """Raise ``FeatureIndexError`` when an id is not below ``n_features``."""
+        """Raise ``FeatureIndexError`` when an id is not below ``n_features``.
+
+        Raises ``DataError`` for arrays that do not fit each other, and for values that are not finite.
+        """
+        self._check_arrays()
         if self.nnz == 0 or int(self.indices.max()) < n_features:
             return
         at = int(np.argmax(self.indices >= n_features))
@@ -134,6 +138,34 @@ class Rows:
             f"row {row} has feature {self.indices[at]}, but the model was fitted with {n_features} features "
             f"(0 to {n_features - 1}). Fit again on data that has it, or drop it from the row."
         )
+
+    def _check_arrays(self) -> None:
+        """Refuse offsets and arrays that would lead a kernel outside its memory."""
+        offsets = self.offsets()
+        if offsets[0] != 0 or offsets[-1] != self.nnz or (np.diff(offsets) < 0).any():
+            raise DataError(
+                f"the offsets of the rows do not rise from 0 to {self.nnz}, the number of non-zeros"
+            )
+        kinds = {"indices": np.uint32, "indptr": np.int64, "values": np.float32, "fields": np.uint32}
+        for name, kind in kinds.items():
+            array = getattr(self, name)
+            if array is not None and (array.dtype != kind or array.ndim != 1):
+                raise DataError(
+                    f"{name} of the rows is {array.dtype} of shape {array.shape}, expected one row of {np.dtype(kind)}"
+                )
+        lengths = {"values": (self.nnz,), "fields": (self.nnz, self.width)}
+        for name, allowed in lengths.items():
+            array = getattr(self, name)
+            if array is not None and len(array) not in allowed:
+                raise DataError(
+                    f"{name} of the rows has {len(array)} entries, but there are {self.nnz} non-zeros"
+                )
+        if self.values is not None:
+            check_finite(self.values, offsets, self.indices)
+        for name in ("target", "weight"):
+            array = getattr(self, name)
+            if array is not None and array.shape != (self.n_rows,):
+                raise DataError(f"{name} has shape {array.shape}, but there are {self.n_rows} rows")
 
 
 def rows_from_csr(X: Any, *, fields: Any = None) -> Rows:

@@ -122,6 +122,8 @@ class BaseFM(Stored):
 
     def _weigh(self, rows: Rows, sample_weight: Any) -> Rows:
         if sample_weight is None:
+            sample_weight = rows.weight
+        if sample_weight is None:
             return rows
         weight = _check_sample_weight(sample_weight, np.empty((rows.n_rows, 0)), dtype=np.float64)
         if (weight < 0).any():

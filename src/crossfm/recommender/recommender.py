@@ -162,6 +162,8 @@ class Recommender:
             raise OptionError(
                 f"column {twice!r} cannot be two of user, item and context; name another column"
             )
+        if answer := {self.user, self.item} & {"rank", "score", "source"}:
+            raise OptionError(f"column {min(answer)!r} is also one of the answer's; rename it")
         if self.ranker is not None and not isinstance(self.ranker, FMRanker):
             raise OptionError(f"ranker is a {type(self.ranker).__name__}, but it must be an FMRanker or None")
         for name in (*roles, *([self.time] if self.time else [])):
