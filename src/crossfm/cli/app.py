@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Optional
 
@@ -11,11 +10,12 @@ import typer
 
 from crossfm.cli import datasets as data_sets
 from crossfm.cli import evaluate, inspect, predict, recommend, train
-from crossfm.cli.errors import verb
+from crossfm.cli.errors import OneLine, verb
 from crossfm.cli.show import examples, say
 
 app = typer.Typer(
     name="crossfm",
+    cls=OneLine,
     help="Factorization machines: from a file of rows to predictions and recommendations.",
     epilog=examples(
         "crossfm demo",
@@ -34,7 +34,7 @@ app.command("evaluate", epilog=evaluate.EXAMPLES)(evaluate.evaluate)
 app.command("recommend", epilog=recommend.EXAMPLES)(recommend.recommend)
 app.command("inspect", epilog=inspect.EXAMPLES)(inspect.inspect)
 
-sets = typer.Typer(help="Public data sets: list and get.", no_args_is_help=True)
+sets = typer.Typer(cls=OneLine, help="Public data sets: list and get.", no_args_is_help=True)
 sets.command("list", epilog=data_sets.LIST_EXAMPLES)(data_sets.list_sets)
 sets.command("get", epilog=data_sets.GET_EXAMPLES)(data_sets.get)
 app.add_typer(sets, name="datasets")
@@ -52,8 +52,7 @@ def demo(
     import_module("crossfm.cli.demo").demo(output=output, seed=seed)
 
 
-if find_spec("crossfm.cli.demo"):
-    app.command("demo", epilog=examples("crossfm demo", "crossfm demo --output report"))(demo)
+app.command("demo", epilog=examples("crossfm demo", "crossfm demo --output report"))(demo)
 
 
 def _version(asked: bool) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
 from crossfm.errors import CrossFMError
 
@@ -25,6 +27,36 @@ _FLAGS = {
 _SAME = "column_names|half_life|init_scale|l1_V|l1_w|l2_V|l2_w|learning_rate|n_features"
 _PLAIN = "encoding|format|loss|monitor|schedule|separator|solver"  # words too: options only before "="
 _NAME = re.compile(rf"(?<![\w-])(?:({'|'.join(_FLAGS)}|{_SAME})\b(=?)|({_PLAIN})(=))")
+
+
+UsageError: Any = typer.BadParameter.__base__  # click's, wherever this release of Typer keeps it
+
+
+class OneLine(TyperGroup):
+    """Commands whose usage errors are one line too, not Typer's box."""
+
+    def make_context(self, *args: Any, **kwargs: Any) -> Any:
+        """Read the options of the group itself."""
+        with _usage():
+            return super().make_context(*args, **kwargs)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Read the options of a verb and run it."""
+        with _usage():
+            return super().invoke(ctx)
+
+
+@contextlib.contextmanager
+def _usage() -> Iterator[None]:
+    try:
+        yield
+    except UsageError as exc:
+        if type(exc).__name__ == "NoArgsIsHelpError":
+            raise
+        where = exc.ctx.command_path if exc.ctx is not None else "crossfm"
+        message = " ".join(exc.format_message().split()).rstrip(".")
+        typer.echo(f"error: {message}. See {where} --help", err=True)
+        raise typer.Exit(USAGE) from exc
 
 
 class TrainingInterruptedError(Exception):
