@@ -45,7 +45,8 @@ class FMRegressor(RegressorMixin, BaseFM):  # type: ignore[misc]
         ``V`` starts normal with deviation init_scale / sqrt(n_factors).
     columns : list of columns or None, default=None
         How to encode a table; None infers it (see ``infer_columns``). A matrix is taken as it is, and so is a
-        DataFrame whose columns have no names.
+        DataFrame whose columns have no names. Later tables need the columns of the first, in its order, as
+        scikit-learn asks (the command line picks them by name).
     early_stopping : bool, default=False
         Stop when the validation loss has not fallen by ``tol`` for ``n_iter_no_change`` epochs and keep the
         best epoch's weights. Validation rows are ``eval_set`` of ``fit``, or ``validation_fraction``.
