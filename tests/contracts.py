@@ -593,6 +593,7 @@ class RecommenderContract:
         ("options", "error", "words"),
         [
             ({"half_life": 3.0, "time": None}, OptionError, "half_life needs time"),
+            ({"time": "when"}, OptionError, "time='when' is there for half_life"),
             ({"half_life": 0.0}, OptionError, "half_life"),
             ({"half_life": float("nan")}, OptionError, "half_life"),
             ({"n_candidates": 0}, OptionError, "n_candidates"),

@@ -21,7 +21,8 @@ def ranker(**options: Any) -> FMRanker:
 
 class TestRecommender(RecommenderContract):
     def make(self, **options: Any) -> Recommender:
-        settings = {"context": ["part"], "time": "when", "columns": RECOMMENDER_COLUMNS, "ranker": ranker()}
+        time = "when" if "half_life" in options else None
+        settings = {"context": ["part"], "time": time, "columns": RECOMMENDER_COLUMNS, "ranker": ranker()}
         return Recommender(**{**settings, **options})
 
     def test_few_candidates_are_enough(self, data: Any, model: Any) -> None:

@@ -116,7 +116,7 @@ def _make(job: Job, roles: Roles, user: str, item: str) -> Any:
     return Recommender(
         user=user,
         item=item,
-        time=roles.time,
+        time=None if roles.half_life is None else roles.time,  # it also splits
         context=roles.context,
         half_life=roles.half_life,
         ranker=ranker,

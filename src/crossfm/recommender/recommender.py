@@ -53,7 +53,7 @@ class Recommender:
     user, item : str, default="user_id", "item_id"
         Id columns of the interactions, and of the tables of users and items.
     time : str or None, default=None
-        Column of the interactions with their time (seconds, or timestamps).
+        Column of the interactions with their time (seconds, or timestamps); for ``half_life``.
     context : sequence of str, default=()
         Columns of the interactions that are known when a recommendation is asked for (device, place, ...).
     columns : list of columns or None, default=None
@@ -172,6 +172,8 @@ class Recommender:
             raise DataError("the table of interactions has no rows")
         check_count("n_candidates", self.n_candidates, low=1)
         thread_count(self.n_threads)
+        if self.half_life is None and self.time is not None:
+            raise OptionError(f"time={self.time!r} is there for half_life, which is None; give both or neither")
         if self.half_life is not None:
             check_number("half_life", self.half_life, above=True)
             if self.time is None:
