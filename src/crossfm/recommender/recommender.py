@@ -173,7 +173,9 @@ class Recommender:
         check_count("n_candidates", self.n_candidates, low=1)
         thread_count(self.n_threads)
         if self.half_life is None and self.time is not None:
-            raise OptionError(f"time={self.time!r} is there for half_life, which is None; give both or neither")
+            raise OptionError(
+                f"time={self.time!r} is there for half_life, which is None; give both or neither"
+            )
         if self.half_life is not None:
             check_number("half_life", self.half_life, above=True)
             if self.time is None:
