@@ -296,7 +296,7 @@ class Recommender:
         """Whether each query has a feature that training met; a machine without factors asks for none."""
         if self._params.n_factors == 0:
             return np.ones(len(queries), bool)
-        met = self._params.V.any(axis=1)[queries.indices]
+        met = self._params.V[queries.indices].any(axis=1)
         row = np.repeat(np.arange(len(queries)), np.diff(queries.offsets()))
         return np.asarray(np.bincount(row, met, len(queries)) > 0)
 
