@@ -25,7 +25,7 @@ from crossfm.data.rows import Rows
 from crossfm.data.split import random_split
 from crossfm.data.tables import as_table
 from crossfm.errors import DataError, LabelError, OptionError
-from crossfm.estimators.inputs import fit_encoder, has_names, rows_from_matrix, rows_from_table
+from crossfm.estimators.inputs import fit_encoder, has_names, rows_from_matrix
 from crossfm.estimators.state import Stored
 from crossfm.kernels import fm as kernel
 from crossfm.kernels.table import Table
@@ -84,8 +84,9 @@ class BaseFM(Stored):
         """Return the rows of ``X`` and the checked ``y``; ``fit`` also learns names and the encoder."""
         if isinstance(X, Rows):
             return self._input_rows(X, y, fit=fit)
+        encoded = None
         if fit:
-            self.encoder_ = fit_encoder(X, self.columns)
+            self.encoder_, encoded = fit_encoder(X, self.columns)
         if self.encoder_ is not None:
             if not has_names(X):
                 raise DataError(
@@ -93,7 +94,7 @@ class BaseFM(Stored):
                     f"{type(X).__name__} without named columns. Pass a DataFrame with these columns."
                 )
             validate_data(self, as_table(X) if isinstance(X, dict) else X, reset=fit, skip_check_array=True)
-            rows = rows_from_table(self.encoder_, X)
+            rows = self.encoder_.transform(X) if encoded is None else encoded
             if y is not None:
                 y = column_or_1d(y, warn=True)
         else:
@@ -109,7 +110,7 @@ class BaseFM(Stored):
 
     def _input_rows(self, rows: Rows, y: Any, *, fit: bool) -> tuple[Rows, Any]:
         if fit:
-            self.encoder_ = fit_encoder(rows, self.columns)
+            self.encoder_, _ = fit_encoder(rows, self.columns)  # none: refuses columns
             self.n_features_in_ = rows.n_features
             if rows.n_rows == 0:
                 raise DataError("there are no rows to fit on")

@@ -28,8 +28,8 @@ def _labels(X: Any) -> Any:
     return X.columns if type(X).__module__.startswith("pandas") else ()
 
 
-def fit_encoder(X: Any, columns: Sequence[Column] | None) -> Encoder | None:
-    """Return the fitted encoder for a table, None for what is taken as a matrix.
+def fit_encoder(X: Any, columns: Sequence[Column] | None) -> tuple[Encoder, Rows] | tuple[None, None]:
+    """Return the fitted encoder for a table and its rows, None and None for what is taken as a matrix.
 
     ``columns`` None means that a table's columns are inferred. Raises ``OptionError`` when columns are given for
     something that has no named columns.
@@ -40,7 +40,7 @@ def fit_encoder(X: Any, columns: Sequence[Column] | None) -> Encoder | None:
                 f"columns were given, but X is a {type(X).__name__} without named columns. Pass a DataFrame, an "
                 "Arrow table or a dict of arrays, or leave columns out."
             )
-        return None
+        return None, None
     table = as_table(X)
     if table.num_rows == 0:
         raise DataError("the table has no rows to fit on")
@@ -52,12 +52,8 @@ def fit_encoder(X: Any, columns: Sequence[Column] | None) -> Encoder | None:
                 f"no column of the table is worth learning from ({reasons}). Pass columns to decide."
             )
         columns = inferred
-    return Encoder(columns).fit(table)
-
-
-def rows_from_table(encoder: Encoder, X: Any) -> Rows:
-    """Encode a table with a fitted encoder."""
-    return encoder.transform(as_table(X))
+    encoder = Encoder(columns)
+    return encoder, encoder.fit_transform(table)
 
 
 def rows_from_matrix(X: Any) -> Rows:

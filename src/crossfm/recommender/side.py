@@ -54,8 +54,8 @@ class Side:
             columns = [] if features is None else infer_columns(table, exclude=(column,))
         own = [c for c in columns if c.name == column] or [Categorical(column)]
         encoder = Encoder([*own, *(c for c in columns if c.name != column)])
-        full = with_missing(table, column, ids)
-        return cls(column, ids, encoder.fit(full), encoder.transform(full))
+        rows = encoder.fit_transform(with_missing(table, column, ids))
+        return cls(column, ids, encoder, rows)
 
     def added(self, features: Any) -> Side:
         """Return this side with more ids; the encoder stays as it is, so they are known by their features.
