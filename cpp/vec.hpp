@@ -49,11 +49,21 @@ inline void store(float* p, V v) {
   std::memcpy(p, &v, sizeof(V));
 }
 
-template <class V>
-inline float sum(V v) {
-  float total = 0.0f;
-  for (int i = 0; i < lanes<V>; ++i) total += v[i];
-  return total;
+// Halves added to halves: log2(lanes) additions one after another, not lanes of them.
+typedef float Vec4 __attribute__((vector_size(16)));
+
+inline float sum(Vec4 v) {
+  const Vec4 two = v + __builtin_shufflevector(v, v, 2, 3, 0, 1);
+  return two[0] + two[1];
+}
+
+inline float sum(Vec8 v) {
+  return sum(__builtin_shufflevector(v, v, 0, 1, 2, 3) + __builtin_shufflevector(v, v, 4, 5, 6, 7));
+}
+
+inline float sum(Vec16 v) {
+  return sum(__builtin_shufflevector(v, v, 0, 1, 2, 3, 4, 5, 6, 7) +
+             __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15));
 }
 
 // The value rounded to float before it is used: keeps a product out of a fused multiply-add.
