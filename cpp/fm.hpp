@@ -90,8 +90,9 @@ double pass_rows(const PassArgs& a) {
     const int64_t row = a.order[i];
     sum_row<BLOCKS, V, VALUES>(a.rows, row, a.table, *a.bias, sums);
     const float weight = a.weight ? a.weight[row] : 1.0f;
-    total += weight * loss_value(a.loss, sums.score, a.target[row]);
-    const float slope = weight * loss_slope(a.loss, sums.score, static_cast<float>(a.target[row]));
+    const LossAt loss = loss_at(a.loss, sums.score, a.target[row]);
+    total += weight * loss.value;
+    const float slope = weight * loss.slope;
     for (int64_t at = a.rows.begin(row), end = a.rows.end(row); at < end; ++at) {
       const float x = VALUES ? a.rows.values[at] : 1.0f;
       step_record<R, BLOCKS, V>(a.table.data + a.rows.indices[at] * a.table.stride, a.table, x, slope, sums.s,
@@ -114,8 +115,9 @@ void forward_rows(const BatchArgs& batch) {
     const int64_t row = a.order[i];
     sum_row<BLOCKS, V, VALUES>(a.rows, row, a.table, *a.bias, sums);
     const float weight = a.weight ? a.weight[row] : 1.0f;
-    batch.row_loss[i] = weight * loss_value(a.loss, sums.score, a.target[row]);
-    batch.slope[i] = weight * loss_slope(a.loss, sums.score, static_cast<float>(a.target[row]));
+    const LossAt loss = loss_at(a.loss, sums.score, a.target[row]);
+    batch.row_loss[i] = weight * loss.value;
+    batch.slope[i] = weight * loss.slope;
     for (int b = 0; b < blocks; ++b) store<V>(batch.sums + i * a.table.padded + b * W, sums.s[b]);
   }
 }

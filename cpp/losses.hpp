@@ -11,22 +11,32 @@ inline double softplus(double s) {
   return (s > 0.0 ? s : 0.0) + __builtin_log1p(__builtin_exp(-(s < 0.0 ? -s : s)));
 }
 
-inline double loss_value(Loss loss, double score, double target) {
-  switch (loss) {
-    case Loss::squared: return 0.5 * (score - target) * (score - target);
-    case Loss::logistic: return softplus(score) - target * score;
-    case Loss::poisson: return __builtin_exp(score) - target * score;
-  }
-  return 0.0;
-}
+struct LossAt {
+  double value;
+  float slope;
+};
 
-inline float loss_slope(Loss loss, float score, float target) {
+// Both at one score. The logistic loss takes one exponential for the two: with e = exp(-|s|), log(1 + e^s) is
+// max(s, 0) + log(1 + e) and the sigmoid is 1 / (1 + e) or e / (1 + e).
+inline LossAt loss_at(Loss loss, float score, double target) {
+  const float y = static_cast<float>(target);
   switch (loss) {
-    case Loss::squared: return score - target;
-    case Loss::logistic: return 1.0f / (1.0f + __builtin_expf(-score)) - target;
-    case Loss::poisson: return __builtin_expf(score) - target;
+    case Loss::squared: {
+      const double error = score - target;
+      return {0.5 * error * error, score - y};
+    }
+    case Loss::logistic: {
+      const bool positive = score > 0.0f;
+      const float e = __builtin_expf(positive ? -score : score);
+      const float sigmoid = (positive ? 1.0f : e) / (1.0f + e);
+      return {(positive ? score : 0.0) + __builtin_log1pf(e) - target * score, sigmoid - y};
+    }
+    case Loss::poisson: {
+      const float rate = __builtin_expf(score);
+      return {rate - target * score, rate - y};
+    }
   }
-  return 0.0f;
+  return {0.0, 0.0f};
 }
 
 }  // namespace crossfm::CROSSFM_ISA

@@ -79,7 +79,16 @@ inline float sum(Vec16 v) {
 #endif
 
 inline float vsqrt(float x) { return __builtin_sqrtf(x); }
-inline float vrsqrt(float x) { return 1.0f / __builtin_sqrtf(x); }
+
+// As the vectors' below: one weight moves by the same rule whether it stands alone or in a vector.
+inline float vrsqrt(float x) {
+#if defined(__AVX__)
+  const float r = _mm_cvtss_f32(_mm_rsqrt_ss(_mm_set_ss(x)));
+  return r * (1.5f - 0.5f * x * r * r);
+#else
+  return 1.0f / __builtin_sqrtf(x);
+#endif
+}
 
 inline Vec8 vsqrt(Vec8 x) {
 #if defined(__AVX__)
