@@ -35,11 +35,6 @@ inline void prefetch_row(const RowsView& rows, int64_t row, const Table& t) {
     prefetch_record(t.data + rows.indices[at] * t.stride, t.stride);
 }
 
-inline void prefetch_ids(const RowsView& rows, int64_t row) {
-  for (int64_t at = rows.begin(row), end = rows.end(row); at < end; at += 16)
-    __builtin_prefetch(rows.indices + at, 0, 3);
-}
-
 // Score and factor sums of one row: bias + sum_i w_i x_i + 1/2 sum_f (s_f^2 - sum_i v_if^2 x_i^2).
 template <int BLOCKS, class V, bool VALUES>
 inline void sum_row(const RowsView& rows, int64_t row, const Table& t, float bias, RowSums<BLOCKS, V>& out) {
@@ -85,19 +80,21 @@ double pass_rows(const PassArgs& a) {
   RowSums<BLOCKS, V> sums;
   double total = 0.0;
   for (int64_t i = a.begin; i < a.end; ++i) {
-    if (i + 2 * kAhead < a.end) prefetch_ids(a.rows, a.order[i + 2 * kAhead]);
-    if (i + kAhead < a.end) prefetch_row(a.rows, a.order[i + kAhead], a.table);
     const int64_t row = a.order[i];
     sum_row<BLOCKS, V, VALUES>(a.rows, row, a.table, *a.bias, sums);
+    int64_t ahead = 0, ahead_end = 0;  // records fetched one by one between the updates, not in a burst
+    if (i + kAhead < a.end) ahead = a.rows.begin(a.order[i + kAhead]), ahead_end = a.rows.end(a.order[i + kAhead]);
     const float weight = a.weight ? a.weight[row] : 1.0f;
     const LossAt loss = loss_at(a.loss, sums.score, a.target[row]);
     total += weight * loss.value;
     const float slope = weight * loss.slope;
     for (int64_t at = a.rows.begin(row), end = a.rows.end(row); at < end; ++at) {
       const float x = VALUES ? a.rows.values[at] : 1.0f;
+      if (ahead < ahead_end) prefetch_record(a.table.data + a.rows.indices[ahead++] * a.table.stride, a.table.stride);
       step_record<R, BLOCKS, V>(a.table.data + a.rows.indices[at] * a.table.stride, a.table, x, slope, sums.s,
                                 a.hyper);
     }
+    while (ahead < ahead_end) prefetch_record(a.table.data + a.rows.indices[ahead++] * a.table.stride, a.table.stride);
     step_scalar<R>(a.bias, slope, 0.0f, 0.0f, a.hyper);
   }
   return total;
