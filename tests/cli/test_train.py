@@ -149,3 +149,10 @@ def test_the_file_holds_the_best_epoch(crossfm: Any, clicks: Path) -> None:
     best = 1 + int(np.argmin([epoch["valid_loss"] for epoch in history]))
     assert best < len(history) < 30
     assert f"trained {len(history)} epochs, best epoch {best}" in done.stdout
+
+
+def test_epochs_are_logged_for_tensorboard(crossfm: Any, clicks: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "logs"
+    result = crossfm("train", clicks, "-o", tmp_path / "m.crossfm", "--epochs", 2, "--tensorboard", folder)
+    assert result.exit_code == 0, result.output
+    assert [path.stat().st_size > 0 for path in folder.glob("events.out.tfevents.*")] == [True]

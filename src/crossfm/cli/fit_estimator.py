@@ -41,6 +41,13 @@ class Job:
     overrides: Overrides = field(default_factory=Overrides)
     seed: int = 0
     quiet: bool = False
+    tensorboard: Path | None = None
+
+    def logs(self) -> list[Any]:
+        """Return the callbacks that were asked for."""
+        from crossfm.solvers.tensorboard import TensorBoard
+
+        return [] if self.tensorboard is None else [TensorBoard(self.tensorboard)]
 
 
 @dataclass(frozen=True)
@@ -230,7 +237,7 @@ def _set_options(model: Any, task: str, valid: Part | None, job: Job, keeper: Ke
         model.set_params(early_stopping=stops)
         if stops and "max_iter" not in job.settings:
             model.set_params(max_iter=EPOCHS)
-    model.set_params(callbacks=[keeper.callback()], verbose=0 if job.quiet else 1)
+    model.set_params(callbacks=[keeper.callback(), *job.logs()], verbose=0 if job.quiet else 1)
 
 
 def _fit(model: Any, task: str, train: Part, valid: Part | None) -> None:

@@ -47,7 +47,7 @@ def fit_recommender(job: Job, roles: Roles) -> None:
     train, held = _split(log, roles, job)
     model = _make(job, roles, user, item)
     model.columns = _columns(train, users, items, model, job)
-    model.ranker.set_params(callbacks=[keeper.callback(model)], verbose=0 if job.quiet else 1)
+    model.ranker.set_params(callbacks=[keeper.callback(model), *job.logs()], verbose=0 if job.quiet else 1)
     if not job.quiet:
         more = "" if held is None else f", {held.num_rows:,} held for validation"
         say(f"recommendation of {item!r} to {user!r}: {train.num_rows:,} interactions{more}")

@@ -177,6 +177,9 @@ def train(
     header: HeaderOption = None,
     column_names: NamesOption = None,
     encoding: EncodingOption = None,
+    tensorboard: Annotated[
+        File, typer.Option("--tensorboard", help="Folder for TensorBoard logs of the epochs.")
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
 ) -> None:
     """Train a factorization machine on a file and save it.
@@ -227,6 +230,7 @@ def train(
         ),
         seed=seed,
         quiet=quiet,
+        tensorboard=tensorboard,
     )
     roles = Roles(user, item, time, tuple(names(context)), users, items, half_life)
     _check_roles(job.task, roles, target)
