@@ -64,7 +64,7 @@ def fit_lightfm(data: Any, loss: str, epochs: int) -> tuple[float, np.ndarray]:
     start = time.perf_counter()
     model.fit_partial(matrix, epochs=epochs - 1)
     seconds = (time.perf_counter() - start) / (epochs - 1)
-    (user_bias, user), (item_bias, item) = model.get_user_representations(), model.get_item_representations()
+    (_, user), (item_bias, item) = model.get_user_representations(), model.get_item_representations()
     assert (len(user), len(item)) == (n_users, n_items)
     return seconds, user @ item.T + item_bias
 
@@ -106,7 +106,8 @@ def main() -> None:
     if args.epochs < 2:
         parser.error("--epochs must be at least 2: the first one is not timed")
     if args.one:
-        return run_one(*args.one, str(args.directory), args.epochs)
+        run_one(*args.one, str(args.directory), args.epochs)
+        return
     figures: dict[tuple[str, str], list[dict[str, float]]] = {}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "data.npz"

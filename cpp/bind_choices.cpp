@@ -21,14 +21,15 @@ Negatives read_negatives(const nb::dict& d, uint64_t seed) {
           seed};
 }
 
-void draw_negatives(const nb::dict& negatives, uint64_t seed, Array<const int64_t> which, Array<int64_t> out) {
+void draw_negatives(const nb::dict& negatives, uint64_t seed, bool chosen_too, Array<const int64_t> which,
+                    Array<int64_t> out) {
   const Negatives pool = read_negatives(negatives, seed);
   const int64_t n = static_cast<int64_t>(which.size()), each = static_cast<int64_t>(out.shape(1));
   const int64_t* choice = which.data();
   int64_t* item = out.data();
   nb::gil_scoped_release release;
   for (int64_t i = 0; i < n; ++i)
-    for (int64_t k = 0; k < each; ++k) item[i * each + k] = pool.draw(choice[i], i, k);
+    for (int64_t k = 0; k < each; ++k) item[i * each + k] = chosen_too ? pool.item(i, k) : pool.draw(choice[i], i, k);
 }
 
 // BPR: blocks of pairs are drawn, then trained on by pair_pass.
@@ -52,6 +53,9 @@ double bpr_part(Rule rule, const ChoiceArgs& a) {
     const int64_t stop = start + kBlock < a.end ? start + kBlock : a.end;
     std::size_t n = 0;
     for (int64_t i = start; i < stop; ++i) {
+      if (i + 16 < a.end) a.negatives.prefetch_choice(a.which[i + 16]);
+      if (i + 8 < a.end) a.negatives.prefetch_group(a.which[i + 8]);
+      __builtin_prefetch(a.shared.indices + a.shared.begin(a.which[i]));  // read when the block is trained on
       const int64_t choice = a.which[i], item = a.negatives.draw(choice, i, 0);
       if (item < 0) continue;
       at[n] = choice;
@@ -113,8 +117,8 @@ nb::tuple fm_choices(const std::string& loss, int rule, const nb::object& shared
 }  // namespace
 
 void bind_choices(nb::module_& m) {
-  m.def("draw_negatives", &draw_negatives, nb::arg("negatives"), nb::arg("seed"), nb::arg("which").noconvert(),
-        nb::arg("out").noconvert());
+  m.def("draw_negatives", &draw_negatives, nb::arg("negatives"), nb::arg("seed"), nb::arg("chosen_too"),
+        nb::arg("which").noconvert(), nb::arg("out").noconvert());
   m.def("fm_choices", &fm_choices, nb::arg("loss"), nb::arg("rule"), nb::arg("shared_indptr").none(),
         nb::arg("shared_indices").noconvert(), nb::arg("shared_values").none(), nb::arg("shared_width"),
         nb::arg("indptr").none(), nb::arg("indices").noconvert(), nb::arg("values").none(), nb::arg("width"),

@@ -27,10 +27,19 @@ inline void step_item(const ChoiceArgs& a, int64_t row, float slope, const V* s)
   }
 }
 
+// Three steps ahead of the visit: the choice, then its group, then the records.
 inline void prefetch_choice(const ChoiceArgs& a, int64_t i) {
-  if (i >= a.end) return;
-  prefetch_row(a.shared, a.which[i], a.table);
-  prefetch_row(a.sides, a.negatives.positive[a.which[i]], a.table);
+  if (i + 8 * kAhead < a.end) {
+    const int64_t row = a.which[i + 8 * kAhead];
+    a.negatives.prefetch_choice(row);
+    __builtin_prefetch(a.shared.indices + a.shared.begin(row));
+  }
+  if (i + 4 * kAhead < a.end) a.negatives.prefetch_group(a.which[i + 4 * kAhead]);
+  if (i + kAhead < a.end) {
+    const int64_t row = a.which[i + kAhead];
+    prefetch_row(a.shared, row, a.table);
+    prefetch_row(a.sides, a.negatives.positive[row], a.table);
+  }
 }
 
 // Score of a side, up to the query's own terms.
@@ -41,26 +50,31 @@ inline float joined_score(const RowSums<BLOCKS, V>& query, const RowSums<BLOCKS,
   return side.score + (blocks ? sum(cross) : 0.0f);
 }
 
+constexpr int64_t kFetched = 3;  // draws of WARP whose records are fetched before they are scored
+
 // WARP: Weston, Bengio, Usunier, "WSABIE", IJCAI 2011, algorithm 1. Draws until one violates the margin of 1;
-// the N-th draw then weighs rank_weight[N - 1] = L(floor((n_items - 1) / N)).
+// the N-th draw then weighs rank_weight[N - 1] = L(floor((n_items - 1) / N)). Draws that the group has chosen count in
+// N, so (n_items - 1) / N estimates how many of all items violate and are not chosen; whether one is chosen needs an
+// answer only where it violates.
 template <class R, int BLOCKS, class V, bool SHARED_VALUES, bool SIDE_VALUES>
 double warp_rows(const ChoiceArgs& a) {
   const int blocks = count_blocks<BLOCKS>(a.table.padded, lanes<V>);
   RowSums<BLOCKS, V> query, better, worse;
   double total = 0.0;
   for (int64_t i = a.begin; i < a.end; ++i) {
-    prefetch_choice(a, i + kAhead);
+    prefetch_choice(a, i);
+    for (int64_t n = 0; i + 1 < a.end && n < kFetched && n < a.n_negatives; ++n)
+      prefetch_row(a.sides, a.negatives.item(i + 1, n), a.table);
     const int64_t row = a.which[i], positive = a.negatives.positive[row];
     sum_row<BLOCKS, V, SHARED_VALUES>(a.shared, row, a.table, 0.0f, query);
     sum_row<BLOCKS, V, SIDE_VALUES>(a.sides, positive, a.table, 0.0f, better);
     const float score = joined_score(query, better, blocks);
     for (int64_t n = 0; n < a.n_negatives; ++n) {
-      const int64_t negative = a.negatives.draw(row, i, n);
-      if (negative < 0) break;
-      *a.used += n == 0;
+      const uint32_t negative = a.negatives.item(i, n);
+      if (n + kFetched < a.n_negatives) prefetch_row(a.sides, a.negatives.item(i, n + kFetched), a.table);
       sum_row<BLOCKS, V, SIDE_VALUES>(a.sides, negative, a.table, 0.0f, worse);
       const float hinge = 1.0f - score + joined_score(query, worse, blocks);
-      if (hinge <= 0.0f) continue;
+      if (hinge <= 0.0f || a.negatives.is_chosen(row, negative)) continue;
       const float weight = a.rank_weight[n] * (a.weight ? a.weight[row] : 1.0f);
       total += static_cast<double>(weight) * hinge;
       RowSums<BLOCKS, V> D;
@@ -75,6 +89,7 @@ double warp_rows(const ChoiceArgs& a) {
       break;
     }
   }
+  *a.used += a.end - a.begin;
   return total;
 }
 
@@ -89,7 +104,7 @@ double softmax_rows(const ChoiceArgs& a) {
   float* const sums = share + 1 + a.n_negatives;  // (1 + n_negatives, padded)
   double total = 0.0;
   for (int64_t i = a.begin; i < a.end; ++i) {
-    prefetch_choice(a, i + kAhead);
+    prefetch_choice(a, i);
     const int64_t row = a.which[i];
     a.items[0] = a.negatives.positive[row];
     int64_t n = 1;

@@ -107,7 +107,7 @@ struct ChoiceArgs {
   Hyper hyper;
   int64_t* items;  // (1 + n_negatives,) softmax: room to work
   float* scratch;  // ((1 + n_negatives) * (1 + padded),) softmax: room to work
-  int64_t* used;   // counts choices that had a negative
+  int64_t* used;   // counts choices that had a negative; WARP: all, as it does not look
 };
 
 // The best `n_best` of n_items by inner product for each query, ties by smaller id.

@@ -227,11 +227,11 @@ class Learner:
         return self.list_step(query, items, slope_of)
 
     def warp_step(self, query, better, draws, weight, n_items):
-        """Algorithm 1 of Weston et al. (2011) on given draws; L(rank) = 1 + 1/2 + ... + 1/rank."""
+        """Algorithm 1 of Weston et al. (2011) on given draws (None: chosen); L(rank) = 1 + 1/2 + ... + 1/rank."""
         params = self.params()
         score = fm_score(query + better, *params)
         for number, worse in enumerate(draws, 1):
-            if fm_score(query + worse, *params) > score - 1:
+            if worse is not None and fm_score(query + worse, *params) > score - 1:
                 L = weight * sum(1 / r for r in range(1, max((n_items - 1) // number, 1) + 1))
                 return self.list_step(
                     query,

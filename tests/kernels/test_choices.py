@@ -31,14 +31,15 @@ def sample(seed, *, values):
     return queries, sides, rng.integers(0, N_CHOICES, 10), weight, pool
 
 
-def oracle_step(loss, learner, query, sides, positive, drawn, weight, offset):
+def oracle_step(loss, learner, query, sides, positive, drawn, weight, offset, banned):
     """Loss of one visit, after which ``learner`` has moved."""
     items = [sides[positive], *(sides[j] for j in drawn)]
     if loss == "bpr":
         difference = float(offset[positive]) - float(offset[drawn[0]])
         return learner.pair_step(query, items[0], items[1], weight, difference)[0]
     if loss == "warp":
-        return learner.warp_step(query, items[0], items[1:], weight, len(sides))
+        draws = [None if j in banned else sides[j] for j in drawn]
+        return learner.warp_step(query, items[0], draws, weight, len(sides))
     return learner.softmax_step(query, items, weight, np.asarray(offset, float)[[positive, *drawn]])
 
 
@@ -48,14 +49,23 @@ def oracle_step(loss, learner, query, sides, positive, drawn, weight, offset):
 def test_a_pass_is_the_sequence_of_steps_on_the_negatives_it_draws(loss, rule, values):
     queries, sides, which, weight, pool = sample(1, values=values)
     positive, each = pool.negatives.positive, 1 if loss == "bpr" else EACH
-    drawn = pool.negatives.draw(which, each, SEED)
+    drawn = pool.negatives.draw(which, each, SEED, chosen_too=loss == "warp")
     assert (drawn >= 0).all()
+    group = pool.negatives.group
     for k in SIZES:
         params = random_params(np.random.default_rng(k), N_QUERY + N_ITEM, k)
         learner = Learner(rule, params.bias, params.w, params.V, HYPER)
         total = sum(
             oracle_step(
-                loss, learner, queries[c], sides, positive[c], drawn[i], float(weight[c]), pool.offset
+                loss,
+                learner,
+                queries[c],
+                sides,
+                positive[c],
+                drawn[i],
+                float(weight[c]),
+                pool.offset,
+                set(positive[group == group[c]]),
             )
             for i, c in enumerate(which)
         )
@@ -81,6 +91,9 @@ def test_the_sgd_step_is_the_gradient_by_finite_differences(loss, k):
     pool = Negatives(4, np.zeros(1, np.int64))
     zero, each = np.zeros(1, np.int64), 2 if loss == "softmax" else 1
     drawn = pool.draw(zero, each, SEED)[0]
+    if loss == "warp":
+        drawn = pool.draw(zero, each, SEED, chosen_too=True)[0]
+        assert drawn[0] != 0
 
     def objective(theta):
         w, V = theta[:7], theta[7:].reshape(7, k)
@@ -198,5 +211,6 @@ def test_choices_without_any_negative_move_nothing(loss):
     table = Table.start(random_params(np.random.default_rng(0), 4, 3), RULES["sgd"], HYPER)
     before = table.data.copy()
     q, t = Rows(np.arange(2, dtype=np.uint32), 4, width=1), Rows(np.arange(2, 4, dtype=np.uint32), 4, width=1)
-    assert choice_pass(loss, q, t, np.arange(2), pool.negatives, table, HYPER, seed=0) == (0.0, 0)
+    total, used = choice_pass(loss, q, t, np.arange(2), pool.negatives, table, HYPER, seed=0)
+    assert (total, used) == (0.0, 2 if loss == "warp" else 0)
     np.testing.assert_array_equal(table.data, before)

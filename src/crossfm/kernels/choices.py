@@ -42,10 +42,13 @@ class Negatives:
     indptr: Positions | None = None
     chosen: NDArray[np.uint32] | None = None
 
-    def draw(self, which: Positions, each: int, seed: int) -> Positions:
-        """Return what a pass over ``which`` with this seed draws: (n, each), -1 where nothing was found."""
+    def draw(self, which: Positions, each: int, seed: int, *, chosen_too: bool = False) -> Positions:
+        """Return what a pass over ``which`` with this seed draws: (n, each), -1 where nothing was found.
+
+        With ``chosen_too`` what WARP draws, which leaves out the group's choices only afterwards.
+        """
         out = np.empty((len(which), each), np.int64)
-        _kernels.draw_negatives(vars(self), seed, which, out)
+        _kernels.draw_negatives(vars(self), seed, chosen_too, which, out)
         return out
 
 
@@ -98,7 +101,8 @@ def choice_pass(
 
     ``loss`` is "bpr" (one negative), "warp" (``n_negatives`` draws at most) or "softmax" (``n_negatives``).
     ``weight`` (n_choices,) weighs choices, ``offset`` (n_items,) is added to scores while training (not WARP).
-    Returns the sum of the losses before each update, and how many choices had a negative.
+    WARP's draws include the group's choices, which count but move nothing. Returns the sum of the losses before each
+    update, and how many choices had a negative (WARP: all).
     """
     ranks = rank_weights(negatives.n_items, n_negatives) if loss == "warp" else None
     total, used = _kernels.fm_choices(
