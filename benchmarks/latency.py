@@ -64,7 +64,9 @@ def main() -> None:
         f"estimator, dict of {COLUMNS} columns": lambda: tabular.predict_proba(columns),
         f"estimator, DataFrame of {COLUMNS} columns": lambda: tabular.predict_proba(frame),
     }
-    print(f"{platform.machine()}, {isa()}, Python {platform.python_version()}, NumPy {np.__version__}; microseconds")
+    print(
+        f"{platform.machine()}, {isa()}, Python {platform.python_version()}, NumPy {np.__version__}; microseconds"
+    )
     for name, call in calls.items():
         clock(call, 50)
         median, late = clock(call, given.repeats)

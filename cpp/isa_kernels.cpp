@@ -1,5 +1,5 @@
 // Compiled once per instruction set (CROSSFM_ISA names it): picks the template for the call at hand.
-#include "pairs.hpp"
+#include "choices.hpp"
 #include "topk.hpp"
 
 namespace crossfm::CROSSFM_ISA {
@@ -89,11 +89,35 @@ double pair_pass(Rule rule, const PairArgs& a) {
   });
 }
 
+double warp_pass(Rule rule, const ChoiceArgs& a) {
+  return with_rule(rule, [&](auto r) {
+    return with_blocks(a.table.padded, [&](auto blocks, auto v) {
+      return with_values(a.shared.values, [&](auto shared) {
+        return with_values(a.sides.values, [&](auto sides) {
+          return warp_rows<decltype(r), blocks.value, decltype(v), shared.value != 0, sides.value != 0>(a);
+        });
+      });
+    });
+  });
+}
+
+double softmax_pass(Rule rule, const ChoiceArgs& a) {
+  return with_rule(rule, [&](auto r) {
+    return with_blocks(a.table.padded, [&](auto blocks, auto v) {
+      return with_values(a.shared.values, [&](auto shared) {
+        return with_values(a.sides.values, [&](auto sides) {
+          return softmax_rows<decltype(r), blocks.value, decltype(v), shared.value != 0, sides.value != 0>(a);
+        });
+      });
+    });
+  });
+}
+
 void top(const TopArgs& a) { top_items<Wide>(a); }
 
 }  // namespace
 
 extern const Isa table;
-const Isa table = {CROSSFM_ISA_NAME, pass, batch_forward, batch_update, score, pair_pass, top};
+const Isa table = {CROSSFM_ISA_NAME, pass, batch_forward, batch_update, score, pair_pass, warp_pass, softmax_pass, top};
 
 }  // namespace crossfm::CROSSFM_ISA

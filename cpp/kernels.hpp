@@ -3,6 +3,8 @@
 
 #include <cstdint>
 
+#include "negatives.hpp"
+
 namespace crossfm {
 
 // CSR rows, or `width` non-zeros in every row when indptr is null; all values are 1 when values is null.
@@ -90,6 +92,24 @@ struct PairArgs {
   int64_t* correct;  // counts pairs in the right order
 };
 
+// Choices from a catalogue: row which[i] of `shared` chose side negatives.positive[which[i]].
+struct ChoiceArgs {
+  RowsView shared;
+  RowsView sides;
+  const int64_t* which;  // choices to visit, in this order
+  const float* weight;   // (n_choices,) or null
+  const float* offset;   // (n_sides,) added to a side's score in training, or null; not read by WARP
+  Negatives negatives;
+  int64_t n_negatives;       // drawn for a choice; WARP: at most
+  const float* rank_weight;  // (n_negatives,) WARP: of a violation found at the draw N = 1, 2, ...
+  int64_t begin, end;
+  Table table;
+  Hyper hyper;
+  int64_t* items;  // (1 + n_negatives,) softmax: room to work
+  float* scratch;  // ((1 + n_negatives) * (1 + padded),) softmax: room to work
+  int64_t* used;   // counts choices that had a negative; WARP: all, as it does not look
+};
+
 // The best `n_best` of n_items by inner product for each query, ties by smaller id.
 struct TopArgs {
   const float* queries;  // (n_queries, dim)
@@ -113,6 +133,8 @@ struct Isa {
   void (*batch_update)(Rule, const BatchArgs&);
   void (*score)(const ScoreArgs&);
   double (*pair_pass)(Rule, const PairArgs&);
+  double (*warp_pass)(Rule, const ChoiceArgs&);
+  double (*softmax_pass)(Rule, const ChoiceArgs&);
   void (*top)(const TopArgs&);
 };
 

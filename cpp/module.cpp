@@ -5,6 +5,7 @@ NB_MODULE(_kernels, m) {
   m.doc() = "Compiled kernels of crossfm. Arguments are checked by crossfm.kernels, not here.";
   crossfm::bind_fm(m);
   crossfm::bind_pairs(m);
+  crossfm::bind_choices(m);
   crossfm::bind_topk(m);
   crossfm::bind_text(m);
 }

@@ -40,9 +40,10 @@ double pair_rows(const PairArgs& a) {
     float difference = better.score - worse.score + (blocks ? sum(cross) : 0.0f);
     if (a.offset) difference += a.offset[a.better[i]] - a.offset[a.worse[i]];
     const float weight = a.weight ? a.weight[i] : 1.0f;
-    total += weight * softplus(-static_cast<double>(difference));
+    const LossAt at = loss_at(Loss::logistic, -difference, 0.0);  // -log sigmoid(difference)
+    total += weight * at.value;
     correct += difference > 0.0f;
-    const float slope = -weight / (1.0f + __builtin_expf(difference));
+    const float slope = -weight * at.slope;
     if (a.shared_at && blocks) {
       const int64_t row = a.shared_at[i];
       for (int64_t at = a.shared.begin(row), end = a.shared.end(row); at < end; ++at) {

@@ -200,6 +200,46 @@ class Learner:
                 self.move_feature(i, x, sign * slope, both + own)
         return weight * math.log1p(math.exp(-difference)), difference > 0
 
+    def list_step(self, query, items, slope_of):
+        """One step on a loss of the scores of ``items`` joined with ``query``; slope_of(scores) -> loss, slopes.
+
+        As in ``pair_step`` the slopes add up to 0, and of the query only V moves.
+        """
+        params = self.params()
+        loss, slopes = slope_of([fm_score(query + item, *params) for item in items])
+        own, both = [factor_sums(item, params[2]) for item in items], factor_sums(query, params[2])
+        if params[2].shape[1]:
+            for i, x in query:
+                self.count[i] += 1
+                self.V[i].move(x * sum(g * s for g, s in zip(slopes, own, strict=True)), self.count[i])
+        for item, g, s in zip(items, slopes, own, strict=True):
+            for i, x in item:
+                self.move_feature(i, x, g, both + s)
+        return loss
+
+    def softmax_step(self, query, items, weight, offset):
+        """Cross-entropy of the first item among all, after Yi et al. (2019), eq. (3): score + offset."""
+
+        def slope_of(scores):
+            z = np.exp(np.array(scores) + offset)
+            return -weight * math.log(z[0] / z.sum()), weight * (z / z.sum() - np.eye(len(z))[0])
+
+        return self.list_step(query, items, slope_of)
+
+    def warp_step(self, query, better, draws, weight, n_items):
+        """Algorithm 1 of Weston et al. (2011) on given draws (None: chosen); L(rank) = 1 + 1/2 + ... + 1/rank."""
+        params = self.params()
+        score = fm_score(query + better, *params)
+        for number, worse in enumerate(draws, 1):
+            if worse is not None and fm_score(query + worse, *params) > score - 1:
+                L = weight * sum(1 / r for r in range(1, max((n_items - 1) // number, 1) + 1))
+                return self.list_step(
+                    query,
+                    [better, worse],
+                    lambda s: (L * (1 - s[0] + s[1]), [-L, L]),  # noqa: B023
+                )
+        return 0.0
+
 
 # --------------------------------------------------------------------------------------------- metrics
 

@@ -106,6 +106,31 @@ def test_choices_teach_the_order_of_the_catalogue(solver: str, negatives: str) -
     assert area[4] > 0.8
 
 
+@pytest.mark.parametrize("solver", ["adagrad", "adagrad-row", "sgd", "adam", "ftrl"])
+@pytest.mark.parametrize("loss", ["warp", "softmax"])
+def test_every_loss_teaches_the_order_of_the_catalogue(loss: str, solver: str) -> None:
+    queries, item, catalogue, _ = choices()
+    options: dict[str, Any] = {"loss": loss, "solver": solver, "n_negatives": 5, "random_state": 0}
+    rates = {"sgd": 0.02, "adam": 0.01}
+    model = FMRanker(4, learning_rate=rates.get(solver), max_iter=10, **options)
+    model.fit(queries, item, catalogue=catalogue)
+    assert order_auc(model, queries, item, catalogue) > 0.8
+    assert model.history_[-1]["train_loss"] < model.history_[0]["train_loss"]
+
+
+@pytest.mark.parametrize("loss", ["warp", "softmax"])
+def test_losses_over_lists_need_a_catalogue(loss: str) -> None:
+    X = Rows(np.array([0, 1, 0, 1], np.uint32), 2, width=1)
+    with pytest.raises(OptionError, match="pass catalogue"):
+        FMRanker(loss=loss).fit(X, [1.0, 0, 1, 0])
+
+
+def test_warp_needs_even_draws() -> None:
+    queries, item, catalogue, _ = choices(20)
+    with pytest.raises(OptionError, match="negatives='uniform'"):
+        FMRanker(loss="warp", negatives="popularity").fit(queries, item, catalogue=catalogue)
+
+
 @pytest.mark.parametrize("solver", ["adagrad", "ftrl"])
 def test_an_untrained_machine_is_the_order_by_popularity(solver: str) -> None:
     queries, item, catalogue, _ = choices()
@@ -177,10 +202,12 @@ def test_two_threads_learn_as_well(catalogued: bool) -> None:
     assert fits[1] == pytest.approx(fits[0], rel=0.2)
 
 
-def test_the_same_seed_gives_the_same_bits_with_a_catalogue(tmp_path: Any) -> None:
+@pytest.mark.parametrize("loss", ["bpr", "warp", "softmax"])
+def test_the_same_seed_gives_the_same_bits_with_a_catalogue(loss: str, tmp_path: Any) -> None:
     queries, item, catalogue, user = choices(500)
+    negatives = "uniform" if loss == "warp" else "popularity"
     a, b = (
-        FMRanker(3, negatives="popularity", max_iter=3, random_state=5).fit(
+        FMRanker(3, loss=loss, negatives=negatives, max_iter=3, random_state=5).fit(
             queries, item, catalogue=catalogue, groups=user
         )
         for _ in range(2)
@@ -236,7 +263,10 @@ def test_ids_beyond_the_declared_features_are_refused() -> None:
         FMRanker().fit(replace(queries, n_features=3), item, catalogue=catalogue)
 
 
-@pytest.mark.parametrize("options", [{"negatives": "hard"}, {"n_pairs": 0}, {"n_pairs": 1.5}])
+@pytest.mark.parametrize(
+    "options",
+    [{"loss": "hinge"}, {"negatives": "hard"}, {"n_negatives": 0}, {"n_pairs": 0}, {"n_pairs": 1.5}],
+)
 def test_options_of_pairs_that_mean_nothing_are_refused(options: dict[str, Any]) -> None:
     queries, item, catalogue, _ = choices(4)
     with pytest.raises(OptionError, match=next(iter(options))):

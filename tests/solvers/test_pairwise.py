@@ -51,8 +51,7 @@ def test_groups_that_cannot_be_compared_are_refused(groups):
 
 def draw_many(pool, which, n=20_000, seed=0):
     """Return the share of each item among the negatives of one position."""
-    at, worse = pool.draw(np.full(n, which), np.random.default_rng(seed))
-    assert (at == which).all()
+    worse = pool.negatives.draw(np.full(n, which), 1, seed).ravel()
     return np.bincount(worse, minlength=pool.n_items) / len(worse)
 
 
@@ -92,9 +91,8 @@ def test_popular_negatives_come_by_the_power_of_their_weight(weight):
 
 def test_a_pair_is_given_up_where_no_negative_is_left():
     pool = CatalogueNegatives(np.array([0, 1, 0]), np.array([0, 0, 1]), 2, "uniform")
-    at, worse = pool.draw(np.array([0, 1, 2, 2]), np.random.default_rng(0))
-    assert at.tolist() == [2, 2]
-    assert worse.tolist() == [1, 1]
+    drawn = pool.negatives.draw(np.array([0, 1, 2, 2]), 1, seed=0)
+    assert drawn.ravel().tolist() == [-1, -1, 1, 1]
     assert pool.any_negative()
     assert not CatalogueNegatives(np.array([0, 1, 0]), np.array([0, 0, 0]), 2, "uniform").any_negative()
 

@@ -113,6 +113,8 @@ def _make(job: Job, roles: Roles, user: str, item: str) -> Any:
 
     ranker = default_ranker(job.seed)
     ranker.set_params(**check_settings(job.settings, ranker, "the task recommendation"))
+    if ranker.loss == "warp":
+        ranker.set_params(negatives="uniform")  # its ranks are estimated from even draws
     return Recommender(
         user=user,
         item=item,

@@ -103,7 +103,12 @@ def train(
         Text, _option("--solver", help="adagrad, adagrad-row, sgd, adam or ftrl.", panel=LEARNING)
     ] = None,
     loss: Annotated[
-        Text, _option("--loss", help="Regression: squared or poisson (counts).", panel=LEARNING)
+        Text,
+        _option(
+            "--loss",
+            help="Regression: squared or poisson (counts). Lists: bpr, warp or softmax.",
+            panel=LEARNING,
+        ),
     ] = None,
     epochs: Annotated[
         Whole,

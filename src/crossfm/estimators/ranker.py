@@ -11,8 +11,9 @@ from sklearn.utils.validation import check_is_fitted
 from crossfm.core.options import Hyper, check_choice, check_count, thread_count
 from crossfm.core.random import stream
 from crossfm.data.rows import Rows, join_rows, shift_ids
-from crossfm.errors import DataError, LabelError
+from crossfm.errors import DataError, LabelError, OptionError
 from crossfm.estimators.base import NO_TARGET, BaseFM
+from crossfm.kernels.choices import LOSSES, choice_pass
 from crossfm.kernels.fm import scores
 from crossfm.kernels.pairs import pair_pass
 from crossfm.solvers.epochs import Plan, Visit, run_epochs
@@ -23,7 +24,7 @@ Positions = NDArray[np.int64]
 
 
 class FMRanker(BaseFM):
-    """Factorization machine trained on pairs (BPR): what was chosen should score above what was not.
+    """Factorization machine trained on order: what was chosen should score above what was not.
 
     Two ways to say what was chosen:
 
@@ -36,10 +37,18 @@ class FMRanker(BaseFM):
     Parameters
     ----------
     n_factors : int, default=16
+    loss : {"bpr", "warp", "softmax"}, default="bpr"
+        "bpr": -log sigmoid of the difference to one negative. The others need a catalogue. "warp": negatives are
+        drawn until one violates the margin of 1; its hinge weighs 1 + 1/2 + ... + 1/r (about log r), r the rank that
+        the number of draws lets expect. It looks at the top of the list. "softmax": -log of the positive's share
+        among itself and ``n_negatives``.
     negatives : {"uniform", "popularity"}, default="uniform"
-        How catalogue negatives are drawn; "popularity" is proportional to (times chosen)^0.75.
+        How catalogue negatives are drawn; "popularity" is proportional to (times chosen)^0.75. WARP's rank estimate
+        needs "uniform".
+    n_negatives : int, default=10
+        Negatives of each choice for "softmax"; draws at most for "warp". "bpr" takes ``n_pairs``.
     n_pairs : int, default=1
-        Pairs an epoch for each positive.
+        Times an epoch that each positive is visited.
     solver, learning_rate, schedule, max_iter, l2_w, l2_V, l1_w, l1_V, init_scale, columns, n_threads, random_state,
     verbose, callbacks
         As in ``FMRegressor``.
@@ -51,13 +60,14 @@ class FMRanker(BaseFM):
     n_query_features_ : int
         Features of ``X``; those of the catalogue start here.
     history_ : list of dict
-        Mean -log sigmoid(difference) over the pairs of each epoch.
+        ``train_loss``: mean loss over the visits of each epoch, before each update.
 
     References
     ----------
     S. Rendle, C. Freudenthaler, Z. Gantner, L. Schmidt-Thieme. BPR: Bayesian personalized ranking from implicit
     feedback. UAI 2009. The query side's own terms cancel in a pair and are not trained. Ours: with a catalogue the
-    machine starts at the order by popularity, and popular negatives are corrected for (logQ).
+    machine starts at the order by popularity, and popular negatives are corrected for (logQ). WARP: J. Weston,
+    S. Bengio, N. Usunier. WSABIE. IJCAI 2011. Sampled softmax: Y. Bengio, J.-S. Senecal 2008; X. Yi et al. RecSys 2019.
     """
 
     early_stopping = False
@@ -71,7 +81,9 @@ class FMRanker(BaseFM):
         self,
         n_factors: int = 16,
         *,
+        loss: str = "bpr",
         negatives: str = "uniform",
+        n_negatives: int = 10,
         n_pairs: int = 1,
         solver: str = "adagrad",
         learning_rate: float | None = None,
@@ -89,7 +101,9 @@ class FMRanker(BaseFM):
         callbacks: Any = None,
     ) -> None:
         self.n_factors = n_factors
+        self.loss = loss
         self.negatives = negatives
+        self.n_negatives = n_negatives
         self.n_pairs = n_pairs
         self.solver = solver
         self.learning_rate = learning_rate
@@ -134,8 +148,7 @@ class FMRanker(BaseFM):
         nothing to compare.
         """
         rule, hyper, plan = self._check_options()
-        check_choice("negatives", self.negatives, ("uniform", "popularity"))
-        check_count("n_pairs", self.n_pairs, low=1)
+        self._check_loss(catalogue is not None)
         rows, y = self._input(X, y, fit=True, **({} if catalogue is not None else {"y_numeric": True}))
         if y is None:
             raise LabelError(NO_TARGET)
@@ -205,20 +218,46 @@ class FMRanker(BaseFM):
                 "that were not, inside its group"
             )
         self._machines[0].start_w(popularity_start(items, pool.count), hyper)
-        rng = stream(self.random_state, "negatives")
+        rng, threads = stream(self.random_state, "negatives"), thread_count(self.n_threads)
+        each = 1 if self.loss == "bpr" else self.n_negatives
+        more: dict[str, Any] = {"weight": rows.weight, "offset": pool.offset, "n_threads": threads}
 
         def visit(part: Positions, hyper: Hyper) -> float:
-            at, worse = pool.draw(part % rows.n_rows, rng)
-            weight = None if rows.weight is None else rows.weight[at]
-            side: dict[str, Any] = {"shared": rows, "shared_at": at, "weight": weight}
-            loss = self._pass(items, chosen[at], worse, hyper, offset=pool.offset, **side)
+            which, seed = part % rows.n_rows, int(rng.integers(2**63))
+            machine = self._machines[0]
+            loss, used = choice_pass(
+                self.loss,
+                rows,
+                items,
+                which,
+                pool.negatives,
+                machine,
+                hyper,
+                seed=seed,
+                n_negatives=each,
+                **more,
+            )
             return (
-                loss * len(part) / max(len(at), 1)
-            )  # as if the pairs without a negative were like the others
+                loss * len(part) / max(used, 1)
+            )  # as if the choices without a negative were like the others
 
-        nnz = rows.nnz // rows.n_rows + 2 * (items.nnz // items.n_rows)
+        nnz = rows.nnz // rows.n_rows + (1 + each) * (items.nnz // items.n_rows)
         weight = 1.0 if rows.weight is None else float(rows.weight.mean(dtype=np.float64))
         self._run(visit, rows.n_rows, nnz, hyper, plan, weight)
+
+    def _check_loss(self, catalogued: bool) -> None:
+        check_choice("loss", self.loss, LOSSES)
+        check_choice("negatives", self.negatives, ("uniform", "popularity"))
+        check_count("n_negatives", self.n_negatives, low=1, high=100_000)
+        check_count("n_pairs", self.n_pairs, low=1)
+        if self.loss != "bpr" and not catalogued:
+            raise OptionError(
+                f"loss={self.loss!r} draws its negatives from a catalogue: pass catalogue to fit, or use loss='bpr'"
+            )
+        if self.loss == "warp" and self.negatives != "uniform":
+            raise OptionError(
+                f"negatives={self.negatives!r}, but WARP estimates ranks from even draws: use negatives='uniform'"
+            )
 
     def _pass(self, sides: Rows, better: Positions, worse: Positions, hyper: Hyper, **more: Any) -> float:
         threads = thread_count(self.n_threads)

@@ -1,4 +1,4 @@
-"""Pairs for BPR: who should stand above whom."""
+"""Pairs and negatives: who should stand above whom."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from crossfm.core.options import check_choice
 from crossfm.data.rows import Rows
 from crossfm.errors import DataError
+from crossfm.kernels.choices import Negatives, alias_table
 
 Positions = NDArray[np.int64]
 POPULARITY_POWER = 0.75  # as in word2vec's negative sampling: popular, but less than proportionally
-DRAWS = 10  # tries to find an unseen negative; users who saw nearly everything lose the pair
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +74,8 @@ class CatalogueNegatives:
 
     Attributes
     ----------
+    negatives : Negatives
+        The same for the kernel, which draws.
     count : float64 (n_items,)
         Weight of each item's choices.
     offset : float32 (n_items,) or None
@@ -86,50 +88,28 @@ class CatalogueNegatives:
         self, positives: Positions, groups: Any, n_items: int, kind: str, weight: Any = None
     ) -> None:
         check_choice("negatives", kind, ("uniform", "popularity"))
-        self.positives = positives
         self.n_items = n_items
-        self.group, self.chosen = None, None
+        arrays: dict[str, Any] = {}
         if groups is not None:
-            self.group = group_codes(groups)
-            self.chosen = np.sort(self.group * n_items + positives)  # repeats do no harm
+            group = group_codes(groups)
+            keys = np.unique(group * n_items + positives)
+            starts = np.arange(group.max(initial=-1) + 2) * n_items
+            arrays |= {"group": group, "indptr": np.searchsorted(keys, starts)}
+            arrays["chosen"] = (keys % n_items).astype(np.uint32)
         self.count = np.bincount(positives, weight, n_items).astype(np.float64)
-        self.cumulative, self.offset = None, None
+        self.offset = None
         if kind == "popularity":
             chance = (self.count + 1.0) ** POPULARITY_POWER
-            self.cumulative = np.cumsum(chance) / chance.sum()
+            arrays["keep"], arrays["alias"] = alias_table(chance)
             self.offset = -np.log(chance).astype(np.float32)
+        self.negatives = Negatives(n_items, positives, **arrays)
 
     def any_negative(self) -> bool:
         """Whether some group leaves an item unchosen."""
-        if self.group is None or self.chosen is None:
+        indptr, chosen = self.negatives.indptr, self.negatives.chosen
+        if indptr is None or chosen is None:
             return self.n_items > 1
-        n_chosen = 1 + int((self.chosen[1:] != self.chosen[:-1]).sum())
-        return n_chosen < (int(self.group.max()) + 1) * self.n_items
-
-    def draw(self, which: Positions, rng: np.random.Generator) -> tuple[Positions, Positions]:
-        """Return the positions in ``which`` that got a negative, and the negatives."""
-        negatives = self._draw(len(which), rng)
-        bad = np.flatnonzero(self._is_chosen(which, negatives))
-        for _ in range(DRAWS):
-            if not len(bad):
-                break
-            negatives[bad] = self._draw(len(bad), rng)
-            bad = bad[self._is_chosen(which[bad], negatives[bad])]
-        good = np.ones(len(which), bool)
-        good[bad] = False
-        return which[good], negatives[good]
-
-    def _draw(self, n: int, rng: np.random.Generator) -> Positions:
-        if self.cumulative is None:
-            return rng.integers(self.n_items, size=n)
-        return np.minimum(np.searchsorted(self.cumulative, rng.random(n), side="right"), self.n_items - 1)
-
-    def _is_chosen(self, which: Positions, items: Positions) -> NDArray[np.bool_]:
-        if self.group is None or self.chosen is None:
-            return np.asarray(self.positives[which] == items)
-        key = self.group[which] * self.n_items + items
-        at = np.minimum(np.searchsorted(self.chosen, key), len(self.chosen) - 1)
-        return np.asarray(self.chosen[at] == key)
+        return len(chosen) < (len(indptr) - 1) * self.n_items
 
 
 def group_codes(groups: Any) -> Positions:

@@ -1,0 +1,147 @@
+// Choices from a catalogue with negatives drawn while training: WARP and sampled softmax. (BPR draws its pairs
+// and leaves them to pairs.hpp.) All terms inside the query cancel, as in pairs.hpp.
+#pragma once
+
+#include "pairs.hpp"
+
+namespace crossfm::CROSSFM_ISA {
+
+// The query's factors: d loss / d v_if = x_i D_f with D = sum over sides of slope_j s_j.
+template <class R, class V, bool VALUES>
+inline void step_query(const ChoiceArgs& a, int64_t row, int blocks, const V* D) {
+  if (!blocks) return;
+  for (int64_t at = a.shared.begin(row), end = a.shared.end(row); at < end; ++at) {
+    float* record = a.table.data + a.shared.indices[at] * a.table.stride;
+    const float x = VALUES ? a.shared.values[at] : 1.0f;
+    step_factors<R, V>(record, blocks, a.table.padded, record + a.table.w_at, a.hyper,
+                       [&](int b, V) { return x * D[b]; });
+    count_update<R>(record + a.table.w_at + 1 + R::states, a.hyper);
+  }
+}
+
+template <class R, int BLOCKS, class V, bool VALUES>
+inline void step_item(const ChoiceArgs& a, int64_t row, float slope, const V* s) {
+  for (int64_t at = a.sides.begin(row), end = a.sides.end(row); at < end; ++at) {
+    const float x = VALUES ? a.sides.values[at] : 1.0f;
+    step_record<R, BLOCKS, V>(a.table.data + a.sides.indices[at] * a.table.stride, a.table, x, slope, s, a.hyper);
+  }
+}
+
+// Three steps ahead of the visit: the choice, then its group, then the records.
+inline void prefetch_choice(const ChoiceArgs& a, int64_t i) {
+  if (i + 8 * kAhead < a.end) {
+    const int64_t row = a.which[i + 8 * kAhead];
+    a.negatives.prefetch_choice(row);
+    __builtin_prefetch(a.shared.indices + a.shared.begin(row));
+  }
+  if (i + 4 * kAhead < a.end) a.negatives.prefetch_group(a.which[i + 4 * kAhead]);
+  if (i + kAhead < a.end) {
+    const int64_t row = a.which[i + kAhead];
+    prefetch_row(a.shared, row, a.table);
+    prefetch_row(a.sides, a.negatives.positive[row], a.table);
+  }
+}
+
+// Score of a side, up to the query's own terms.
+template <int BLOCKS, class V>
+inline float joined_score(const RowSums<BLOCKS, V>& query, const RowSums<BLOCKS, V>& side, int blocks) {
+  V cross{};
+  for (int b = 0; b < blocks; ++b) cross += query.s[b] * side.s[b];
+  return side.score + (blocks ? sum(cross) : 0.0f);
+}
+
+constexpr int64_t kFetched = 3;  // draws of WARP whose records are fetched before they are scored
+
+// WARP: Weston, Bengio, Usunier, "WSABIE", IJCAI 2011, algorithm 1. Draws until one violates the margin of 1;
+// the N-th draw then weighs rank_weight[N - 1] = L(floor((n_items - 1) / N)). Draws that the group has chosen count in
+// N, so (n_items - 1) / N estimates how many of all items violate and are not chosen; whether one is chosen needs an
+// answer only where it violates.
+template <class R, int BLOCKS, class V, bool SHARED_VALUES, bool SIDE_VALUES>
+double warp_rows(const ChoiceArgs& a) {
+  const int blocks = count_blocks<BLOCKS>(a.table.padded, lanes<V>);
+  RowSums<BLOCKS, V> query, better, worse;
+  double total = 0.0;
+  for (int64_t i = a.begin; i < a.end; ++i) {
+    prefetch_choice(a, i);
+    for (int64_t n = 0; i + 1 < a.end && n < kFetched && n < a.n_negatives; ++n)
+      prefetch_row(a.sides, a.negatives.item(i + 1, n), a.table);
+    const int64_t row = a.which[i], positive = a.negatives.positive[row];
+    sum_row<BLOCKS, V, SHARED_VALUES>(a.shared, row, a.table, 0.0f, query);
+    sum_row<BLOCKS, V, SIDE_VALUES>(a.sides, positive, a.table, 0.0f, better);
+    const float score = joined_score(query, better, blocks);
+    for (int64_t n = 0; n < a.n_negatives; ++n) {
+      const uint32_t negative = a.negatives.item(i, n);
+      if (n + kFetched < a.n_negatives) prefetch_row(a.sides, a.negatives.item(i, n + kFetched), a.table);
+      sum_row<BLOCKS, V, SIDE_VALUES>(a.sides, negative, a.table, 0.0f, worse);
+      const float hinge = 1.0f - score + joined_score(query, worse, blocks);
+      if (hinge <= 0.0f || a.negatives.is_chosen(row, negative)) continue;
+      const float weight = a.rank_weight[n] * (a.weight ? a.weight[row] : 1.0f);
+      total += static_cast<double>(weight) * hinge;
+      RowSums<BLOCKS, V> D;
+      for (int b = 0; b < blocks; ++b) {
+        D.s[b] = weight * (worse.s[b] - better.s[b]);
+        better.s[b] += query.s[b];
+        worse.s[b] += query.s[b];
+      }
+      step_query<R, V, SHARED_VALUES>(a, row, blocks, D.s);
+      step_item<R, BLOCKS, V, SIDE_VALUES>(a, positive, -weight, better.s);
+      step_item<R, BLOCKS, V, SIDE_VALUES>(a, negative, weight, worse.s);
+      break;
+    }
+  }
+  *a.used += a.end - a.begin;
+  return total;
+}
+
+// Sampled softmax: -log of the positive's share among itself and n_negatives draws, each score corrected by
+// offset = -log q: Bengio & Senecal 2008; Yi et al., RecSys 2019, eq. (3).
+template <class R, int BLOCKS, class V, bool SHARED_VALUES, bool SIDE_VALUES>
+double softmax_rows(const ChoiceArgs& a) {
+  constexpr int W = lanes<V>;
+  const int blocks = count_blocks<BLOCKS>(a.table.padded, W);
+  RowSums<BLOCKS, V> query, side;
+  float* const share = a.scratch;  // (1 + n_negatives,)
+  float* const sums = share + 1 + a.n_negatives;  // (1 + n_negatives, padded)
+  double total = 0.0;
+  for (int64_t i = a.begin; i < a.end; ++i) {
+    prefetch_choice(a, i);
+    const int64_t row = a.which[i];
+    a.items[0] = a.negatives.positive[row];
+    int64_t n = 1;
+    for (int64_t number = 0; number < a.n_negatives; ++number) {
+      const int64_t item = a.negatives.draw(row, i, number);
+      if (item < 0) continue;
+      prefetch_row(a.sides, item, a.table);
+      a.items[n++] = item;
+    }
+    if (n == 1) continue;
+    ++*a.used;
+    sum_row<BLOCKS, V, SHARED_VALUES>(a.shared, row, a.table, 0.0f, query);
+    float top = -__builtin_inff();
+    for (int64_t j = 0; j < n; ++j) {
+      sum_row<BLOCKS, V, SIDE_VALUES>(a.sides, a.items[j], a.table, 0.0f, side);
+      share[j] = joined_score(query, side, blocks) + (a.offset ? a.offset[a.items[j]] : 0.0f);
+      top = share[j] > top ? share[j] : top;
+      for (int b = 0; b < blocks; ++b) store<V>(sums + j * a.table.padded + b * W, side.s[b]);
+    }
+    const float weight = a.weight ? a.weight[row] : 1.0f;
+    const float first = share[0] - top;
+    float all = 0.0f;
+    for (int64_t j = 0; j < n; ++j) all += share[j] = __builtin_expf(share[j] - top);
+    total += static_cast<double>(weight) * (__builtin_log(static_cast<double>(all)) - first);
+    RowSums<BLOCKS, V> D;
+    for (int b = 0; b < blocks; ++b) D.s[b] = V{};
+    for (int64_t j = 0; j < n; ++j) {
+      share[j] = weight * (share[j] / all - (j == 0 ? 1.0f : 0.0f));  // now the slope
+      for (int b = 0; b < blocks; ++b) D.s[b] += share[j] * load<V>(sums + j * a.table.padded + b * W);
+    }
+    step_query<R, V, SHARED_VALUES>(a, row, blocks, D.s);
+    for (int64_t j = 0; j < n; ++j) {
+      for (int b = 0; b < blocks; ++b) side.s[b] = query.s[b] + load<V>(sums + j * a.table.padded + b * W);
+      step_item<R, BLOCKS, V, SIDE_VALUES>(a, a.items[j], share[j], side.s);
+    }
+  }
+  return total;
+}
+
+}  // namespace crossfm::CROSSFM_ISA

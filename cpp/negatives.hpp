@@ -1,0 +1,73 @@
+// Negatives drawn from a catalogue: evenly or by an alias table (Vose 1991), without what the group has chosen.
+// Counter-based: the draw depends on (seed, position, number) alone, so neither threads nor blocks change it.
+#pragma once
+
+#include <cstdint>
+
+namespace crossfm {
+
+constexpr int kTries = 11;  // to find an unseen negative; users who saw nearly everything lose it
+
+// The finaliser of SplitMix64 (Steele, Lea, Flood 2014).
+[[gnu::always_inline]] inline uint64_t mix64(uint64_t z) {
+  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
+  z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
+  return z ^ (z >> 31);
+}
+
+struct Negatives {
+  int64_t n_items;
+  const float* keep;  // (n_items,) chance to keep the column of the alias table; null: all items alike
+  const uint32_t* alias;  // (n_items,) the item that stands for the rest of the column
+  const int64_t* positive;  // (n_choices,)
+  const int64_t* group;  // (n_choices,) or null: only the own positive is left out
+  const int64_t* indptr;  // (n_groups + 1,): what each group has chosen,
+  const uint32_t* chosen;  // sorted inside the group
+  uint64_t seed;
+
+  [[gnu::always_inline]] bool is_chosen(int64_t choice, uint32_t item) const {
+    if (!group) return positive[choice] == item;
+    const uint32_t* first = chosen + indptr[group[choice]];
+    int64_t n = indptr[group[choice] + 1] - indptr[group[choice]];
+    if (n == 0) return false;
+    while (n > 1) {  // binary search without branches to guess: a wrong guess costs more than the step
+      const int64_t half = n / 2;
+      first += half * (first[half - 1] < item);
+      n -= half;
+    }
+    return *first == item;
+  }
+
+  // Fetch what a visit reads of a choice far ahead, and of its group a little later.
+  [[gnu::always_inline]] void prefetch_choice(int64_t choice) const {
+    __builtin_prefetch(positive + choice);
+    if (group) __builtin_prefetch(group + choice);
+  }
+  [[gnu::always_inline]] void prefetch_group(int64_t choice) const {
+    if (!group) return;
+    constexpr int64_t most = 32 * 16;  // 32 cache lines; longer lists are rare
+    const int64_t start = indptr[group[choice]], end = indptr[group[choice] + 1];
+    for (int64_t at = start; at < end && at < start + most; at += 16) __builtin_prefetch(chosen + at);
+  }
+
+  // Item `number` drawn at `position` of the pass, chosen or not.
+  [[gnu::always_inline]] uint32_t item(int64_t position, int64_t number) const {
+    constexpr uint64_t golden = 0x9e3779b97f4a7c15ull;
+    const uint64_t stream = mix64(seed + golden * static_cast<uint64_t>(position + 1));
+    const uint64_t z = mix64(stream + golden * static_cast<uint64_t>(number + 1));
+    const uint32_t column = static_cast<uint32_t>((z >> 32) * static_cast<uint64_t>(n_items) >> 32);
+    if (!keep || static_cast<float>(static_cast<uint32_t>(z) >> 8) * 0x1p-24f < keep[column]) return column;
+    return alias[column];
+  }
+
+  // Negative `number` of `choice`, the one at `position` of the pass; -1 when none was found.
+  [[gnu::always_inline]] int64_t draw(int64_t choice, int64_t position, int64_t number) const {
+    for (int k = 0; k < kTries; ++k) {
+      const uint32_t drawn = item(position, number * kTries + k);
+      if (!is_chosen(choice, drawn)) return drawn;
+    }
+    return -1;
+  }
+};
+
+}  // namespace crossfm
