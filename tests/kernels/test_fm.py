@@ -166,3 +166,9 @@ def test_a_dense_row_is_the_list_of_its_non_zeros():
     params = random_params(rng, 5, 4)
     expected = naive_scores([entries(x) for x in X], params)
     np.testing.assert_allclose(scores(rows_from_dense(X), params), expected, **CLOSE)
+
+
+def test_a_bias_that_is_no_float32_is_rounded():
+    rows = rows_from_dense(np.array([[2.0]], np.float32))
+    params = FMParams(0.1, np.array([0.5], np.float32), np.zeros((1, 3), np.float32))
+    assert scores(rows, params).tolist() == [np.float32(0.1) + np.float32(1.0)]

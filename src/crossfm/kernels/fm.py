@@ -31,10 +31,15 @@ def scores(
     if V.shape[1] > 1 and V.strides[1] != V.itemsize:  # the kernel reads the factors of a feature in one go
         V = np.ascontiguousarray(V)
     _kernels.fm_scores(
-        rows.indptr, rows.indices, rows.values, rows.width, rows.n_rows, float(bias), params.w, V, out, sums,
+        rows.indptr, rows.indices, rows.values, rows.width, rows.n_rows, single(bias), params.w, V, out, sums,
         n_threads,
     )  # fmt: skip
     return out
+
+
+def single(value: Any) -> float:
+    """Round to float32: the binding refuses a number that float32 does not hold exactly."""
+    return float(np.float32(value))
 
 
 def train_pass(
