@@ -8,8 +8,8 @@ from typing import Annotated, Optional
 
 import typer
 
+from crossfm.cli import convert, evaluate, inspect, predict, recommend, train
 from crossfm.cli import datasets as data_sets
-from crossfm.cli import evaluate, inspect, predict, recommend, train
 from crossfm.cli.errors import OneLine, verb
 from crossfm.cli.show import examples, say
 
@@ -32,6 +32,7 @@ app.command("train", epilog=train.EXAMPLES)(train.train)
 app.command("predict", epilog=predict.EXAMPLES)(predict.predict)
 app.command("evaluate", epilog=evaluate.EXAMPLES)(evaluate.evaluate)
 app.command("recommend", epilog=recommend.EXAMPLES)(recommend.recommend)
+app.command("convert", epilog=convert.EXAMPLES)(convert.convert)
 app.command("inspect", epilog=inspect.EXAMPLES)(inspect.inspect)
 
 sets = typer.Typer(cls=OneLine, help="Public data sets: list and get.", no_args_is_help=True)
