@@ -145,14 +145,14 @@ def _show_settings(model: Any) -> None:
 def _show_encoders(encoders: list[tuple[str, Any]]) -> None:
     rows = []
     for side, encoder in encoders:
-        sizes = np.diff(encoder.starts)
-        for column, start, n in zip(encoder.columns, encoder.starts[:-1], sizes, strict=True):
-            seen = int((encoder.feature_counts[start : start + n] > 0).sum())
+        sizes = np.bincount(encoder.feature_fields, minlength=len(encoder.columns))
+        met = np.bincount(encoder.feature_fields[encoder.seen_mask], minlength=len(encoder.columns))
+        for column, n, seen in zip(encoder.columns, sizes.tolist(), met.tolist(), strict=True):
             options = {
                 k: v for k, v in column.to_json().items() if v is not None and k not in ("kind", "name")
             }
             words = ", ".join(f"{key}={value}" for key, value in options.items())
-            rows.append((column.name, side, column.kind, words, int(n), seen))
+            rows.append((column.name, side, column.kind, words, n, seen))
     sided = any(side for side, _ in encoders)
     header = ("column", "side", "kind", "options", "features", "seen")
     keep = [at for at, name in enumerate(header) if sided or name != "side"]

@@ -10,10 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossfm.data.columns import Categorical, Column, MultiCategorical, Numeric, column_from_json
-from crossfm.data.fitted import Cells, Fitted, fit_column, read_cells, restore
+from crossfm.data.fitted import Cells, Fitted, Vocabulary, fit_column, read_cells, restore
 from crossfm.data.rows import MAX_FEATURES, Rows
 from crossfm.data.tables import as_table
 from crossfm.errors import ColumnError, DataError, ModelFileError, OptionError
+
+NONE_JOINED = np.empty(0, np.uint32)
 
 
 class Encoder:
@@ -22,6 +24,8 @@ class Encoder:
     Column j is field j. Its features are one range of ids: [missing, unseen, values by falling frequency]
     for a vocabulary, [missing, buckets] where values are hashed or numbers bucketed, [missing, value] for
     other numbers. So every row has exactly one feature a column, except for ``MultiCategorical``.
+
+    ``grown`` lets values join the vocabularies later; their ids stand behind all others, so that no id moves.
 
     A value that training never met gets the column's unseen feature. That feature, like any other, learns
     only from rows that have it: values below ``min_count`` or beyond ``max_size``. Where there were none,
@@ -41,6 +45,7 @@ class Encoder:
     n_features : int
     starts : int64 (n_columns + 1,)
         Features of field j are ``starts[j]`` to ``starts[j + 1] - 1``; the first of them is the missing one.
+        Those from ``starts[-1]`` on joined later.
     feature_fields : uint32 (n_features,)
         The field of each feature.
     feature_counts : int64 (n_features,)
@@ -74,12 +79,35 @@ class Encoder:
         cells, n_rows = self._fit(table)
         return self._assemble(list(enumerate(cells)), n_rows)
 
+    def grown(self, table: Any) -> tuple[Encoder, Rows]:
+        """Return an encoder with the new values of ``table`` in its vocabularies too, and the table's rows.
+
+        Ids stay as they are; new values get the ids behind them, by column and falling frequency. A value joins
+        when it is in ``min_count`` rows of ``table`` and the vocabulary is below ``max_size``; scales, edges and
+        hashes stay. The rows are counted in ``feature_counts``. ``self`` does not change. Raises as ``transform``.
+        """
+        before, table = self._state_of_fit(), as_table(table)
+        read = [read_cells(column, _pick(table, column.name)) for column in self.columns]
+        fitted = [
+            one.grown(part) if isinstance(one, Vocabulary) else one
+            for one, part in zip(before, read, strict=True)
+        ]
+        more = [now.n_features - then.n_features for now, then in zip(fitted, before, strict=True)]
+        joined = np.repeat(np.arange(len(more), dtype=np.uint32), more)
+        other = Encoder(self.columns)
+        other._set(fitted, np.concatenate([self._joined, joined]))
+        cells = [one.encode(part) for one, part in zip(fitted, read, strict=True)]
+        rows = other._assemble(list(enumerate(cells)), table.num_rows)
+        other.feature_counts = np.concatenate([self.feature_counts, np.zeros(len(joined), np.int64)])
+        np.add.at(other.feature_counts, rows.indices, 1)
+        return other, rows
+
     def transform(self, table: Any, *, columns: Sequence[str] | None = None) -> Rows:
         """Return ``table``'s rows as ``Rows``; other columns of the table are ignored.
 
         Without ``MultiCategorical`` columns the rows have a fixed width, one feature a column in field order,
         and ``fields`` has shape (width,); numbers that come out as 0 are kept. Otherwise they are CSR with
-        ``fields`` (nnz,); ids rise within a row. ``values`` is None when all are 1.
+        ``fields`` (nnz,); fields rise within a row. ``values`` is None when all are 1.
 
         Parameters
         ----------
@@ -116,7 +144,13 @@ class Encoder:
 
     def feature_names(self) -> list[str]:
         """Return a name for each feature: ``genre=Drama``, ``user=<unseen>``, ``age``, ``price=(10, 20]``."""
-        return [name for fitted in self._state_of_fit() for name in fitted.names()]
+        columns = self._state_of_fit()
+        names = [""] * self.n_features
+        for j, fitted in enumerate(columns):
+            own = fitted.names()
+            for at, name in zip(self._place(j, np.arange(len(own))).tolist(), own, strict=True):
+                names[at] = name
+        return names
 
     @property
     def seen_mask(self) -> NDArray[np.bool_]:
@@ -128,6 +162,8 @@ class Encoder:
         """Return arrays (vocabularies as bytes and offsets, scales, edges, counts) and a dict for JSON."""
         fitted_columns = self._state_of_fit()
         arrays: dict[str, NDArray[Any]] = {"feature_counts": self.feature_counts}
+        if len(self._joined):
+            arrays["joined"] = self._joined
         for j, fitted in enumerate(fitted_columns):
             arrays |= {f"column{j}.{key}": array for key, array in fitted.state().items()}
         return arrays, {"columns": [column.to_json() for column in self.columns]}
@@ -147,7 +183,8 @@ class Encoder:
                     {key[len(start) :]: array for key, array in arrays.items() if key.startswith(start)},
                 )
                 for column, start in zip(encoder.columns, own, strict=True)
-            ]
+            ],
+            arrays.get("joined", NONE_JOINED).copy(),
         )
         counts = arrays.get("feature_counts")
         if counts is None or counts.dtype != np.int64 or counts.shape != (encoder.n_features,):
@@ -163,17 +200,34 @@ class Encoder:
             raise DataError("the encoder is not fitted; call fit(table) first")
         return self._fitted
 
-    def _set(self, fitted: list[Fitted]) -> None:
-        sizes = [one.n_features for one in fitted]
-        if sum(sizes) > MAX_FEATURES:
+    def _set(self, fitted: list[Fitted], joined: NDArray[np.uint32] = NONE_JOINED) -> None:
+        """Lay out the ids; ``joined`` has the field of each feature that stands behind the columns' ranges."""
+        total = sum(one.n_features for one in fitted)
+        if total > MAX_FEATURES:
             raise OptionError(
-                f"the columns have {sum(sizes)} features, but ids are 32-bit: at most {MAX_FEATURES}. "
+                f"the columns have {total} features, but ids are 32-bit: at most {MAX_FEATURES}. "
                 "Lower hash_buckets or max_size."
             )
+        later = [np.flatnonzero(joined == j) for j in range(len(fitted))]
+        sizes = [one.n_features - len(places) for one, places in zip(fitted, later, strict=True)]
+        if joined.dtype != np.uint32 or joined.ndim != 1 or (joined >= len(fitted)).any() or min(sizes) < 1:
+            raise ModelFileError("the fields of the features that joined later do not fit the columns")
         self._fitted = fitted
+        self._joined = joined
         self.starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-        self.n_features = int(self.starts[-1])
-        self.feature_fields = np.repeat(np.arange(len(sizes), dtype=np.uint32), sizes)
+        self._later = [places + self.starts[-1] for places in later]
+        self.n_features = int(self.starts[-1]) + len(joined)
+        self.feature_fields = np.concatenate(
+            [np.repeat(np.arange(len(sizes), dtype=np.uint32), sizes), joined]
+        )
+
+    def _place(self, field: int, ids: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Turn a column's own ids into those of the encoder."""
+        start, later = self.starts[field], self._later[field]
+        if not len(later):
+            return np.asarray(ids + start)
+        beyond = ids - (self.starts[field + 1] - start)
+        return np.asarray(np.where(beyond < 0, ids + start, later[np.maximum(beyond, 0)]))
 
     def _fit(self, table: Any) -> tuple[list[Cells], int]:
         table = as_table(table)
@@ -207,7 +261,7 @@ class Encoder:
             if cells.indptr is not None:
                 own = np.diff(cells.indptr)
                 where = np.repeat(cursor - cells.indptr[:-1], own) + np.arange(len(cells.ids))
-            indices[where] = cells.ids + self.starts[j]
+            indices[where] = self._place(j, cells.ids)
             fields[where] = j
             if values is not None and cells.values is not None:
                 values[where] = cells.values
@@ -218,7 +272,7 @@ class Encoder:
         indices = np.empty((n_rows, len(parts)), np.uint32)
         values = None if all_ones else np.ones((n_rows, len(parts)), np.float32)
         for at, (j, cells) in enumerate(parts):
-            indices[:, at] = cells.ids + self.starts[j]
+            indices[:, at] = self._place(j, cells.ids)
             if values is not None and cells.values is not None:
                 values[:, at] = cells.values
         return Rows(

@@ -31,6 +31,7 @@ from crossfm.errors import ColumnError, ModelFileError
 Arrays = dict[str, NDArray[Any]]
 MISSING = 0
 UNSEEN = 1
+FEW = 16  # values to look up are few when the vocabulary has this many times as many
 
 
 @dataclass(frozen=True)
@@ -118,29 +119,74 @@ def _combined(column: Categorical | MultiCategorical, lengths: Codes) -> NDArray
     return np.repeat(share if combiner == "mean" else np.sqrt(share), lengths).astype(np.float32)
 
 
-class Vocabulary:
-    """[missing, unseen, values by falling frequency]."""
+def _frequent(tokens: Tokens, min_count: int, among: NDArray[np.bool_] | None = None) -> pa.Array:
+    """Return the values (of ``among``) in at least ``min_count`` rows, by falling frequency, then by bytes."""
+    counts = tokens.counts()  # 0 for values that only a dictionary has
+    keep = counts >= min_count if among is None else (counts >= min_count) & among
+    table = pa.table({"value": tokens.values, "count": counts}).filter(pa.array(keep))
+    order = pc.sort_indices(table, sort_keys=[("count", "descending"), ("value", "ascending")])
+    return table["value"].take(order).combine_chunks().cast(pa.large_string())
 
-    def __init__(self, column: Categorical | MultiCategorical, values: pa.Array) -> None:
+
+class Vocabulary:
+    """[missing, unseen, values by falling frequency, values that joined later]."""
+
+    def __init__(
+        self,
+        column: Categorical | MultiCategorical,
+        values: pa.Array,
+        places: dict[str, int] | None = None,
+    ) -> None:
         self.column = column
         self.values = values
         self.n_features = 2 + len(values)
+        self._places = places  # of each value; made when first needed, and shared with grown forms
 
     @classmethod
     def of(cls, column: Categorical | MultiCategorical, tokens: Tokens) -> Vocabulary:
         """Take the values of ``tokens`` that are frequent enough."""
-        table = pa.table({"value": tokens.values, "count": tokens.counts()})
-        table = table.filter(
-            pc.greater_equal(table["count"], column.min_count)
-        )  # a dictionary's unused values: 0
-        order = pc.sort_indices(table, sort_keys=[("count", "descending"), ("value", "ascending")])
-        values = table["value"].take(order[: column.max_size])
-        return cls(column, values.combine_chunks().cast(pa.large_string()))
+        return cls(column, _frequent(tokens, column.min_count)[: column.max_size])
+
+    def grown(self, read: Tokens) -> Vocabulary:
+        """Return the vocabulary with the new values of ``read`` behind the others, as ``of`` would take them.
+
+        ``min_count`` counts the rows of ``read`` alone, ``max_size`` holds for all values.
+        """
+        new = _frequent(read, self.column.min_count, self._find(read.values) < 0)
+        if self.column.max_size is not None:
+            new = new[: max(self.column.max_size - len(self.values), 0)]
+        if not len(new):
+            return self
+        places = self._places
+        if places is not None and len(places) != len(self.values):
+            places = None  # another grown form has them
+        if places is not None:
+            places.update(
+                zip(new.to_pylist(), range(len(self.values), len(self.values) + len(new)), strict=True)
+            )
+        return Vocabulary(self.column, pa.concat_arrays([self.values, new]), places)
 
     def encode(self, read: Tokens) -> Cells:
-        found = pc.index_in(read.values, value_set=self.values).cast(pa.int64())
-        ids = pc.fill_null(pc.add(found, UNSEEN + 1), UNSEEN).to_numpy(zero_copy_only=False)
-        return _encode_tokens(self.column, read, ids, self.n_features)
+        found = self._find(read.values)
+        return _encode_tokens(
+            self.column, read, np.where(found < 0, UNSEEN, found + UNSEEN + 1), self.n_features
+        )
+
+    def _find(self, values: pa.Array) -> Codes:
+        """Return the place of each value (n,) in the vocabulary, -1 where it is not in it.
+
+        pyarrow hashes the whole vocabulary each time: few values are looked up in a dict that is kept.
+        """
+        if len(values) * FEW > len(self.values):
+            found = pc.fill_null(pc.index_in(values, value_set=self.values), -1)
+            return np.asarray(found.to_numpy(zero_copy_only=False).astype(np.int64))
+        if self._places is None:
+            self._places = {value: at for at, value in enumerate(self.values.to_pylist())}
+        places = np.array([self._places.get(value, -1) for value in values.to_pylist()], np.int64)
+        return np.where(places < len(self.values), places, -1)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_places": None}
 
     def names(self) -> list[str]:
         name = self.column.name
