@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from crossfm.errors import ModelFileError
+from crossfm.errors import ModelFileError, OptionError
 
 _KINDS = {
     "FMClassifier": "crossfm.estimators.fm",
@@ -15,12 +15,20 @@ _KINDS = {
 }
 
 
-def save(model: Any, path: Any) -> None:
+def save(model: Any, path: Any, *, with_state: bool = False) -> None:
     """Write a fitted estimator or recommender to ``path`` (a ``.crossfm`` file, safetensors inside).
 
-    The file is written under a temporary name and renamed, so a crash leaves the old one.
+    The file is written under a temporary name and renamed, so a crash leaves the old one. ``with_state`` keeps the
+    optimizer's state too: then ``partial_fit`` on the loaded model goes on exactly as it would have without saving,
+    and the file is up to three times as large. Without it the weights are the same, and their step sizes start
+    anew. Raises ``OptionError`` for a model that cannot go on learning.
     """
-    model.save(path)
+    if with_state and not hasattr(model, "partial_fit"):
+        raise OptionError(f"with_state=True, but a {type(model).__name__} cannot go on learning")
+    if with_state:
+        model.save(path, with_state=True)
+    else:
+        model.save(path)
 
 
 def load(path: Any) -> Any:

@@ -156,3 +156,26 @@ def test_epochs_are_logged_for_tensorboard(crossfm: Any, clicks: Path, tmp_path:
     result = crossfm("train", clicks, "-o", tmp_path / "m.crossfm", "--epochs", 2, "--tensorboard", folder)
     assert result.exit_code == 0, result.output
     assert [path.stat().st_size > 0 for path in folder.glob("events.out.tfevents.*")] == [True]
+
+
+def test_going_on_from_a_file_with_state_is_going_on_without_a_pause(crossfm: Any, clicks: Path) -> None:
+    options = ("--no-early-stopping", "--valid-fraction", 0, "--epochs", 2, "-q")
+    assert crossfm("train", clicks, *options, "--with-state", "-o", "with.crossfm").exit_code == 0
+    assert crossfm("train", clicks, *options, "-o", "without.crossfm").exit_code == 0
+    for start in ("with", "without"):
+        done = crossfm("train", clicks, *options, "--init", f"{start}.crossfm", "-o", f"{start}2.crossfm")
+        assert done.exit_code == 0, done.output
+    table = csv.read_csv(clicks)
+    fresh = load("with.crossfm")
+    fresh = type(fresh)(**fresh.get_params() | {"columns": fresh.encoder_.columns, "warm_start": True})
+    X, y = table.select([column.name for column in fresh.columns]), table["click"].to_numpy()
+    fresh.fit(X, y).fit(X, y)  # without a file in between
+    assert np.array_equal(load("with2.crossfm").params_.V, fresh.params_.V)
+    assert not np.array_equal(load("without2.crossfm").params_.V, fresh.params_.V)
+
+
+def test_a_recommender_and_a_ranker_have_no_state_to_keep(crossfm: Any, clicks: Path) -> None:
+    for words in (("--user", "user_id", "--item", "item_id"), ("--task", "ranking", "--group", "user_id")):
+        done = crossfm("train", clicks, *words, "--with-state", "-o", "m.crossfm")
+        assert done.exit_code == 2
+        assert "--with-state" in done.stderr

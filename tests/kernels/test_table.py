@@ -101,3 +101,41 @@ def test_padding_and_strides_are_the_smallest_that_fit():
 def test_eight_factors_of_row_wise_adagrad_fill_one_cache_line():
     params = random_params(np.random.default_rng(2), 3, 8)
     assert Table.start(params, RULES["adagrad-row"], HYPER).data.shape == (3, 16)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_grown_table_keeps_its_records_and_starts_new_ones_as_fresh_ones(rule):
+    for k in SIZES:
+        params = random_params(np.random.default_rng(k), 5, k)
+        table = Table.start(params, RULES[rule], HYPER)
+        before, bias = table.data.copy(), table.bias.copy()
+        for n in (6, 7, 40, 40, 12):  # within the room, beyond it, and not at all
+            table.grow(n, HYPER)
+        zeros = FMParams(0.0, np.zeros(35, np.float32), np.zeros((35, k), np.float32))
+        assert table.data.shape == (40, before.shape[1])
+        assert table.data.ctypes.data % 64 == 0
+        np.testing.assert_array_equal(table.data[:5], before)
+        np.testing.assert_array_equal(table.data[5:], Table.start(zeros, RULES[rule], HYPER).data)
+        np.testing.assert_array_equal(table.bias, bias)
+        copy = table.copy()
+        table.data[:] = 0
+        table.assign(copy)
+        np.testing.assert_array_equal(table.data, copy.data)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_state_taken_out_and_put_back_makes_the_same_record(rule):
+    for k in SIZES:
+        params = random_params(np.random.default_rng(k), 5, k)
+        table = Table.start(params, RULES[rule], HYPER)
+        rng = np.random.default_rng(1)
+        for states in table_states(table)[1:]:
+            for state in states.values():
+                state[:] = rng.random(state.shape)
+        table.bias[1:] = rng.random(3)
+        if RULES[rule].counts:
+            table.data[:, table.w_at + 3] = rng.integers(0, 9, 5)
+        back = Table.start(table.params(), RULES[rule], HYPER)
+        back.set_state(*table.state())
+        np.testing.assert_array_equal(back.data, table.data)
+        np.testing.assert_array_equal(back.bias, table.bias)

@@ -16,8 +16,9 @@ from crossfm.errors import DivergenceError
 class Keeper:
     """Saves ``model`` to ``out`` after each best epoch; a function, so that cloned estimators share it."""
 
-    def __init__(self, out: Path) -> None:
+    def __init__(self, out: Path, *, with_state: bool = False) -> None:
         self.out = out
+        self.with_state = with_state
         self.epoch = 0
 
     def callback(self, model: Any = None) -> Any:
@@ -26,10 +27,16 @@ class Keeper:
         def keep(epoch: Any, estimator: Any) -> None:
             if epoch.best:
                 with _undisturbed():  # so that file and number agree
-                    (model or estimator).save(self.out)
+                    self.save(model or estimator)
                     self.epoch = epoch.epoch
 
         return keep
+
+    def save(self, model: Any) -> None:
+        """Write the model, with its optimizer's state where that was asked for."""
+        from crossfm.models import save
+
+        save(model, self.out, with_state=self.with_state)
 
     def kept(self) -> str:
         """Say what there is after training broke off."""

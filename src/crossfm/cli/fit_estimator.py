@@ -38,6 +38,7 @@ class Job:
     early_stopping: bool | None = None
     n_features: int | None = None
     init: Path | None = None
+    with_state: bool = False
     overrides: Overrides = field(default_factory=Overrides)
     seed: int = 0
     quiet: bool = False
@@ -70,11 +71,13 @@ class Part:
 
 def fit_estimator(job: Job) -> None:
     """Read, choose columns, train, save, judge on the validation rows and say what to do next."""
-    keeper = Keeper(job.out)
+    keeper = Keeper(job.out, with_state=job.with_state)
     data = job.reading.read(job.data, n_features=job.n_features)
     target = None if is_rows(data) else find_target(data, job.target)
     whole = _part(data, target, job)
     model, task = _make(job, whole.y, target)
+    if job.with_state and task == "ranking":
+        raise OptionError("--with-state is for models that can go on learning, but a ranker cannot")
     if job.group is not None and (
         task == "regression" or (len(np.unique(whole.y)) > 2 and task != "ranking")
     ):
@@ -89,7 +92,7 @@ def fit_estimator(job: Job) -> None:
         say(f"{task} of {_name(target)}: {len(train.y):,} rows" + _held(valid))
     with keeper.guard():
         _fit(model, task, train, valid)
-        model.save(job.out)
+        keeper.save(model)
     _report(model, task, valid, job)
 
 

@@ -71,6 +71,7 @@ def _check(job: Job) -> None:
         "--weight": job.weight,
         "--group": job.group,
         "--init": job.init,
+        "--with-state": job.with_state,
         "--early-stopping": job.early_stopping,
         "--n-features": job.n_features,
     }

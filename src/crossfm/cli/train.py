@@ -134,6 +134,14 @@ def train(
         Number, _option("--init-scale", help="Size of the random start of the factors.", panel=LEARNING)
     ] = None,
     init: Annotated[File, _option("--init", help="Go on from this model file.", panel=LEARNING)] = None,
+    with_state: Annotated[
+        bool,
+        _option(
+            "--with-state",
+            help="Keep the optimizer's state in the file: --init then goes on as if there had been no pause.",
+            panel=LEARNING,
+        ),
+    ] = False,
     threads: Annotated[
         Whole, _option("--threads", help="0 takes all cores; one is repeatable bit for bit.", panel=LEARNING)
     ] = None,
@@ -230,6 +238,7 @@ def train(
         early_stopping=early_stopping,
         n_features=n_features,
         init=init,
+        with_state=with_state,
         overrides=Overrides(
             tuple(names(categorical)), tuple(names(numeric)), parse_multi(multi or ()), tuple(names(drop))
         ),

@@ -25,6 +25,7 @@ from crossfm.data.rows import Rows
 from crossfm.data.split import random_split
 from crossfm.data.tables import as_table
 from crossfm.errors import DataError, LabelError, OptionError
+from crossfm.estimators.growing import grow, wider_input
 from crossfm.estimators.inputs import fit_encoder, has_names, rows_from_matrix
 from crossfm.estimators.state import Stored
 from crossfm.kernels import fm as kernel
@@ -88,12 +89,7 @@ class BaseFM(Stored):
         if fit:
             self.encoder_, encoded = fit_encoder(X, self.columns)
         if self.encoder_ is not None:
-            if not has_names(X):
-                raise DataError(
-                    f"the model was fitted on a table with columns {self.encoder_.fields}, but X is a "
-                    f"{type(X).__name__} without named columns. Pass a DataFrame with these columns."
-                )
-            validate_data(self, as_table(X) if isinstance(X, dict) else X, reset=fit, skip_check_array=True)
+            self._check_table(X, fit=fit)
             rows = self.encoder_.transform(X) if encoded is None else encoded
             if y is not None:
                 y = column_or_1d(y, warn=True)
@@ -107,6 +103,15 @@ class BaseFM(Stored):
         if y is not None and len(y) != rows.n_rows:
             raise DataError(f"X has {rows.n_rows} rows, but y has {len(y)}")
         return rows, y
+
+    def _check_table(self, X: Any, *, fit: bool = False) -> None:
+        """Raise unless ``X`` has the named columns of the first table; ``fit`` learns them."""
+        if not has_names(X):
+            raise DataError(
+                f"the model was fitted on a table with columns {self.encoder_.fields if self.encoder_ else []}, "
+                f"but X is a {type(X).__name__} without named columns. Pass a DataFrame with these columns."
+            )
+        validate_data(self, as_table(X) if isinstance(X, dict) else X, reset=fit, skip_check_array=True)
 
     def _input_rows(self, rows: Rows, y: Any, *, fit: bool) -> tuple[Rows, Any]:
         if fit:
@@ -168,7 +173,11 @@ class BaseFM(Stored):
                 f"n_factors={self.n_factors}, but the model to go on with has {self._machines[0].n_factors}, which "
                 "stays. Set it back, or fit anew with warm_start=False."
             )
-        rows, y = self._input(X, y, fit=fresh, **self._y_checks)
+        growing, encoder = passes is not None and not fresh, None
+        if growing:
+            rows, y, encoder = wider_input(self, X, y)
+        else:
+            rows, y = self._input(X, y, fit=fresh, **self._y_checks)
         if y is None:
             raise LabelError(NO_TARGET)
         rows = self._weigh(rows, sample_weight)
@@ -194,6 +203,8 @@ class BaseFM(Stored):
                         f"sample_weight is 0 in all {part.n_rows} rows {name}. Pass eval_set, or change "
                         "validation_fraction or random_state."
                     )
+        if growing:
+            grow(self, rows.n_features, encoder)
         if not fresh:
             self._revive(rows)
         elif passes is None:
@@ -247,7 +258,7 @@ class BaseFM(Stored):
             assert valid is not None
             return self._validation_scores(valid[0], valid[1], loss, threads)
 
-        done = self.history_[-1]["epoch"] if self.history_ else 0
+        done = self._epochs_done()
         run_epochs(
             tables,
             visit,
@@ -262,6 +273,9 @@ class BaseFM(Stored):
             model=self,
             first_epoch=done,
         )
+
+    def _epochs_done(self) -> int:
+        return int(self.history_[-1]["epoch"]) if self.history_ else 0
 
     def _callback(self) -> Callbacks:
         given = self.callbacks or []
@@ -311,13 +325,13 @@ class BaseFM(Stored):
 
     def _revive(self, rows: Rows) -> None:
         """Give features of ``rows`` whose ``V`` is all zero new start values: from zero they never learn a pair."""
-        rng = stream(self.random_state, f"revive {len(self.history_)}")
+        rng = stream(self.random_state, f"revive {self._epochs_done()}")
         scale = np.float32(self.init_scale / np.sqrt(max(self.n_factors, 1)))
         if not self.n_factors:
             return
         ids = np.flatnonzero(_occurring(self._machines[0].V.shape[0], rows))
         for table in self._tables():
-            dead = ids[~table.V[ids].any(axis=1)]
+            dead = ids[table.asleep(ids)]
             V = rng.standard_normal((len(dead), self.n_factors), dtype=np.float32) * scale
             table.start_V(dead, V, self._check_options()[1])
 

@@ -148,7 +148,13 @@ class FMRegressor(RegressorMixin, BaseFM):  # type: ignore[misc]
         return self
 
     def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> FMRegressor:
-        """Make one pass over the rows, starting from the present weights and optimizer state."""
+        """Make one pass over the rows, starting from the present weights and optimizer state.
+
+        The rows may bring features that were not there before: new categories of a table (numbers keep their scale
+        and buckets, hashes their size), more columns of a sparse matrix, larger ids of ``Rows``. Their ids stand
+        behind the others, V starts as in ``fit``, and what was learnt stays. A dense matrix keeps its number of
+        columns. An error leaves the model as it was. ``fit`` with ``warm_start`` keeps the features as they are.
+        """
         self._fit(X, y, sample_weight, None, fresh=False, passes=1)
         return self
 
@@ -298,7 +304,8 @@ class FMClassifier(ClassifierMixin, BaseFM):  # type: ignore[misc]
     ) -> FMClassifier:
         """Make one pass over the rows, starting from the present weights and optimizer state.
 
-        ``classes`` lists all labels; it is needed in the first call, unless ``y`` has them all.
+        New features may appear, as in ``FMRegressor.partial_fit``; classes may not. ``classes`` lists all labels;
+        it is needed in the first call, unless ``y`` has them all.
         """
         self._fit(X, y, sample_weight, None, fresh=False, passes=1, classes=classes)
         return self

@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from crossfm.core.options import Hyper
 from crossfm.core.params import FMParams
+from crossfm.core.rules import find_rule
 from crossfm.data.encode import Encoder
 from crossfm.kernels.table import Table
 
@@ -24,11 +26,23 @@ class Stored(BaseEstimator):  # type: ignore[misc]
     best_iter_: int
     n_iter_: int
 
-    def save(self, path: Any) -> None:
+    def save(self, path: Any, *, with_state: bool = False) -> None:
         """Write the model to a ``.crossfm`` file; see ``crossfm.save``."""
         from crossfm.io.model_file import write_model
 
-        write_model(path, *self.to_state())
+        arrays, meta = self.to_state()
+        if with_state:
+            self._add_optimizer(arrays, meta)
+        write_model(path, arrays, meta)
+
+    def _add_optimizer(self, arrays: dict[str, NDArray[Any]], meta: dict[str, Any]) -> None:
+        """Add the state of the optimizer; a model that was loaded without and not trained since has none."""
+        tables = [machine for machine in self._machines if isinstance(machine, Table)]
+        if len(tables) < len(self._machines):
+            return
+        meta["optimizer"] = tables[0].rule.name
+        for number, table in enumerate(tables):
+            arrays[f"machine.{number}.state"], arrays[f"machine.{number}.bias_state"] = table.state()
 
     def to_state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         """Return everything a loaded model needs: arrays, and JSON-able settings."""
@@ -62,6 +76,11 @@ class Stored(BaseEstimator):  # type: ignore[misc]
             FMParams(float(arrays[f"machine.{i}.bias"]), arrays[f"machine.{i}.w"], arrays[f"machine.{i}.V"])
             for i in range(meta["n_machines"])
         ]
+        if "optimizer" in meta:
+            model._machines = [
+                _with_state(params, meta["optimizer"], arrays, number)
+                for number, params in enumerate(model._machines)
+            ]
         model.n_features_in_ = meta["n_features_in"]
         if meta["feature_names_in"]:
             model.feature_names_in_ = np.array(meta["feature_names_in"], dtype=object)
@@ -74,6 +93,12 @@ class Stored(BaseEstimator):  # type: ignore[misc]
             }
             model.encoder_ = Encoder.from_state(own, meta["encoder"])
         return model
+
+
+def _with_state(params: FMParams, rule: str, arrays: dict[str, NDArray[Any]], number: int) -> Table:
+    table = Table.start(params, find_rule(rule), Hyper(learning_rate=1.0))  # of which the state keeps nothing
+    table.set_state(arrays[f"machine.{number}.state"], arrays[f"machine.{number}.bias_state"])
+    return table
 
 
 def _plain_settings(params: dict[str, Any]) -> dict[str, Any]:

@@ -27,6 +27,7 @@ class Table:
     n_factors: int
     data: NDArray[np.float32]
     bias: NDArray[np.float32]
+    room: NDArray[np.float32] | None = None  # what ``data`` is the first part of, once it has grown
 
     @property
     def padded(self) -> int:
@@ -54,7 +55,7 @@ class Table:
         padded = padded_factors(params.n_factors)
         states = rule.states
         w_at = padded * (1 if rule.row_wise else 1 + states)
-        used = w_at + 1 + states + (1 if rule.row_wise else 0) + (1 if rule.counts else 0)
+        used = w_at + 1 + states + rule.row_wise + rule.counts
         table = cls(
             rule,
             params.n_factors,
@@ -67,17 +68,44 @@ class Table:
         table._start_states(hyper)
         return table
 
-    def _start_states(self, hyper: Hyper) -> None:
+    def _start_accumulators(self, records: NDArray[np.float32], hyper: Hyper) -> None:
         at = self.w_at + 1
         if self.rule.name.startswith("adagrad"):
-            self.data[:, self.padded : self.w_at] = hyper.initial_accumulator
-            self.data[:, at : at + 1 + self.rule.row_wise] = hyper.initial_accumulator
+            records[:, self.padded : self.w_at] = hyper.initial_accumulator
+            records[:, at : at + 1 + self.rule.row_wise] = hyper.initial_accumulator
+
+    def _start_states(self, hyper: Hyper) -> None:
+        at = self.w_at + 1
+        self._start_accumulators(self.data, hyper)
+        if self.rule.name.startswith("adagrad"):
             self.bias[1] = hyper.initial_accumulator
         elif self.rule.name == "ftrl":  # z such that the closed form gives the start values back
             V_z = self.data[:, self.padded : self.padded + self.n_factors]
             V_z[:] = ftrl_z(self.V, hyper.l1_V, hyper.l2_V, hyper)
             self.data[:, at] = ftrl_z(self.w, hyper.l1_w, hyper.l2_w, hyper)
             self.bias[1] = ftrl_z(self.bias[0], 0.0, 0.0, hyper)
+
+    def grow(self, n_features: int, hyper: Hyper) -> None:
+        """Add records with w = 0, V = 0 and fresh state up to ``n_features``; those there are stay bit for bit.
+
+        Memory at least doubles when it is used up, so growing a feature at a time copies a record about once.
+        """
+        old, stride = self.data.shape
+        if n_features <= old:
+            return
+        room = self.data if self.room is None else self.room
+        if n_features > len(room):
+            room = aligned_zeros(max(n_features, 2 * old), stride)
+            room[:old] = self.data
+        self.room, self.data = room, room[:n_features]
+        self._start_accumulators(self.data[old:], hyper)
+
+    def asleep(self, ids: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Mark (n_ids,) features whose ``V`` is 0 and was never moved: from there it would not learn a pair."""
+        still = ~self.V[ids].any(axis=1)
+        if self.rule.name == "ftrl":  # a V that was moved may be 0 by L1: n says
+            still &= ~self.data[ids, 2 * self.padded : 2 * self.padded + self.n_factors].any(axis=1)
+        return np.asarray(still)
 
     def assign(self, other: Table) -> None:
         """Take over weights and state of a table of the same shape."""
@@ -98,6 +126,28 @@ class Table:
             n = self.data[ids, at]
             z_at = slice(self.padded, self.padded + self.n_factors)
             self.data[ids, z_at] = ftrl_z(V, hyper.l1_V, hyper.l2_V, hyper, n)
+
+    def state(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return the optimizer's numbers: of the features (n_features, n_numbers), and of the bias (3,)."""
+        return np.concatenate([self.data[:, part] for part in self._state_parts()], axis=1), self.bias[
+            1:
+        ].copy()
+
+    def set_state(self, state: NDArray[np.float32], bias: NDArray[np.float32]) -> None:
+        """Take back what ``state`` returned; raises ``ValueError`` when it does not fit."""
+        parts = self._state_parts()
+        widths = [part.stop - part.start for part in parts]
+        if state.shape != (len(self.data), sum(widths)) or bias.shape != (3,):
+            raise ValueError(f"an optimizer state of shape {state.shape} does not fit {self.rule.name}")
+        for part, own in zip(parts, np.split(state, np.cumsum(widths)[:-1], axis=1), strict=True):
+            self.data[:, part] = own
+        self.bias[1:] = bias
+
+    def _state_parts(self) -> list[slice]:
+        """Return where the state stands in a record, without padding."""
+        more = range(self.padded, self.w_at, self.padded) if self.padded else range(0)
+        after = self.w_at + 1 + self.rule.states + self.rule.row_wise + self.rule.counts
+        return [*(slice(at, at + self.n_factors) for at in more), slice(self.w_at + 1, after)]
 
     def params(self) -> FMParams:
         """Copy the parameters out."""
