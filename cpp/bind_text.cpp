@@ -14,11 +14,11 @@ nb::object to_numpy(text::Buffer<T>& buffer) {
 
 // (fault, offset, label, indptr, indices, values or None, fields or None, qid or None)
 nb::tuple parse_text(nb::ndarray<const std::uint8_t, nb::ndim<1>, nb::c_contig, nb::device::cpu> bytes, bool libffm,
-                     std::uint32_t first_id, int n_threads) {
+                     std::uint32_t first_id, int n_threads, bool exact) {
   text::Table table;
   {
     nb::gil_scoped_release release;
-    table = text::parse(reinterpret_cast<const char*>(bytes.data()), bytes.size(), {libffm, first_id, n_threads});
+    table = text::parse(reinterpret_cast<const char*>(bytes.data()), bytes.size(), {libffm, first_id, n_threads, !exact});
   }
   const int fault = static_cast<int>(table.error.fault);
   if (fault) {
@@ -34,7 +34,8 @@ nb::tuple parse_text(nb::ndarray<const std::uint8_t, nb::ndim<1>, nb::c_contig, 
 }  // namespace
 
 void bind_text(nb::module_& m) {
-  m.def("parse_text", &parse_text, nb::arg("bytes"), nb::arg("libffm"), nb::arg("first_id"), nb::arg("n_threads"));
+  m.def("parse_text", &parse_text, nb::arg("bytes"), nb::arg("libffm"), nb::arg("first_id"), nb::arg("n_threads"),
+        nb::arg("exact"));
 }
 
 }  // namespace crossfm

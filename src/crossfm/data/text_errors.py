@@ -21,7 +21,7 @@ class Fault(NamedTuple):
 
 _MAX = MAX_FEATURES - 1
 _NUMBER = "a number like 1, -0.5, .5 or 1e-3"
-# The same names, in the same order, are in cpp/text_chunk.hpp.
+# The same names, in the same order, are in cpp/text_table.hpp.
 FAULTS = (
     Fault("none", "", ""),
     Fault("label_missing", "a label before the features", "start each line with one (0 where it is unknown)"),

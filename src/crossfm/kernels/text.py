@@ -23,6 +23,11 @@ class ParsedText(NamedTuple):
     qid: NDArray[np.int64] | None  # None when the rows have no query ids
 
 
-def parse_text(data: bytes, *, libffm: bool, first_id: int = 0, n_threads: int = 1) -> ParsedText:
-    """Parse ``data`` with exactly ``n_threads`` threads; ``first_id`` (0 or 1) is subtracted from ids."""
-    return ParsedText(*_kernels.parse_text(np.frombuffer(data, np.uint8), libffm, first_id, n_threads))
+def parse_text(
+    data: bytes, *, libffm: bool, first_id: int = 0, n_threads: int = 1, exact: bool = False
+) -> ParsedText:
+    """Parse ``data`` with exactly ``n_threads`` threads; ``first_id`` (0 or 1) is subtracted from ids.
+
+    ``exact`` reads every line with the parser that unusual lines fall back to: the same answer, slower.
+    """
+    return ParsedText(*_kernels.parse_text(np.frombuffer(data, np.uint8), libffm, first_id, n_threads, exact))
