@@ -22,8 +22,8 @@ inline Hyper read_hyper(const nb::dict& d) {
   const auto number = [&](const char* name) { return static_cast<float>(nb::cast<double>(d[name])); };
   const auto scale = nb::cast<Array<const float>>(d["adam_scale"], false);
   return {number("learning_rate"), number("l1_w"),       number("l2_w"),       number("l1_V"),
-          number("l2_V"),          number("ftrl_beta"),  number("adam_beta1"), number("adam_beta2"),
-          number("adam_eps"),      scale.data(),         static_cast<int64_t>(scale.size()),
+          number("l2_V"),          number("ftrl_beta"),  number("ftrl_decay"), number("adam_beta1"),
+          number("adam_beta2"),    number("adam_eps"),   scale.data(),         static_cast<int64_t>(scale.size()),
           number("factor_share")};
 }
 

@@ -26,7 +26,7 @@ constexpr int kRules = 5;
 // Numbers of an update rule; which of them a rule reads is said in rules.hpp.
 struct Hyper {
   float learning_rate, l1_w, l2_w, l1_V, l2_V;
-  float ftrl_beta;
+  float ftrl_beta, ftrl_decay;
   float adam_beta1, adam_beta2, adam_eps;
   const float* adam_scale;  // (adam_steps,): sqrt(1 - beta2^t) / (1 - beta1^t) for t = 1, 2, ...
   int64_t adam_steps;

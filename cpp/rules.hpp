@@ -75,7 +75,10 @@ struct Adam {
   }
 };
 
-// McMahan et al., "Ad Click Prediction", KDD 2013, algorithm 1: states z and n, alpha = learning_rate.
+// McMahan et al., "Ad Click Prediction", KDD 2013, algorithm 1: states z and n, alpha = learning_rate. Ours: n fades
+// by `decay` at each update, n' = decay n + g^2, so that steps do not die out. The paper's
+// sigma = (sqrt(n') - sqrt(n)) / alpha then keeps the weight where it is when g = 0. While L1 holds a weight at 0, z,
+// which sums what speaks for moving it, fades as well.
 struct Ftrl {
   static constexpr int states = 2;
   static constexpr bool row_wise = false, counts = false, normalises = false;
@@ -84,9 +87,10 @@ struct Ftrl {
   static T step(T value, float* state, int64_t apart, T grad, float l1, float l2, const Hyper& h, float) {
     const float inverse = 1.0f / h.learning_rate;
     const T n = get<T>(state + apart);
-    const T n_new = n + grad * grad;
+    const T n_new = h.ftrl_decay * n + grad * grad;
     const T root = vsqrt(n_new);
-    const T z = get<T>(state) + grad - (root - vsqrt(n)) * inverse * value;
+    const T z_old = get<T>(state);
+    const T z = (value == 0.0f ? h.ftrl_decay * z_old : z_old) + grad - (root - vsqrt(n)) * inverse * value;
     put<T>(state, z);
     put<T>(state + apart, n_new);
     const T size = z < 0.0f ? -z : z;

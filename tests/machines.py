@@ -24,6 +24,7 @@ HYPER = Hyper(
     l1_V=0.01,
     initial_accumulator=0.5,
     ftrl_beta=1.3,
+    ftrl_decay=0.9,
     adam_beta1=0.8,
     adam_beta2=0.95,
     adam_eps=1e-3,

@@ -126,8 +126,15 @@ class Weights:
         self.value = self.value - rate * self.m / (np.sqrt(self.v) + h.adam_eps)
 
     def ftrl(self, g, t):
-        """McMahan et al. (2013), algorithm 1: sigma, z, n, then the closed form with L1 and L2."""
-        alpha, beta = self.hyper.learning_rate, self.hyper.ftrl_beta
+        """McMahan et al. (2013), algorithm 1: sigma, z, n, then the closed form with L1 and L2.
+
+        Before it n fades (ours), and z takes the value under which the weight is the same: where it is 0 any |z| up
+        to l1 does, and z fades too.
+        """
+        alpha, beta, decay = self.hyper.learning_rate, self.hyper.ftrl_beta, self.hyper.ftrl_decay
+        faded = decay * self.n
+        same = -self.value * ((beta + np.sqrt(faded)) / alpha + self.l2) - np.sign(self.value) * self.l1
+        self.z, self.n = np.where(self.value == 0, decay * self.z, same), faded
         sigma = (np.sqrt(self.n + g**2) - np.sqrt(self.n)) / alpha
         self.z = self.z + g - sigma * self.value
         self.n = self.n + g**2

@@ -181,6 +181,30 @@ def test_vectors_that_l1_put_to_zero_are_not_started_again() -> None:
     assert not model.params_.V[still].any()
 
 
+def test_ftrl_that_forgets_follows_a_world_that_turns() -> None:
+    rng = np.random.default_rng(0)
+    X = csr_matrix(np.eye(8)[rng.integers(0, 8, 6000)])
+    odd = (X.indices % 2).astype(int)
+    last = []
+    for decay in (1.0, 0.95):
+        model = make(FMClassifier, solver="ftrl", ftrl_decay=decay, learning_rate=0.5, n_factors=0)
+        model.partial_fit(X[:4000], odd[:4000])
+        assert (model.predict(X) == odd).all()
+        for at in range(4000, 6000, 200):
+            model.partial_fit(X[at : at + 200], 1 - odd[at : at + 200])
+        last.append(model.history_[-1]["train_loss"])
+    assert last[1] < 0.5 * last[0]
+
+
+@pytest.mark.parametrize(
+    "options", [{"ftrl_decay": 0.0}, {"ftrl_decay": 1.1}, {"solver": "sgd", "ftrl_decay": 0.9}]
+)
+def test_decay_is_above_0_at_most_1_and_for_ftrl(options: dict[str, Any]) -> None:
+    table, y = log(50)
+    with pytest.raises(OptionError, match="ftrl_decay"):
+        make(FMRegressor, columns=COLUMNS, **{"solver": "ftrl", **options}).fit(table, y)
+
+
 # --------------------------------------------------------------------------------------------- files
 
 

@@ -1,5 +1,7 @@
 """Training passes against the oracle's sequence of steps: every rule, loss, size and instruction set."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -309,3 +311,35 @@ def test_adam_past_the_table_of_corrections_uses_one():
     train_pass(built, order, table, LOSSES["squared"], hyper)
     np.testing.assert_allclose(table.V, learner.params()[2], rtol=1e-3)
     assert table.data[0, table.w_at + 3] == len(order)
+
+
+@pytest.mark.parametrize("decay", [1.0, 0.97, 0.5])
+@pytest.mark.parametrize("l1", [0.0, 0.4])
+def test_ftrl_forgets_as_the_oracle_does_over_many_steps(decay, l1):
+    hyper = replace(HYPER, ftrl_decay=decay, l1_w=l1, l1_V=l1)
+    rows, target, weight, _ = sample(21, "logistic", values=True, n_rows=40)
+    order = np.random.default_rng(0).integers(0, 40, 200)
+    params = random_params(np.random.default_rng(1), N_FEATURES, 5)
+    learner, total = learn("ftrl", params, rows, target, weight, order, "logistic", hyper)
+    built = as_rows(rows, N_FEATURES, target=target, weight=weight)
+    for isa in ISAS:
+        table = Table.start(params, RULES["ftrl"], hyper)
+        with using_isa(isa):
+            assert train_pass(built, order, table, LOSSES["logistic"], hyper) == pytest.approx(
+                total, rel=1e-4
+            )
+        assert_same_machine(table, learner, rtol=1e-3, atol=1e-4, context=f"{decay} {l1} {isa}")
+
+
+def test_without_a_gradient_ftrl_forgets_and_no_weight_moves():
+    hyper = replace(HYPER, ftrl_decay=0.5, l1_w=0.3, l1_V=0.1)
+    rows, target, _, order = sample(22, "squared", values=True)
+    params = random_params(np.random.default_rng(1), N_FEATURES, 3)
+    table = Table.start(params, RULES["ftrl"], hyper)
+    train_pass(as_rows(rows, N_FEATURES, target=target), order, table, LOSSES["squared"], hyper)
+    before, n = table.params(), table.data[:, table.w_at + 2].copy()
+    row = as_rows([[(i, 1.0) for i in range(N_FEATURES)]], N_FEATURES, target=[1.0], weight=[0.0])
+    train_pass(row, np.zeros(1, np.int64), table, LOSSES["squared"], hyper)
+    np.testing.assert_allclose(table.data[:, table.w_at + 2], 0.5 * n, rtol=1e-6)
+    np.testing.assert_allclose(table.w, before.w, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(table.V, before.V, rtol=1e-4, atol=1e-6)

@@ -130,6 +130,12 @@ def train(
         Number, _option("--l1-w", help="L1 penalty on linear weights (ftrl).", panel=LEARNING)
     ] = None,
     l1_v: Annotated[Number, _option("--l1-v", help="L1 penalty on factors (ftrl).", panel=LEARNING)] = None,
+    ftrl_decay: Annotated[
+        Number,
+        _option(
+            "--ftrl-decay", help="Below 1 old rows fade at each update of a weight (ftrl).", panel=LEARNING
+        ),
+    ] = None,
     init_scale: Annotated[
         Number, _option("--init-scale", help="Size of the random start of the factors.", panel=LEARNING)
     ] = None,
@@ -216,6 +222,7 @@ def train(
         "l2_V": l2_v,
         "l1_w": l1_w,
         "l1_V": l1_v,
+        "ftrl_decay": ftrl_decay,
         "init_scale": init_scale,
         "n_threads": threads,
         "deterministic": deterministic or None,

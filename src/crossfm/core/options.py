@@ -26,6 +26,8 @@ class Hyper:
         L1 penalty; FTRL only.
     initial_accumulator : float
         AdaGrad's accumulators start here (above 0).
+    ftrl_decay : float
+        FTRL's n fades by this factor at each update of the weight; 1 keeps all.
     ftrl_beta, adam_beta1, adam_beta2, adam_eps : float
     """
 
@@ -36,6 +38,7 @@ class Hyper:
     l1_V: float = 0.0
     initial_accumulator: float = 1.0
     ftrl_beta: float = 1.0
+    ftrl_decay: float = 1.0
     adam_beta1: float = 0.9
     adam_beta2: float = 0.999
     adam_eps: float = 1e-8

@@ -47,6 +47,7 @@ class BaseFM(Stored):
     """Common parts of FMRegressor, FMClassifier and FMRanker; see there."""
 
     monitor = "loss"
+    ftrl_decay: float = 1.0
     _y_checks: ClassVar[dict[str, Any]] = {}
 
     # ------------------------------------------------------------------ options
@@ -59,6 +60,13 @@ class BaseFM(Stored):
             raise OptionError('solver="ftrl" has its own decay per coordinate: use schedule="constant"')
         if rule.name != "ftrl" and (self.l1_w or self.l1_V):
             raise OptionError(f'l1_w and l1_V need solver="ftrl", not {rule.name!r}')
+        decay = check_number("ftrl_decay", self.ftrl_decay, above=True)
+        if decay > 1:
+            raise OptionError(
+                f"ftrl_decay={decay:g}, but it must be above 0 and at most 1 (which forgets nothing)"
+            )
+        if rule.name != "ftrl" and decay != 1:
+            raise OptionError(f'ftrl_decay needs solver="ftrl", not {rule.name!r}')
         check_number("init_scale", self.init_scale)
         rate = rule.learning_rate if self.learning_rate is None else self.learning_rate
         hyper = Hyper(
@@ -67,6 +75,7 @@ class BaseFM(Stored):
             l2_V=check_number("l2_V", self.l2_V),
             l1_w=check_number("l1_w", self.l1_w),
             l1_V=check_number("l1_V", self.l1_V),
+            ftrl_decay=decay,
         )
         plan = Plan(
             max_iter=check_count("max_iter", self.max_iter, low=1),

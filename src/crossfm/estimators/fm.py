@@ -41,6 +41,10 @@ class FMRegressor(RegressorMixin, BaseFM):  # type: ignore[misc]
         Epochs.
     l2_w, l2_V, l1_w, l1_V : float, default=0
         Penalties on the features of each visited row.
+    ftrl_decay : float, default=1
+        FTRL: the sum of squared gradients of a weight, which makes its steps smaller, fades by this factor at each of
+        its updates. Below 1 the model forgets: what counts are the last 1 / (1 - ftrl_decay) rows of a feature. For
+        data that change with time, as in ``partial_fit``.
     init_scale : float, default=0.05
         ``V`` starts normal with deviation init_scale / sqrt(n_factors).
     columns : list of columns or None, default=None
@@ -97,6 +101,7 @@ class FMRegressor(RegressorMixin, BaseFM):  # type: ignore[misc]
         l2_V: float = 0.0,
         l1_w: float = 0.0,
         l1_V: float = 0.0,
+        ftrl_decay: float = 1.0,
         init_scale: float = 0.05,
         columns: Any = None,
         early_stopping: bool = False,
@@ -121,6 +126,7 @@ class FMRegressor(RegressorMixin, BaseFM):  # type: ignore[misc]
         self.l2_V = l2_V
         self.l1_w = l1_w
         self.l1_V = l1_V
+        self.ftrl_decay = ftrl_decay
         self.init_scale = init_scale
         self.columns = columns
         self.early_stopping = early_stopping
@@ -250,6 +256,7 @@ class FMClassifier(ClassifierMixin, BaseFM):  # type: ignore[misc]
         l2_V: float = 0.0,
         l1_w: float = 0.0,
         l1_V: float = 0.0,
+        ftrl_decay: float = 1.0,
         init_scale: float = 0.05,
         columns: Any = None,
         early_stopping: bool = False,
@@ -274,6 +281,7 @@ class FMClassifier(ClassifierMixin, BaseFM):  # type: ignore[misc]
         self.l2_V = l2_V
         self.l1_w = l1_w
         self.l1_V = l1_V
+        self.ftrl_decay = ftrl_decay
         self.init_scale = init_scale
         self.columns = columns
         self.early_stopping = early_stopping

@@ -76,6 +76,7 @@ def hyper_dict(hyper: Hyper, n_factors: int) -> dict[str, Any]:
         "l1_V": hyper.l1_V,
         "l2_V": hyper.l2_V,
         "ftrl_beta": hyper.ftrl_beta,
+        "ftrl_decay": hyper.ftrl_decay,
         "adam_beta1": hyper.adam_beta1,
         "adam_beta2": hyper.adam_beta2,
         "adam_eps": hyper.adam_eps,
