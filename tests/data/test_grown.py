@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from crossfm import Categorical, Encoder, MultiCategorical, Numeric
 from crossfm.data import fitted as fitted_columns
-from crossfm.errors import ColumnError, DataError, ModelFileError
+from crossfm.errors import ColumnError, DataError, ModelFileError, OptionError
 
 COLUMNS = [
     Categorical("user"),
@@ -164,3 +164,11 @@ def test_what_transform_refuses_growing_refuses() -> None:
     with pytest.raises(DataError):
         encoder.grown(table(["bob"]).assign(price="much"))
     assert "user=bob" not in encoder.feature_names()
+
+
+def test_the_vocabulary_of_a_column_can_be_asked_for() -> None:
+    encoder, _ = Encoder(COLUMNS).fit(table(["ann", "bob", "ann"])).grown(table(["cec"]))
+    assert encoder.vocabulary("user").to_pylist() == ["ann", "bob", "cec"]
+    for name in ("price", "city"):
+        with pytest.raises(OptionError, match="no vocabulary"):
+            encoder.vocabulary(name)

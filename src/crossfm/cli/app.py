@@ -8,7 +8,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from crossfm.cli import convert, evaluate, inspect, predict, recommend, train
+from crossfm.cli import convert, evaluate, follow, inspect, predict, recommend, train
 from crossfm.cli import datasets as data_sets
 from crossfm.cli.errors import OneLine, verb
 from crossfm.cli.show import examples, say
@@ -29,6 +29,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("train", epilog=train.EXAMPLES)(train.train)
+app.command("follow", epilog=follow.EXAMPLES)(follow.follow)
 app.command("predict", epilog=predict.EXAMPLES)(predict.predict)
 app.command("evaluate", epilog=evaluate.EXAMPLES)(evaluate.evaluate)
 app.command("recommend", epilog=recommend.EXAMPLES)(recommend.recommend)

@@ -142,6 +142,13 @@ class Encoder:
             raise ColumnError(_no_column("the encoder", name, self.fields))
         return self.fields.index(name)
 
+    def vocabulary(self, name: str) -> Any:
+        """Return the values of a column's vocabulary, an Arrow array of strings, in the order of their ids."""
+        fitted = self._state_of_fit()[self.field_of(name)]
+        if not isinstance(fitted, Vocabulary):
+            raise OptionError(f"column {name!r} has no vocabulary: it is {self.columns[self.field_of(name)]}")
+        return fitted.values
+
     def feature_names(self) -> list[str]:
         """Return a name for each feature: ``genre=Drama``, ``user=<unseen>``, ``age``, ``price=(10, 20]``."""
         columns = self._state_of_fit()

@@ -25,6 +25,7 @@ class Stored(BaseEstimator):  # type: ignore[misc]
     history_: list[dict[str, Any]]
     best_iter_: int
     n_iter_: int
+    followed_: dict[str, Any]  # how far a growing file has been learnt; see crossfm.cli.follow_run
 
     def save(self, path: Any, *, with_state: bool = False) -> None:
         """Write the model to a ``.crossfm`` file; see ``crossfm.save``."""
@@ -63,6 +64,8 @@ class Stored(BaseEstimator):  # type: ignore[misc]
             "best_iter": int(self.best_iter_),
             "n_iter": int(self.n_iter_),
         }
+        if hasattr(self, "followed_"):
+            meta["followed"] = self.followed_
         if self.encoder_ is not None:
             encoder_arrays, meta["encoder"] = self.encoder_.to_state()
             arrays |= {f"encoder.{name}": array for name, array in encoder_arrays.items()}
@@ -86,6 +89,8 @@ class Stored(BaseEstimator):  # type: ignore[misc]
             model.feature_names_in_ = np.array(meta["feature_names_in"], dtype=object)
         model.history_, model.best_iter_ = meta["history"], meta["best_iter"]
         model.n_iter_ = meta["n_iter"]
+        if "followed" in meta:
+            model.followed_ = meta["followed"]
         model.encoder_ = None
         if "encoder" in meta:
             own = {
