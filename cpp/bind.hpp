@@ -21,6 +21,7 @@ inline T* data_or_null(const nb::object& array) {
 void bind_fm(nb::module_& m);
 void bind_pairs(nb::module_& m);
 void bind_choices(nb::module_& m);
+void bind_sgda(nb::module_& m);
 void bind_topk(nb::module_& m);
 void bind_text(nb::module_& m);
 

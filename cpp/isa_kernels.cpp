@@ -1,5 +1,6 @@
 // Compiled once per instruction set (CROSSFM_ISA names it): picks the template for the call at hand.
 #include "choices.hpp"
+#include "sgda.hpp"
 #include "topk.hpp"
 
 namespace crossfm::CROSSFM_ISA {
@@ -115,9 +116,12 @@ double softmax_pass(Rule rule, const ChoiceArgs& a) {
 
 void top(const TopArgs& a) { top_items<Wide>(a); }
 
+double sgda_pass(const SgdaArgs& a) { return sgda_rows(a); }
+
 }  // namespace
 
 extern const Isa table;
-const Isa table = {CROSSFM_ISA_NAME, pass, batch_forward, batch_update, score, pair_pass, warp_pass, softmax_pass, top};
+const Isa table = {CROSSFM_ISA_NAME, pass, batch_forward, batch_update, score, pair_pass, warp_pass, softmax_pass, top,
+                   sgda_pass};
 
 }  // namespace crossfm::CROSSFM_ISA

@@ -77,6 +77,18 @@ struct ScoreArgs {
   float* sums;   // (n_rows, n_factors) or null
 };
 
+// SGD that adapts its penalties; `train.hyper` has the learning rate alone, and the table one state: the last gradient.
+struct SgdaArgs {
+  PassArgs train;
+  RowsView valid;
+  const int64_t* valid_order;  // (train.end,) the validation row after each training row, or null: keep the penalties
+  const double* valid_target;
+  const float* valid_weight;  // null: all 1
+  const uint32_t* group;      // (n_features,) of each feature, or null: one for all
+  float* penalty;             // (n_groups, 1 + padded): lambda of w and of each factor
+  float* scratch;             // (2 * padded + n_groups * (1 + padded),) zeros
+};
+
 // Pairs for BPR: shared rows (query side; may have no non-zeros) with a better and a worse row each.
 struct PairArgs {
   RowsView shared;
@@ -136,6 +148,7 @@ struct Isa {
   double (*warp_pass)(Rule, const ChoiceArgs&);
   double (*softmax_pass)(Rule, const ChoiceArgs&);
   void (*top)(const TopArgs&);
+  double (*sgda_pass)(const SgdaArgs&);
 };
 
 // The instruction set in use; set_isa returns false for a name that this processor lacks.

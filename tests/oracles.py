@@ -142,6 +142,54 @@ class Weights:
         self.value = np.where(np.abs(self.z) <= self.l1, 0.0, solved)
 
 
+class AdaptiveLearner:
+    """SGDA, Rendle (WSDM 2012): SGD on loss + lambda theta^2 whose lambdas take steps of their own on validation rows.
+
+    ``lambdas[g]`` has lambda of w and of each factor for the features i with ``group[i] == g``. The step ahead uses the
+    last gradient of each coordinate.
+    """
+
+    def __init__(self, bias, w, V, rate, group, lambdas):
+        self.bias, self.w, self.V = float(bias), np.array(w, float), np.array(V, float)
+        self.rate, self.group, self.lambdas = rate, group, np.array(lambdas, float)
+        self.grad_w, self.grad_V = np.zeros_like(self.w), np.zeros_like(self.V)
+
+    def step(self, row, target, weight, loss):
+        """Take a step of the parameters; return the loss before it."""
+        score = fm_score(row, self.bias, self.w, self.V)
+        slope = weight * loss_slope(loss, score, target)
+        s = sum((x * self.V[i] for i, x in row), np.zeros(self.V.shape[1]))
+        for i, x in row:
+            penalty = self.lambdas[self.group[i]]
+            self.grad_V[i] = slope * x * (s - x * self.V[i])
+            self.grad_w[i] = slope * x
+            self.V[i] = self.V[i] - self.rate * (self.grad_V[i] + 2 * penalty[1:] * self.V[i])
+            self.w[i] = self.w[i] - self.rate * (self.grad_w[i] + 2 * penalty[0] * self.w[i])
+        self.bias -= self.rate * slope
+        return weight * loss_value(loss, score, target)
+
+    def ahead(self, lambdas):
+        """Return w and V one step ahead, as they would be under ``lambdas``."""
+        penalty = lambdas[self.group]
+        w = self.w - self.rate * (self.grad_w + 2 * penalty[:, 0] * self.w)
+        return w, self.V - self.rate * (self.grad_V + 2 * penalty[:, 1:] * self.V)
+
+    def look(self, row, target, loss, lambdas):
+        """Return the loss of a validation row one step ahead."""
+        return loss_value(loss, fm_score(row, self.bias, *self.ahead(lambdas)), target)
+
+    def adapt(self, row, target, weight, loss):
+        """Take a step of the lambdas, the derivative by finite differences of ``look``."""
+        moved = self.lambdas.copy()
+        for at in np.ndindex(*moved.shape):
+            high, low, h = self.lambdas.copy(), self.lambdas.copy(), 1e-4
+            high[at] += h
+            low[at] -= h
+            slope = (self.look(row, target, loss, high) - self.look(row, target, loss, low)) / (2 * h)
+            moved[at] = max(0.0, self.lambdas[at] - self.rate * weight * slope)
+        self.lambdas = moved
+
+
 class Learner:
     """A second-order machine in training: one ``Weights`` each for the bias, every w_i and every V_i."""
 

@@ -96,3 +96,15 @@ def test_frappe_clicks() -> None:
     )
     model.fit(data.train, eval_set=(data.validation, None))
     assert auc(data.test.target > 0, model.predict_proba(data.test)[:, 1]) >= 0.967
+
+
+def test_adaptive_regularisation_cures_a_bad_start(folder: Path) -> None:
+    """No penalty, many factors, many epochs: SGD learns the training part by heart, SGDA finds its penalties."""
+    train, test = movielens_u_split(folder, 1)
+    y = test["rating"].to_numpy()
+    error = {}
+    for solver in ("sgd", "sgda"):
+        model = FMRegressor(16, solver=solver, learning_rate=0.01, max_iter=100, columns=IDS, random_state=0)
+        error[solver] = rmse(y, model.fit(train, train["rating"].to_numpy()).predict(test))
+    assert error["sgda"] <= 0.935
+    assert error["sgd"] >= error["sgda"] + 0.1

@@ -100,7 +100,7 @@ def train(
         Whole, _option("--factors", "-k", help="Length of each factor vector.", panel=LEARNING)
     ] = None,
     solver: Annotated[
-        Text, _option("--solver", help="adagrad, adagrad-row, sgd, adam or ftrl.", panel=LEARNING)
+        Text, _option("--solver", help="adagrad, adagrad-row, sgd, adam, ftrl or sgda.", panel=LEARNING)
     ] = None,
     loss: Annotated[
         Text,

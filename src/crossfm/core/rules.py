@@ -48,8 +48,13 @@ RULES = {
 }
 
 
+# SGD with adaptive regularisation has a pass of its own (``cpp/sgda.hpp``); its state is the last gradient.
+SGDA = Rule("sgda", -1, states=1, row_wise=False, counts=False, learning_rate=0.01)
+
+
 def find_rule(name: str) -> Rule:
     """Return the rule of that name; ``OptionError`` lists the names there are."""
-    if name not in RULES:
-        raise OptionError(f"solver={name!r}, but the solvers are {', '.join(RULES)}")
-    return RULES[name]
+    known = {**RULES, SGDA.name: SGDA}
+    if name not in known:
+        raise OptionError(f"solver={name!r}, but the solvers are {', '.join(known)}")
+    return known[name]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -20,11 +21,12 @@ from crossfm.core.options import (
 )
 from crossfm.core.params import FMParams
 from crossfm.core.random import stream
-from crossfm.core.rules import Rule, find_rule
+from crossfm.core.rules import SGDA, Rule, find_rule
 from crossfm.data.rows import Rows
 from crossfm.data.split import random_split
 from crossfm.data.tables import as_table
 from crossfm.errors import DataError, LabelError, OptionError
+from crossfm.estimators.adaptive import adaptive_visit
 from crossfm.estimators.growing import grow, wider_input
 from crossfm.estimators.inputs import fit_encoder, has_names, rows_from_matrix
 from crossfm.estimators.state import Stored
@@ -33,7 +35,7 @@ from crossfm.kernels.table import Table
 from crossfm.metrics import auc
 from crossfm.scoring.explain import Explanation, explain_rows
 from crossfm.solvers.callbacks import Callback, Callbacks, Record
-from crossfm.solvers.epochs import Plan, Scores, run_epochs
+from crossfm.solvers.epochs import Plan, Scores, Visit, run_epochs
 from crossfm.solvers.progress import progress
 from crossfm.solvers.schedule import SCHEDULES
 
@@ -67,6 +69,8 @@ class BaseFM(Stored):
             )
         if rule.name != "ftrl" and decay != 1:
             raise OptionError(f'ftrl_decay needs solver="ftrl", not {rule.name!r}')
+        if rule is SGDA and thread_count(self.n_threads) != 1:
+            raise OptionError(f'solver="sgda" runs on one thread, but n_threads={self.n_threads!r}')
         check_number("init_scale", self.init_scale)
         rate = rule.learning_rate if self.learning_rate is None else self.learning_rate
         hyper = Hyper(
@@ -202,7 +206,7 @@ class BaseFM(Stored):
         valid = None
         if eval_set is not None:
             valid = self._eval_rows(eval_set)
-        elif plan.patience is not None:
+        elif plan.patience is not None or rule is SGDA:
             train, held = self._split(rows)
             valid = (rows.take(held), [target[held] for target in targets])
             rows, targets = rows.take(train), [target[train] for target in targets]
@@ -255,13 +259,20 @@ class BaseFM(Stored):
         data = [rows.with_target(target, rows.weight) for target in targets]
         threads = thread_count(self.n_threads)
 
-        def visit(order: NDArray[np.int64], hyper: Hyper) -> float:
+        def plain(order: NDArray[np.int64], hyper: Hyper) -> float:
             return sum(
                 kernel.train_pass(
                     part, order, table, loss, hyper, n_threads=threads, deterministic=self.deterministic
                 )
                 for part, table in zip(data, tables, strict=True)
             )
+
+        visit: Visit = plain
+        if tables[0].rule is SGDA:
+            assert valid is not None
+            held = [valid[0].with_target(target, valid[0].weight) for target in valid[1]]
+            draws = stream(self.random_state, f"adapt {self._epochs_done()}")
+            visit = adaptive_visit(self, data, held, tables, loss, hyper, draws)
 
         def validate() -> Scores:
             assert valid is not None
@@ -353,6 +364,23 @@ class BaseFM(Stored):
             raise AttributeError("params_ is there after fit")
         machines = [self._rescaled(m.params() if isinstance(m, Table) else m) for m in self._machines]
         return machines[0] if len(machines) == 1 else machines
+
+    @property
+    def l2_w_(self) -> Floats:
+        """L2 on ``w`` that solver="sgda" has found (n_groups,); (n_classes, n_groups) for more than two classes."""
+        return self._found("l2_w_", lambda lambdas, k: lambdas[:, 0])
+
+    @property
+    def l2_V_(self) -> Floats:
+        """L2 on ``V`` that solver="sgda" has found (n_groups, n_factors), with classes as ``l2_w_``."""
+        return self._found("l2_V_", lambda lambdas, k: lambdas[:, 1 : 1 + k])
+
+    def _found(self, name: str, part: Callable[[Any, int], Any]) -> Floats:
+        lambdas = [getattr(machine, "penalty", None) for machine in getattr(self, "_machines", [None])]
+        if any(one is None for one in lambdas):
+            raise AttributeError(f'{name} is there after fit with solver="sgda"')
+        found = [2.0 * part(one, self.n_factors).astype(np.float64) for one in lambdas]
+        return found[0] if len(found) == 1 else np.stack(found)
 
     def _rescaled(self, params: FMParams) -> FMParams:
         return params

@@ -28,13 +28,15 @@ class FMRegressor(RegressorMixin, BaseFM):  # type: ignore[misc]
     ----------
     n_factors : int, default=8
         Length of each row of ``V``; 0 gives a linear model.
-    solver : {"adagrad", "adagrad-row", "sgd", "adam", "ftrl"}, default="adagrad"
+    solver : {"adagrad", "adagrad-row", "sgd", "adam", "ftrl", "sgda"}, default="adagrad"
         "adagrad-row" keeps one accumulator for all factors of a feature (less memory); "adam" moves only
-        the touched features; "ftrl" is FTRL-Proximal, the one with L1.
+        the touched features; "ftrl" is FTRL-Proximal, the one with L1; "sgda" is SGD that learns ``l2_w`` and ``l2_V``
+        on validation rows (Rendle, WSDM 2012), one for each column of a table and factor, starting from those given.
+        The rows are ``eval_set``, or ``validation_fraction`` of the rows, and early stopping watches the same.
     loss : {"squared", "poisson"}, default="squared"
         "poisson" predicts exp(score), for counts.
     learning_rate : float or None, default=None
-        Step size; None takes the solver's own: adagrad and ftrl 0.05, sgd 0.01, adam 0.001.
+        Step size; None takes the solver's own: adagrad and ftrl 0.05, sgd and sgda 0.01, adam 0.001.
     schedule : {"constant", "inverse", "linear", "cosine"}, default="constant"
         How the rate falls over the epochs.
     max_iter : int, default=20
@@ -76,6 +78,8 @@ class FMRegressor(RegressorMixin, BaseFM):  # type: ignore[misc]
     ----------
     params_ : FMParams
         ``bias`` (), ``w`` (n_features,), ``V`` (n_features, n_factors).
+    l2_w_, l2_V_ : (n_groups,), (n_groups, n_factors)
+        What "sgda" has found; groups are the columns of a table, one for anything else.
     encoder_ : Encoder or None
         How a table became features; None for matrices.
     history_ : list of dict
@@ -83,7 +87,8 @@ class FMRegressor(RegressorMixin, BaseFM):  # type: ignore[misc]
 
     References
     ----------
-    S. Rendle. Factorization Machines. ICDM 2010, eq. (1), Lemma 3.1. Ours: with squared loss the target is
+    S. Rendle. Factorization Machines. ICDM 2010, eq. (1), Lemma 3.1. "sgda": S. Rendle. Learning Recommender Systems
+    with Adaptive Regularization. WSDM 2012. Ours: with squared loss the target is
     standardised for training and the parameters are scaled back, so the defaults fit any unit; a feature
     that never occurred in ``fit`` gets w = 0 and V = 0.
     """

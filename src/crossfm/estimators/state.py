@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from crossfm.core.options import Hyper
 from crossfm.core.params import FMParams
-from crossfm.core.rules import find_rule
+from crossfm.core.rules import SGDA, find_rule
 from crossfm.data.encode import Encoder
 from crossfm.kernels.table import Table
 
@@ -44,6 +44,8 @@ class Stored(BaseEstimator):  # type: ignore[misc]
         meta["optimizer"] = tables[0].rule.name
         for number, table in enumerate(tables):
             arrays[f"machine.{number}.state"], arrays[f"machine.{number}.bias_state"] = table.state()
+            if table.penalty is not None:
+                arrays[f"machine.{number}.penalty"] = table.penalty[:, : 1 + table.n_factors]
 
     def to_state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         """Return everything a loaded model needs: arrays, and JSON-able settings."""
@@ -103,6 +105,10 @@ class Stored(BaseEstimator):  # type: ignore[misc]
 def _with_state(params: FMParams, rule: str, arrays: dict[str, NDArray[Any]], number: int) -> Table:
     table = Table.start(params, find_rule(rule), Hyper(learning_rate=1.0))  # of which the state keeps nothing
     table.set_state(arrays[f"machine.{number}.state"], arrays[f"machine.{number}.bias_state"])
+    if table.rule is SGDA:
+        found = arrays[f"machine.{number}.penalty"]
+        table.penalty = np.zeros((len(found), 1 + table.padded), np.float32)
+        table.penalty[:, : 1 + table.n_factors] = found
     return table
 
 

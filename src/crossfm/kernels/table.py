@@ -27,6 +27,9 @@ class Table:
     n_factors: int
     data: NDArray[np.float32]
     bias: NDArray[np.float32]
+    penalty: NDArray[np.float32] | None = (
+        None  # of "sgda": lambda of w and of each factor (n_groups, 1 + padded)
+    )
     room: NDArray[np.float32] | None = None  # what ``data`` is the first part of, once it has grown
 
     @property
@@ -111,6 +114,7 @@ class Table:
         """Take over weights and state of a table of the same shape."""
         self.data[:] = other.data
         self.bias[:] = other.bias
+        self.penalty = None if other.penalty is None else other.penalty.copy()
 
     def start_w(self, w: NDArray[np.float32], hyper: Hyper) -> None:
         """Start the linear weights of a fresh table at ``w`` (n_features,)."""
@@ -157,7 +161,8 @@ class Table:
         """Copy weights and state."""
         data = aligned_zeros(*self.data.shape)
         data[:] = self.data
-        return Table(self.rule, self.n_factors, data, self.bias.copy())
+        penalty = None if self.penalty is None else self.penalty.copy()
+        return Table(self.rule, self.n_factors, data, self.bias.copy(), penalty)
 
 
 def ftrl_z(value: Any, l1: float, l2: float, hyper: Hyper, n: Any = 0.0) -> Any:
