@@ -65,3 +65,22 @@ def test_scores_of_a_poisson_model_are_logs(crossfm: Any, clicks: Path) -> None:
     crossfm("predict", "m.crossfm", clicks, "--output", "score", "--out", "s.csv")
     scores, means = csv.read_csv("s.csv")["score"], csv.read_csv("p.csv")["prediction"]
     np.testing.assert_allclose(np.exp(scores), means)
+
+
+def test_quiet_predictions_and_evaluations_print_nothing(crossfm: Any, clicks: Path) -> None:
+    assert crossfm("train", clicks, "-o", "m.crossfm", "--epochs", 2, "-q").exit_code == 0
+    lists = ("--user", "user_id", "--item", "item_id", "-o", "l.crossfm", "-q", "--epochs", 1)
+    Path("head.csv").write_text("".join(clicks.read_text().splitlines(keepends=True)[:200]))
+    assert crossfm("train", "head.csv", *lists).exit_code == 0
+    for words, file in (
+        (("predict", "m.crossfm", clicks, "-o", "p.csv"), "p.csv"),
+        (("evaluate", "m.crossfm", clicks, "--json", "e.json"), "e.json"),
+        (("evaluate", "l.crossfm", clicks, "--json", "l.json"), "l.json"),
+    ):
+        done = crossfm(*words, "--quiet")
+        assert (done.exit_code, done.output) == (0, "")
+        assert Path(file).stat().st_size > 0
+    for words in (("predict", "m.crossfm", clicks), ("evaluate", "m.crossfm", clicks)):
+        done = crossfm(*words, "-q")
+        assert done.exit_code == 2
+        assert "nowhere to go" in done.stderr

@@ -54,6 +54,7 @@ def evaluate(
     header: HeaderOption = None,
     column_names: NamesOption = None,
     encoding: EncodingOption = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only; needs --json.")] = False,
 ) -> None:
     """Judge a model on a file, always beside a baseline.
 
@@ -66,22 +67,27 @@ def evaluate(
     check_count("random_state", seed)
     if json_file is not None:
         check_out(json_file, [model, data])
+    elif quiet:
+        raise OptionError("--quiet leaves the numbers nowhere to go; name a file with --json")
     fitted = load(model)
     rows = Reading(format, separator, header, column_names, encoding).read(data)
     if type(fitted).__name__ == "Recommender":
         for option, given in (("--target", target), ("--group", group)):
             if given:
                 raise OptionError(f"{option} means nothing for a recommender; leave it out")
-        numbers = _lists(fitted, rows, data, seed)
+        numbers = _lists(fitted, rows, data, seed, quiet=quiet)
     else:
-        numbers = _rows(fitted, rows, data, target, group)
+        numbers = _rows(fitted, rows, data, target, group, quiet=quiet)
     if json_file is not None:
-        _write_json(
-            json_file, {"model": str(model), "data": str(data), "kind": type(fitted).__name__} | numbers
-        )
+        kind = type(fitted).__name__
+        _write_json(json_file, {"model": str(model), "data": str(data), "kind": kind} | numbers)
+        if not quiet:
+            say(f"wrote {json_file}")
 
 
-def _rows(model: Any, rows: Any, data: Path, target: str | None, group: str | None) -> dict[str, Any]:
+def _rows(
+    model: Any, rows: Any, data: Path, target: str | None, group: str | None, *, quiet: bool
+) -> dict[str, Any]:
     from crossfm.cli.judge import judge
 
     groups = None
@@ -94,11 +100,12 @@ def _rows(model: Any, rows: Any, data: Path, target: str | None, group: str | No
         y = target_values(rows, find_target(rows, target))
         groups = None if group is None else target_values(rows, check_column(rows, group, "--group"))
     report = judge(model, features(model, rows, data), y, title=str(data), groups=groups)
-    report.show()
+    if not quiet:
+        report.show()
     return {"evaluation": report.to_json()}
 
 
-def _lists(model: Any, rows: Any, data: Path, seed: int) -> dict[str, Any]:
+def _lists(model: Any, rows: Any, data: Path, seed: int, *, quiet: bool) -> dict[str, Any]:
     from crossfm.cli.lists import show_evaluation
     from crossfm.errors import DataError
     from crossfm.recommender.evaluate import evaluate as judge_lists
@@ -106,7 +113,8 @@ def _lists(model: Any, rows: Any, data: Path, seed: int) -> dict[str, Any]:
     if is_rows(rows):
         raise DataError(f"{data} has numbered features, but a table of interactions is needed")
     found = judge_lists(model, rows, seed=seed)
-    show_evaluation(found)
+    if not quiet:
+        show_evaluation(found)
     return {"evaluation": {"rows": found.rows, "notes": found.notes, "interval": "95 % bootstrap over users"}}
 
 
@@ -116,4 +124,3 @@ def _write_json(path: Path, numbers: dict[str, Any]) -> None:
     text = json.dumps(numbers, indent=2, allow_nan=False, default=lambda value: value.item())
     with atomic_write(path, "w") as file:
         file.write(text + "\n")
-    say(f"wrote {path}")

@@ -74,29 +74,30 @@ def fit_estimator(job: Job) -> None:
     keeper = Keeper(job.out, with_state=job.with_state)
     data = job.reading.read(job.data, n_features=job.n_features)
     target = None if is_rows(data) else find_target(data, job.target)
-    whole = _part(data, target, job)
-    model, task = _make(job, whole.y, target)
+    whole = read_part(data, target, job)
+    model, task = make_model(job, whole.y, target)
     if job.with_state and task == "ranking":
         raise OptionError("--with-state is for models that can go on learning, but a ranker cannot")
     if job.group is not None and (
         task == "regression" or (len(np.unique(whole.y)) > 2 and task != "ranking")
     ):
         raise OptionError("--group is for ranking and for two classes; leave it out")
-    train, valid = _validation(whole, target, job)
+    train, valid = hold_back(whole, target, job)
     if job.init is None:
-        _set_columns(model, train, target, job)
+        set_columns(model, train, target, job)
     else:
         train, valid = (_encoded(part, model, job) for part in (train, valid))
-    _set_options(model, task, valid, job, keeper)
+    set_options(model, task, valid, job, [keeper.callback(), *job.logs()])
     if not job.quiet:
-        say(f"{task} of {_name(target)}: {len(train.y):,} rows" + _held(valid))
+        say(f"{task} of {target_name(target)}: {len(train.y):,} rows" + _held(valid))
     with keeper.guard():
-        _fit(model, task, train, valid)
+        fit_part(model, task, train, valid)
         keeper.save(model)
     _report(model, task, valid, job)
 
 
-def _part(data: Any, target: str | None, job: Job) -> Part:
+def read_part(data: Any, target: str | None, job: Job) -> Part:
+    """Return the rows of a file with targets, weights and groups; refuses options that do not fit it."""
     if target is None:
         given = {"--target": job.target, "--weight": job.weight, "--group": job.group}
         for option in [name for name, value in given.items() if value] + [
@@ -111,7 +112,7 @@ def _part(data: Any, target: str | None, job: Job) -> Part:
     return Part(data, target_values(data, target), weight, groups)
 
 
-def _make(job: Job, y: NDArray[Any], target: str | None) -> tuple[Any, str]:
+def make_model(job: Job, y: NDArray[Any], target: str | None) -> tuple[Any, str]:
     """Return an estimator that is not fitted (or the one to go on with) and its task."""
     from crossfm.estimators.fm import FMClassifier, FMRegressor
     from crossfm.estimators.ranker import FMRanker
@@ -126,7 +127,7 @@ def _make(job: Job, y: NDArray[Any], target: str | None) -> tuple[Any, str]:
         say(f"task: {task}{why}; --task says otherwise")
     if task == "classification" and y.dtype.kind == "f" and (y != np.floor(y)).any():
         raise LabelError(
-            f"{_name(target)} holds numbers such as {y[y != np.floor(y)][0]:g}, which are no classes; "
+            f"{target_name(target)} holds numbers such as {y[y != np.floor(y)][0]:g}, which are no classes; "
             "use --task regression"
         )
     return kinds[task](**settings, random_state=job.seed), task
@@ -164,7 +165,7 @@ def _go_on(model: Any, job: Job, kinds: dict[str, Any]) -> tuple[Any, str]:
 
 def _guess_task(y: NDArray[Any], target: str | None) -> tuple[str, str]:
     distinct = np.unique(y)
-    name = _name(target)
+    name = target_name(target)
     if len(distinct) < 2:
         raise LabelError(f"{name} is {distinct[0].item()!r} in every row: there is nothing to learn")
     if y.dtype.kind not in "iuf":
@@ -174,14 +175,14 @@ def _guess_task(y: NDArray[Any], target: str | None) -> tuple[str, str]:
     return "regression", f" ({name} has {len(distinct)} different numbers)"
 
 
-def _validation(whole: Part, target: str | None, job: Job) -> tuple[Part, Part | None]:
+def hold_back(whole: Part, target: str | None, job: Job) -> tuple[Part, Part | None]:
     """Return the rows to train on and to validate on."""
     from crossfm.data.split import group_split, random_split
 
     if job.valid is not None and job.valid_fraction:
         raise OptionError("--valid and --valid-fraction: give one of them")
     if job.valid is not None:
-        held = _part(
+        held = read_part(
             job.reading.read(job.valid, n_features=job.n_features), target, replace(job, data=job.valid)
         )
         return _same_width(whole, held)
@@ -205,7 +206,8 @@ def _same_width(whole: Part, held: Part) -> tuple[Part, Part]:
     return replace(whole, X=replace(whole.X, n_features=n)), replace(held, X=replace(held.X, n_features=n))
 
 
-def _set_columns(model: Any, train: Part, target: str | None, job: Job) -> None:
+def set_columns(model: Any, train: Part, target: str | None, job: Job) -> None:
+    """Choose the columns of a table, and print them."""
     if target is None:
         return
     job.overrides.check(train.X)
@@ -224,7 +226,8 @@ def _encoded(part: Part | None, model: Any, job: Job) -> Any:
     return None if part is None else replace(part, X=features(model, part.X, job.data))
 
 
-def _set_options(model: Any, task: str, valid: Part | None, job: Job, keeper: Keeper) -> None:
+def set_options(model: Any, task: str, valid: Part | None, job: Job, callbacks: list[Any]) -> None:
+    """Set early stopping, the epochs it needs, and who hears of them."""
     if task == "ranking":
         if job.early_stopping:
             raise OptionError("--early-stopping is for classification and regression, not for ranking")
@@ -240,10 +243,11 @@ def _set_options(model: Any, task: str, valid: Part | None, job: Job, keeper: Ke
         model.set_params(early_stopping=stops)
         if stops and "max_iter" not in job.settings:
             model.set_params(max_iter=EPOCHS)
-    model.set_params(callbacks=[keeper.callback(), *job.logs()], verbose=0 if job.quiet else 1)
+    model.set_params(callbacks=callbacks, verbose=0 if job.quiet else 1)
 
 
-def _fit(model: Any, task: str, train: Part, valid: Part | None) -> None:
+def fit_part(model: Any, task: str, train: Part, valid: Part | None) -> None:
+    """Fit the model to the rows, in the forms that its task takes."""
     X = _selected(model, train.X)
     if task == "ranking":
         model.fit(X, numeric(train.y), groups=train.groups, sample_weight=train.weight)
@@ -281,7 +285,8 @@ def _report(model: Any, task: str, valid: Part | None, job: Job) -> None:
     say(f"      crossfm predict {job.out} NEW-FILE --out predictions.csv")
 
 
-def _name(target: str | None) -> str:
+def target_name(target: str | None) -> str:
+    """Write the target for a sentence."""
     return "the label" if target is None else repr(target)
 
 

@@ -66,6 +66,7 @@ def predict(
     header: HeaderOption = None,
     column_names: NamesOption = None,
     encoding: EncodingOption = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only; needs --out.")] = False,
 ) -> None:
     """Predict each row of a file, in its order.
 
@@ -77,6 +78,8 @@ def predict(
 
     if out is not None:
         check_out(out, [model, data])
+    elif quiet:
+        raise OptionError("--quiet leaves the predictions nowhere to go; name a file with --out")
     fitted = load(model)
     if type(fitted).__name__ == "Recommender":
         raise OptionError(f"{model} recommends lists: use crossfm recommend, or crossfm evaluate")
@@ -93,7 +96,8 @@ def predict(
         _print(table)
     else:
         _write(out, table)
-        say(f"wrote {out}: {table.num_rows:,} rows, columns {', '.join(table.column_names)}")
+        if not quiet:
+            say(f"wrote {out}: {table.num_rows:,} rows, columns {', '.join(table.column_names)}")
 
 
 def predictions(model: Any, X: Any, output: str | None) -> dict[str, Any]:

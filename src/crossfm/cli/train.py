@@ -25,6 +25,7 @@ from crossfm.errors import OptionError
 
 EXAMPLES = examples(
     "crossfm train clicks.csv --out clicks.crossfm --target click",
+    "crossfm train clicks.csv --target click --cv 5",
     "crossfm train train.libsvm.gz --valid valid.libsvm.gz --factors 10 --out ctr.crossfm",
     "crossfm train u.data --no-header --column-names user,item,rating,time --drop time --out ratings.crossfm",
     "crossfm train ratings.tsv --task recommendation --user user_id --item item_id --time timestamp "
@@ -66,7 +67,7 @@ def train(
     data: Annotated[
         Path, typer.Argument(help="Rows: libsvm, libffm, csv, tsv, parquet, arrow; .gz and .zst too.")
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="The model file to write.")],
+    out: Annotated[File, typer.Option("--out", "-o", help="The model file to write; none for --cv.")] = None,
     task: Annotated[Task, typer.Option(help="auto looks at the target (and at --user, --item).")] = Task.auto,
     target: Annotated[
         Text,
@@ -164,6 +165,14 @@ def train(
             panel=VALIDATION,
         ),
     ] = None,
+    cv: Annotated[
+        Whole,
+        _option(
+            "--cv",
+            help="Write no model, but train and judge this many, each on other rows (folds).",
+            panel=VALIDATION,
+        ),
+    ] = None,
     early_stopping: Annotated[
         Flag,
         _option(
@@ -205,6 +214,7 @@ def train(
 
     The best epoch so far is always in the model file: Ctrl-C keeps it.
     """
+    from crossfm.cli.cross_validate import cross_validate
     from crossfm.cli.fit_estimator import Job, fit_estimator
     from crossfm.cli.fit_recommender import Roles, fit_recommender
     from crossfm.core.options import check_count
@@ -230,10 +240,13 @@ def train(
         "monitor": monitor,
     }
     check_count("random_state", seed)
-    check_out(out, [data, valid, users, items])
+    if cv is None:
+        if out is None:
+            raise OptionError("--out is missing: name the model file to write, or pass --cv to measure only")
+        check_out(out, [data, valid, users, items])
     job = Job(
         data=data,
-        out=out,
+        out=out or Path(),  # not used by --cv
         reading=Reading(format, separator, header, column_names, encoding),
         task=task.value,
         settings={name: value for name, value in settings.items() if value is not None},
@@ -255,10 +268,31 @@ def train(
     )
     roles = Roles(user, item, time, tuple(names(context)), users, items, half_life)
     _check_roles(job.task, roles, target)
-    if task is Task.recommendation or (task is Task.auto and (user or item)):
+    if cv is not None:
+        _check_cv(
+            {
+                "--out": out,
+                "--init": init,
+                "--valid": valid,
+                "--with-state": with_state,
+                "--tensorboard": tensorboard,
+            }
+        )
+        if task is Task.recommendation or user or item:
+            raise OptionError("--cv is for classification and regression, not for recommendation")
+        cross_validate(job, cv)
+    elif task is Task.recommendation or (task is Task.auto and (user or item)):
         fit_recommender(job, roles)
     else:
         fit_estimator(job)
+
+
+def _check_cv(options: dict[str, Any]) -> None:
+    for option, value in options.items():
+        if value:
+            raise OptionError(
+                f"{option} means nothing with --cv, which writes nothing and parts the rows itself"
+            )
 
 
 def _check_roles(task: str, roles: Any, target: str | None) -> None:
