@@ -8,5 +8,6 @@ NB_MODULE(_kernels, m) {
   crossfm::bind_choices(m);
   crossfm::bind_sgda(m);
   crossfm::bind_topk(m);
+  crossfm::bind_pack(m);
   crossfm::bind_text(m);
 }

@@ -15,12 +15,14 @@ PUBLIC = [
     "MultiCategorical",
     "Numeric",
     "Recommender",
+    "RowStream",
     "Rows",
     "__version__",
     "infer_columns",
     "load",
     "read",
     "save",
+    "stream",
 ]
 
 

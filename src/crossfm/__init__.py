@@ -23,6 +23,8 @@ _HOME = {
     "infer_columns": "crossfm.data.infer",
     "load": "crossfm.models",
     "read": "crossfm.data.readers",
+    "RowStream": "crossfm.data.stream",
+    "stream": "crossfm.data.streaming",
     "save": "crossfm.models",
 }
 

@@ -10,9 +10,11 @@ import typer
 
 from crossfm.cli.errors import verb
 from crossfm.cli.reading import (
+    CacheOption,
     EncodingOption,
     FormatOption,
     HeaderOption,
+    LimitOption,
     NamesOption,
     Reading,
     SeparatorOption,
@@ -21,6 +23,7 @@ from crossfm.cli.reading import (
     features,
     find_target,
     is_rows,
+    memory_limit,
     target_values,
 )
 from crossfm.cli.show import examples, say
@@ -54,6 +57,8 @@ def evaluate(
     header: HeaderOption = None,
     column_names: NamesOption = None,
     encoding: EncodingOption = None,
+    limit: LimitOption = None,
+    cache: CacheOption = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only; needs --json.")] = False,
 ) -> None:
     """Judge a model on a file, always beside a baseline.
@@ -70,7 +75,9 @@ def evaluate(
     elif quiet:
         raise OptionError("--quiet leaves the numbers nowhere to go; name a file with --json")
     fitted = load(model)
-    rows = Reading(format, separator, header, column_names, encoding).read(data)
+    reading = Reading(format, separator, header, column_names, encoding)
+    room = memory_limit(limit, cache)
+    rows = reading.read(data) if room is None else _stream(fitted, reading, data, target, group, room, cache)
     if type(fitted).__name__ == "Recommender":
         for option, given in (("--target", target), ("--group", group)):
             if given:
@@ -85,21 +92,45 @@ def evaluate(
             say(f"wrote {json_file}")
 
 
+def _stream(
+    model: Any,
+    reading: Reading,
+    data: Path,
+    target: str | None,
+    group: str | None,
+    limit: int,
+    cache: Path | None,
+) -> Any:
+    """Return the rows of a file as a stream."""
+    from crossfm.data.pieces import Source
+    from crossfm.data.streaming import stream
+
+    if type(model).__name__ == "Recommender" or group is not None:
+        raise OptionError("--memory-limit is for classifiers and regressors without --group; leave it out")
+    source = Source.of(data, reading.options())
+    head = next(source.pieces(source.piece_bytes(limit)))
+    features(model, head, data)  # refuses tables for a model of numbered features, and the other way round
+    more = {} if source.is_text else {"target": find_target(head, target), "encoder": model.encoder_}
+    return stream(data, memory_limit=limit, cache=cache, **more, **reading.options())
+
+
 def _rows(
     model: Any, rows: Any, data: Path, target: str | None, group: str | None, *, quiet: bool
 ) -> dict[str, Any]:
     from crossfm.cli.judge import judge
+    from crossfm.data.stream import RowStream
 
     groups = None
     if is_rows(rows):
         for option, given in (("--target", target), ("--group", group)):
-            if given:
+            if given and getattr(rows, "encoder", None) is None:
                 raise OptionError(f"{option} names a column, but {data} has numbered features")
-        y = rows.target
+        y = rows.all_labels() if isinstance(rows, RowStream) else rows.target
     else:
         y = target_values(rows, find_target(rows, target))
         groups = None if group is None else target_values(rows, check_column(rows, group, "--group"))
-    report = judge(model, features(model, rows, data), y, title=str(data), groups=groups)
+    X = rows if isinstance(rows, RowStream) else features(model, rows, data)
+    report = judge(model, X, y, title=str(data), groups=groups)
     if not quiet:
         report.show()
     return {"evaluation": report.to_json()}

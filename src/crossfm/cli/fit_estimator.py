@@ -43,6 +43,8 @@ class Job:
     seed: int = 0
     quiet: bool = False
     tensorboard: Path | None = None
+    memory_limit: int | None = None
+    cache: Path | None = None
 
     def logs(self) -> list[Any]:
         """Return the callbacks that were asked for."""
@@ -93,23 +95,26 @@ def fit_estimator(job: Job) -> None:
     with keeper.guard():
         fit_part(model, task, train, valid)
         keeper.save(model)
-    _report(model, task, valid, job)
+    report(model, task, valid, job)
 
 
 def read_part(data: Any, target: str | None, job: Job) -> Part:
     """Return the rows of a file with targets, weights and groups; refuses options that do not fit it."""
     if target is None:
-        given = {"--target": job.target, "--weight": job.weight, "--group": job.group}
-        for option in [name for name, value in given.items() if value] + [
-            o for _, o in job.overrides.named()
-        ]:
-            raise OptionError(f"{option} names a column, but {job.data} has numbered features")
+        refuse_columns(job)
         return Part(replace(data, target=None), data.target)
     if job.n_features is not None:
         raise OptionError(f"n_features is for libsvm and libffm files, but {job.data} is a table")
     groups = None if job.group is None else target_values(data, check_column(data, job.group, "--group"))
     weight = None if job.weight is None else weight_values(data, job.weight)
     return Part(data, target_values(data, target), weight, groups)
+
+
+def refuse_columns(job: Job) -> None:
+    """Raise ``OptionError`` for options that name a column: the file has none."""
+    given = {"--target": job.target, "--weight": job.weight, "--group": job.group}
+    for option in [name for name, value in given.items() if value] + [o for _, o in job.overrides.named()]:
+        raise OptionError(f"{option} names a column, but {job.data} has numbered features")
 
 
 def make_model(job: Job, y: NDArray[Any], target: str | None) -> tuple[Any, str]:
@@ -226,8 +231,8 @@ def _encoded(part: Part | None, model: Any, job: Job) -> Any:
     return None if part is None else replace(part, X=features(model, part.X, job.data))
 
 
-def set_options(model: Any, task: str, valid: Part | None, job: Job, callbacks: list[Any]) -> None:
-    """Set early stopping, the epochs it needs, and who hears of them."""
+def set_options(model: Any, task: str, valid: Any, job: Job, callbacks: list[Any]) -> None:
+    """Set early stopping, the epochs it needs, and who hears of them; ``valid`` is None without validation."""
     if task == "ranking":
         if job.early_stopping:
             raise OptionError("--early-stopping is for classification and regression, not for ranking")
@@ -269,7 +274,8 @@ def _selected(model: Any, X: Any) -> Any:
     return X.select(names)
 
 
-def _report(model: Any, task: str, valid: Part | None, job: Job) -> None:
+def report(model: Any, task: str, valid: Part | None, job: Job) -> None:
+    """Say how the training went, how good the model is on ``valid``, and what to do next."""
     if job.quiet:
         return
     stopped = f", best epoch {model.best_iter_}" if task != "ranking" and model.early_stopping else ""

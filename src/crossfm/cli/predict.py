@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable, Iterator
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any, Optional
@@ -14,6 +15,7 @@ from crossfm.cli.reading import (
     EncodingOption,
     FormatOption,
     HeaderOption,
+    LimitOption,
     NamesOption,
     Reading,
     SeparatorOption,
@@ -21,6 +23,7 @@ from crossfm.cli.reading import (
     check_out,
     features,
     is_rows,
+    memory_limit,
     names,
 )
 from crossfm.cli.show import examples, say
@@ -66,14 +69,13 @@ def predict(
     header: HeaderOption = None,
     column_names: NamesOption = None,
     encoding: EncodingOption = None,
+    limit: LimitOption = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only; needs --out.")] = False,
 ) -> None:
     """Predict each row of a file, in its order.
 
     Two classes give the probability of the second one; more give a column a class.
     """
-    import pyarrow as pa
-
     from crossfm.models import load
 
     if out is not None:
@@ -83,21 +85,32 @@ def predict(
     fitted = load(model)
     if type(fitted).__name__ == "Recommender":
         raise OptionError(f"{model} recommends lists: use crossfm recommend, or crossfm evaluate")
-    rows = Reading(format, separator, header, column_names, encoding).read(data)
-    X = features(fitted, rows, data)
-    kept = names(keep)
-    if kept and is_rows(rows):
-        raise OptionError(f"--keep names columns, but {data} has numbered features")
-    columns = {name: rows[check_column(rows, name, "--keep")] for name in kept}
-    for name, values in predictions(fitted, X, None if output is None else output.value).items():
-        columns[name if name not in columns else f"{name}_predicted"] = pa.array(values)
-    table = pa.table(columns)
+    reading = Reading(format, separator, header, column_names, encoding)
+    room = memory_limit(limit)
+    pieces = [reading.read(data)] if room is None else reading.pieces(data, room)
+    tables = (
+        _predicted(fitted, rows, data, names(keep), None if output is None else output.value)
+        for rows in pieces
+    )
     if out is None:
-        _print(table)
+        _print(tables)
     else:
-        _write(out, table)
+        n_rows, columns = _write(out, tables)
         if not quiet:
-            say(f"wrote {out}: {table.num_rows:,} rows, columns {', '.join(table.column_names)}")
+            say(f"wrote {out}: {n_rows:,} rows, columns {', '.join(columns)}")
+
+
+def _predicted(model: Any, rows: Any, data: Path, keep: list[str], output: str | None) -> Any:
+    """Return a table of the columns to ``keep`` and of the predictions for ``rows``."""
+    import pyarrow as pa
+
+    X = features(model, rows, data)
+    if keep and is_rows(rows):
+        raise OptionError(f"--keep names columns, but {data} has numbered features")
+    columns = {name: rows[check_column(rows, name, "--keep")] for name in keep}
+    for name, values in predictions(model, X, output).items():
+        columns[name if name not in columns else f"{name}_predicted"] = pa.array(values)
+    return pa.table(columns)
 
 
 def predictions(model: Any, X: Any, output: str | None) -> dict[str, Any]:
@@ -122,24 +135,37 @@ def predictions(model: Any, X: Any, output: str | None) -> dict[str, Any]:
     return {"prediction": values}
 
 
-def _write(out: Path, table: Any) -> None:
+def _write(out: Path, tables: Iterable[Any]) -> tuple[int, list[str]]:
+    """Write the tables one after another; return the number of rows and the names of the columns."""
     from crossfm.atomic import atomic_write
-    from crossfm.data.writers import write_table
+    from crossfm.data.writers import write_tables
+
+    n_rows, columns = 0, []
+
+    def counted() -> Iterator[Any]:
+        nonlocal n_rows, columns
+        for table in tables:
+            n_rows, columns = n_rows + table.num_rows, table.column_names
+            yield table
 
     if out.suffix.lower() != ".txt":
-        write_table(out, table)
-        return
+        write_tables(out, counted())
+        return n_rows, columns
     with atomic_write(out, "w") as file:
-        for row in zip(*(column.to_pylist() for column in table.columns), strict=True):
-            file.write(" ".join(str(value) for value in row) + "\n")
+        for table in counted():
+            for row in zip(*(column.to_pylist() for column in table.columns), strict=True):
+                file.write(" ".join(str(value) for value in row) + "\n")
+    return n_rows, columns
 
 
-def _print(table: Any) -> None:
+def _print(tables: Iterable[Any]) -> None:
     """Write CSV to standard output."""
     import csv
 
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(table.column_names)
-    for batch in table.to_batches(max_chunksize=10_000):
-        writer.writerows(zip(*(column.to_pylist() for column in batch.columns), strict=True))
+    for at, table in enumerate(tables):
+        if at == 0:
+            writer.writerow(table.column_names)
+        for batch in table.to_batches(max_chunksize=10_000):
+            writer.writerows(zip(*(column.to_pylist() for column in batch.columns), strict=True))
     sys.stdout.flush()

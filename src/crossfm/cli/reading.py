@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Optional
 
 import typer
 
-from crossfm.errors import ColumnError, DataError, LabelError, OptionError
+from crossfm.errors import ColumnError, DataError, OptionError
 
 _PANEL = "Reading"
 FormatOption = Annotated[
@@ -44,6 +44,22 @@ EncodingOption = Annotated[
 TARGETS = ("label", "target", "y", "rating", "click", "clicked")
 
 
+LimitOption = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(
+        "--memory-limit",
+        help="Keep the whole process under this, such as 500MB or 2GiB: rows come from the disk.",
+        rich_help_panel="Memory",
+    ),
+]
+CacheOption = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option(
+        "--cache", help="Folder for the block cache; else beside the file.", rich_help_panel="Memory"
+    ),
+]
+
+
 @dataclass(frozen=True)
 class Reading:
     """How to read a file of rows; None recognises it."""
@@ -58,16 +74,34 @@ class Reading:
         """Return ``Rows`` (libsvm, libffm) or an Arrow table."""
         from crossfm.data.readers import read
 
-        separator = None if self.separator is None else self.separator.replace("\\t", "\t")
-        return read(
-            path,
-            format=self.format,
-            separator=separator,
-            header=self.header,
-            column_names=names(self.column_names) or None,
-            encoding=self.encoding,
-            n_features=n_features,
-        )
+        return read(path, n_features=n_features, **self.options())
+
+    def pieces(self, path: Path, limit: int) -> Iterator[Any]:
+        """Yield what ``read`` returns, as much at a time as ``limit`` bytes of memory allow."""
+        from crossfm.data.pieces import Source
+
+        source = Source.of(path, self.options())
+        source.settle(source.piece_bytes(limit))
+        yield from source.pieces(source.piece_bytes(limit))
+
+    def options(self) -> dict[str, Any]:
+        """Return these options as ``crossfm.read`` names them."""
+        return {
+            "format": self.format,
+            "separator": None if self.separator is None else self.separator.replace("\\t", "\t"),
+            "header": self.header,
+            "column_names": names(self.column_names) or None,
+            "encoding": self.encoding,
+        }
+
+
+def memory_limit(limit: str | None, cache: Path | None = None) -> int | None:
+    """Return --memory-limit in bytes; ``OptionError`` for a --cache without it."""
+    from crossfm.core.memory import parse_size
+
+    if limit is None and cache is not None:
+        raise OptionError("--cache is where --memory-limit keeps its block cache: give both, or leave it out")
+    return None if limit is None else parse_size(limit)
 
 
 def names(text: str | None) -> list[str]:
@@ -76,10 +110,11 @@ def names(text: str | None) -> list[str]:
 
 
 def is_rows(data: Any) -> bool:
-    """Whether ``data`` came from a libsvm or libffm file."""
+    """Whether ``data`` has numbered features: a libsvm or libffm file, or a stream."""
     from crossfm.data.rows import Rows
+    from crossfm.data.stream import RowStream
 
-    return isinstance(data, Rows)
+    return isinstance(data, (Rows, RowStream))  # a stream's tables are encoded already
 
 
 def check_column(table: Any, name: str, option: str) -> str:
@@ -112,47 +147,18 @@ def find_target(table: Any, asked: str | None) -> str:
 
 def target_values(table: Any, name: str) -> Any:
     """Return a column as a NumPy array of numbers, booleans or text; no cell may be missing."""
-    import numpy as np
-    import pyarrow as pa
+    from crossfm.data import targets
 
-    column = table[name]
-    if pa.types.is_dictionary(column.type):
-        column = column.cast(column.type.value_type)
-    if pa.types.is_decimal(column.type):
-        column = column.cast(pa.float64())
-    types = pa.types
-    is_text = types.is_string(column.type) or types.is_large_string(column.type)
-    if not (
-        is_text
-        or types.is_integer(column.type)
-        or types.is_floating(column.type)
-        or types.is_boolean(column.type)
-    ):
-        raise LabelError(f"column {name!r} holds {column.type}, but a target is numbers, booleans or text")
-    array = column.to_numpy()
-    missing = np.asarray(column.is_null(nan_is_null=True).to_numpy(zero_copy_only=False), bool)
-    if missing.any():
-        raise LabelError(
-            f"column {name!r} has no value in row {int(np.argmax(missing))} ({int(missing.sum())} in all); "
-            "fill or drop such rows"
-        )
-    return (
-        np.asarray(array, str)
-        if is_text
-        else np.asarray(array, bool if types.is_boolean(column.type) else None)
-    )
+    return targets.target_values(table, name)
 
 
 def weight_values(table: Any, name: str) -> Any:
     """Return a column of sample weights (n_rows,)."""
-    import numpy as np
+    from crossfm.data import targets
 
-    weight = target_values(table, check_column(table, name, "--weight"))
-    if weight.dtype.kind not in "iufb":
-        raise DataError(f"column {name!r} holds text, but weights are numbers")
-    weight = weight.astype(np.float64)
-    if not np.isfinite(weight).all() or (weight < 0).any() or weight.sum() <= 0:
-        raise DataError(f"column {name!r} has weights that are negative, infinite or all 0")
+    weight = targets.weight_values(table, check_column(table, name, "--weight"))
+    if weight.sum() <= 0:
+        raise DataError(f"column {name!r} has weights that are all 0")
     return weight
 
 

@@ -11,13 +11,16 @@ import typer
 from crossfm.cli.choosing import Overrides, parse_multi
 from crossfm.cli.errors import verb
 from crossfm.cli.reading import (
+    CacheOption,
     EncodingOption,
     FormatOption,
     HeaderOption,
+    LimitOption,
     NamesOption,
     Reading,
     SeparatorOption,
     check_out,
+    memory_limit,
     names,
 )
 from crossfm.cli.show import examples
@@ -208,6 +211,8 @@ def train(
     tensorboard: Annotated[
         File, typer.Option("--tensorboard", help="Folder for TensorBoard logs of the epochs.")
     ] = None,
+    limit: LimitOption = None,
+    cache: CacheOption = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
 ) -> None:
     """Train a factorization machine on a file and save it.
@@ -217,6 +222,7 @@ def train(
     from crossfm.cli.cross_validate import cross_validate
     from crossfm.cli.fit_estimator import Job, fit_estimator
     from crossfm.cli.fit_recommender import Roles, fit_recommender
+    from crossfm.cli.fit_stream import fit_stream, say_if_large
     from crossfm.core.options import check_count
 
     if model is Machine.linear and factors:
@@ -265,9 +271,12 @@ def train(
         seed=seed,
         quiet=quiet,
         tensorboard=tensorboard,
+        memory_limit=memory_limit(limit, cache),
+        cache=cache,
     )
     roles = Roles(user, item, time, tuple(names(context)), users, items, half_life)
     _check_roles(job.task, roles, target)
+    lists = task is Task.recommendation or (task is Task.auto and (user or item))
     if cv is not None:
         _check_cv(
             {
@@ -276,14 +285,23 @@ def train(
                 "--valid": valid,
                 "--with-state": with_state,
                 "--tensorboard": tensorboard,
+                "--memory-limit": limit,
             }
         )
         if task is Task.recommendation or user or item:
             raise OptionError("--cv is for classification and regression, not for recommendation")
         cross_validate(job, cv)
-    elif task is Task.recommendation or (task is Task.auto and (user or item)):
+    elif job.memory_limit is not None:
+        if lists:
+            raise OptionError(
+                "--memory-limit is for classification and regression, not for --task recommendation"
+            )
+        fit_stream(job)
+    elif lists:
         fit_recommender(job, roles)
     else:
+        if not quiet:
+            say_if_large(data)
         fit_estimator(job)
 
 

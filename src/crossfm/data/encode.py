@@ -87,7 +87,7 @@ class Encoder:
         hashes stay. The rows are counted in ``feature_counts``. ``self`` does not change. Raises as ``transform``.
         """
         before, table = self._state_of_fit(), as_table(table)
-        read = [read_cells(column, _pick(table, column.name)) for column in self.columns]
+        read = [read_cells(column, pick(table, column.name)) for column in self.columns]
         fitted = [
             one.grown(part) if isinstance(one, Vocabulary) else one
             for one, part in zip(before, read, strict=True)
@@ -95,7 +95,7 @@ class Encoder:
         more = [now.n_features - then.n_features for now, then in zip(fitted, before, strict=True)]
         joined = np.repeat(np.arange(len(more), dtype=np.uint32), more)
         other = Encoder(self.columns)
-        other._set(fitted, np.concatenate([self._joined, joined]))
+        other.set_fitted(fitted, np.concatenate([self._joined, joined]))
         cells = [one.encode(part) for one, part in zip(fitted, read, strict=True)]
         rows = other._assemble(list(enumerate(cells)), table.num_rows)
         other.feature_counts = np.concatenate([self.feature_counts, np.zeros(len(joined), np.int64)])
@@ -132,7 +132,7 @@ class Encoder:
         if not chosen:
             raise OptionError("no columns are chosen; name at least one, or pass columns=None for all")
         parts = [
-            (j, fitted[j].encode(read_cells(self.columns[j], _pick(table, self.fields[j])))) for j in chosen
+            (j, fitted[j].encode(read_cells(self.columns[j], pick(table, self.fields[j])))) for j in chosen
         ]
         return self._assemble(parts, table.num_rows)
 
@@ -183,7 +183,7 @@ class Encoder:
         except (OptionError, KeyError, TypeError) as exc:
             raise ModelFileError(f"the description of the columns is broken: {exc}") from exc
         own = [f"column{j}." for j in range(len(encoder.columns))]
-        encoder._set(
+        encoder.set_fitted(
             [
                 restore(
                     column,
@@ -207,8 +207,11 @@ class Encoder:
             raise DataError("the encoder is not fitted; call fit(table) first")
         return self._fitted
 
-    def _set(self, fitted: list[Fitted], joined: NDArray[np.uint32] = NONE_JOINED) -> None:
-        """Lay out the ids; ``joined`` has the field of each feature that stands behind the columns' ranges."""
+    def set_fitted(self, fitted: list[Fitted], joined: NDArray[np.uint32] = NONE_JOINED) -> None:
+        """Lay out the ids of fitted columns; nothing has been counted with them yet.
+
+        ``joined`` has the field of each feature that stands behind the columns' ranges.
+        """
         total = sum(one.n_features for one in fitted)
         if total > MAX_FEATURES:
             raise OptionError(
@@ -227,6 +230,11 @@ class Encoder:
         self.feature_fields = np.concatenate(
             [np.repeat(np.arange(len(sizes), dtype=np.uint32), sizes), joined]
         )
+        self.feature_counts = np.zeros(self.n_features, np.int64)
+
+    def count(self, rows: Rows) -> None:
+        """Add ``rows``, which this encoder made, to ``feature_counts``."""
+        self.feature_counts += np.bincount(rows.indices, minlength=self.n_features)
 
     def _place(self, field: int, ids: NDArray[np.int64]) -> NDArray[np.int64]:
         """Turn a column's own ids into those of the encoder."""
@@ -240,10 +248,10 @@ class Encoder:
         table = as_table(table)
         if table.num_rows == 0:
             raise DataError("the table has no rows, but the encoder learns from at least one")
-        read = [read_cells(column, _pick(table, column.name)) for column in self.columns]
+        read = [read_cells(column, pick(table, column.name)) for column in self.columns]
         fitted = [fit_column(column, cells) for column, cells in zip(self.columns, read, strict=True)]
         cells = [one.encode(part) for one, part in zip(fitted, read, strict=True)]
-        self._set(fitted)
+        self.set_fitted(fitted)
         counts = [
             np.bincount(part.ids, minlength=one.n_features) for one, part in zip(fitted, cells, strict=True)
         ]
@@ -291,7 +299,8 @@ class Encoder:
         )
 
 
-def _pick(table: Any, name: str) -> Any:
+def pick(table: Any, name: str) -> Any:
+    """Return a column of a table; ``ColumnError`` shows the nearest name."""
     if name not in table.column_names:
         raise ColumnError(_no_column("the table", name, table.column_names))
     return table[name]

@@ -119,11 +119,14 @@ def _combined(column: Categorical | MultiCategorical, lengths: Codes) -> NDArray
     return np.repeat(share if combiner == "mean" else np.sqrt(share), lengths).astype(np.float32)
 
 
-def _frequent(tokens: Tokens, min_count: int, among: NDArray[np.bool_] | None = None) -> pa.Array:
-    """Return the values (of ``among``) in at least ``min_count`` rows, by falling frequency, then by bytes."""
-    counts = tokens.counts()  # 0 for values that only a dictionary has
-    keep = counts >= min_count if among is None else (counts >= min_count) & among
-    table = pa.table({"value": tokens.values, "count": counts}).filter(pa.array(keep))
+def _counted(tokens: Tokens) -> pa.Table:
+    """Return each ``value`` and its ``count`` of rows, 0 for values that only a dictionary has."""
+    return pa.table({"value": tokens.values, "count": tokens.counts()})
+
+
+def _frequent(table: pa.Table, min_count: int) -> pa.Array:
+    """Return the values in at least ``min_count`` rows, by falling frequency, then by bytes."""
+    table = table.filter(pc.greater_equal(table["count"], min_count))
     order = pc.sort_indices(table, sort_keys=[("count", "descending"), ("value", "ascending")])
     return table["value"].take(order).combine_chunks().cast(pa.large_string())
 
@@ -145,14 +148,19 @@ class Vocabulary:
     @classmethod
     def of(cls, column: Categorical | MultiCategorical, tokens: Tokens) -> Vocabulary:
         """Take the values of ``tokens`` that are frequent enough."""
-        return cls(column, _frequent(tokens, column.min_count)[: column.max_size])
+        return cls.of_counts(column, _counted(tokens))
+
+    @classmethod
+    def of_counts(cls, column: Categorical | MultiCategorical, table: pa.Table) -> Vocabulary:
+        """Take the values that are frequent enough from a table of ``value`` and ``count``."""
+        return cls(column, _frequent(table, column.min_count)[: column.max_size])
 
     def grown(self, read: Tokens) -> Vocabulary:
         """Return the vocabulary with the new values of ``read`` behind the others, as ``of`` would take them.
 
         ``min_count`` counts the rows of ``read`` alone, ``max_size`` holds for all values.
         """
-        new = _frequent(read, self.column.min_count, self._find(read.values) < 0)
+        new = _frequent(_counted(read).filter(pa.array(self._find(read.values) < 0)), self.column.min_count)
         if self.column.max_size is not None:
             new = new[: max(self.column.max_size - len(self.values), 0)]
         if not len(new):
@@ -239,7 +247,7 @@ def _fit_numeric(column: Numeric, x: NDArray[np.float64]) -> Fitted:
         return Bucketed(column, nums.quantile_edges(x, column.n_buckets or 10))
     if column.transform == "log2":
         used = int(nums.log2_buckets(x).max(initial=nums.N_LOW_BUCKETS)) - nums.N_LOW_BUCKETS + 1
-        return Bucketed(column, _log2_edges(min(used, column.n_buckets or used)))
+        return Bucketed(column, log2_edges(min(used, column.n_buckets or used)))
     return Scaled(column, *_linear(column, x))
 
 
@@ -249,7 +257,7 @@ def _linear(column: Numeric, x: NDArray[np.float64]) -> tuple[float, float]:
     return nums.center_and_scale(nums.signed_log(x) if column.transform == "log" else x)
 
 
-def _log2_edges(n_high: int) -> NDArray[np.float64]:
+def log2_edges(n_high: int) -> NDArray[np.float64]:
     """Return the lower ends of all buckets but the first; only their number is used for encoding."""
     return np.concatenate([[0, 1, 2], np.exp(np.sqrt(np.arange(1, n_high)))])
 

@@ -24,6 +24,22 @@ def random_split(n_rows: int, fraction: float, seed: int) -> tuple[Index, Index]
     return _sides(mask, f"{n_rows} rows and fraction {fraction}")
 
 
+def chosen_rows(first: int, n_rows: int, fraction: float, seed: int) -> NDArray[np.bool_]:
+    """Mark about ``fraction`` of the rows ``first`` to ``first + n_rows - 1`` of a long file.
+
+    Whether a row is chosen depends on its number and ``seed`` alone: the output of SplitMix64 (Steele, Lea, Flood,
+    "Fast splittable pseudorandom number generators", 2014) at that place of the seed's sequence.
+    """
+    key = np.uint64(_generator(seed).integers(2**63))
+    with np.errstate(over="ignore"):
+        z = key + np.arange(first + 1, first + n_rows + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        z ^= z >> np.uint64(31)
+    chosen: NDArray[np.bool_] = (z >> np.uint64(11)) < np.uint64(fraction * 2**53)
+    return chosen
+
+
 def time_split(times: Any, test_fraction: float | None = None, *, cutoff: Any = None) -> tuple[Index, Index]:
     """Test on the latest rows: every test row is later than every train row.
 

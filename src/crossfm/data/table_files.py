@@ -41,8 +41,8 @@ def read_delimited(
     data = _as_utf8(path, load(path, format.compression), encoding)
     separator = separator if separator is not None else "\t" if format.name == "tsv" else ","
     data, separator, quote = _one_character(path, data, separator)
-    first = _first_row(path, data, separator, quote)
-    with_header = _has_header(path, first, header, column_names)
+    first = first_row(path, data, separator, quote)
+    with_header = has_header(path, first, header, column_names)
     read = pacsv.ReadOptions(
         use_threads=n_threads != 1,
         column_names=None if column_names is None else list(column_names),
@@ -52,13 +52,13 @@ def read_delimited(
         delimiter=separator, quote_char=quote, newlines_in_values=quote and b'"' in data
     )
     convert = pacsv.ConvertOptions(
-        null_values=list(null_values), strings_can_be_null=True, column_types=_types(column_types)
+        null_values=list(null_values), strings_can_be_null=True, column_types=as_types(column_types)
     )
     try:
         table = pacsv.read_csv(pa.BufferReader(data), read, parse, convert)
     except pa.ArrowInvalid as exc:
         if "Empty CSV" in str(exc):  # a header and no newline
-            raise _no_rows(path, first) from exc
+            raise no_rows(path, first) from exc
         raise _csv_error(path, data, read, parse, exc) from exc
     if any(pa.types.is_binary(column_type) for column_type in table.schema.types):
         _check_utf8(path, data)  # pyarrow makes such a column binary, in silence
@@ -92,11 +92,12 @@ def read_binary(path: str | os.PathLike[str], format: Format, *, n_threads: int 
 
 def _with_rows(path: object, table: Any) -> Any:
     if table.num_rows == 0:
-        raise _no_rows(path, table.column_names)
+        raise no_rows(path, table.column_names)
     return table
 
 
-def _no_rows(path: object, names: list[str]) -> DataError:
+def no_rows(path: object, names: list[str]) -> DataError:
+    """Make the error for a table without rows."""
     return DataError(f"{path} has columns ({', '.join(names[:8])}) but no rows. Check how it was made")
 
 
@@ -130,7 +131,8 @@ def _one_character(path: object, data: bytes, separator: str) -> tuple[bytes, st
     return data.replace(separator.encode(), _UNIT.encode()), _UNIT, False
 
 
-def _first_row(path: object, data: bytes, separator: str, quote: Any) -> list[str]:
+def first_row(path: object, data: bytes, separator: str, quote: Any) -> list[str]:
+    """Return the cells of the first line that is not blank."""
     text = io.TextIOWrapper(io.BytesIO(data), "utf-8", errors="replace", newline="")
     quoting: Any = csv.QUOTE_MINIMAL if quote else csv.QUOTE_NONE
     try:
@@ -144,7 +146,8 @@ def _first_row(path: object, data: bytes, separator: str, quote: Any) -> list[st
     return first
 
 
-def _has_header(path: object, first: list[str], header: Header, column_names: Sequence[str] | None) -> bool:
+def has_header(path: object, first: list[str], header: Header, column_names: Sequence[str] | None) -> bool:
+    """Tell whether the ``first`` line has the names, under the options of ``read``."""
     if header not in (True, False, "auto", None):
         raise OptionError(f"header={header!r}, but it is True, False, 'auto' or None")
     if column_names is not None:
@@ -184,7 +187,8 @@ def _is_number(cell: str) -> bool:
     return True
 
 
-def _types(column_types: Mapping[str, Any] | None) -> dict[str, Any] | None:
+def as_types(column_types: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Return pyarrow types for types or their names."""
     if column_types is None:
         return None
     try:

@@ -14,10 +14,10 @@ from crossfm.data.formats import Format, load
 from crossfm.data.rows import MAX_FEATURES, Rows, offsets_or_width
 from crossfm.data.text_errors import parse_error
 from crossfm.errors import DataError, FeatureIndexError, OptionError
-from crossfm.kernels.text import parse_text
+from crossfm.kernels.text import ParsedText, parse_text
 
 ZeroBased = Literal["auto"] | bool
-_FORMS = {"libsvm": "id:value", "libffm": "field:id:value"}
+FORMS = {"libsvm": "id:value", "libffm": "field:id:value"}
 _BYTES_A_THREAD = 1 << 20  # less is not worth starting a thread for
 
 
@@ -38,29 +38,39 @@ def read_text(
     n_threads: int = 0,
 ) -> TextRows:
     """Read a libsvm or libffm file, with the query ids that ``read`` leaves behind; else as ``read``."""
-    if zero_based not in ("auto", True, False):
-        raise OptionError(f"zero_based={zero_based!r}, but it is True, False or 'auto'")
-    if n_features is not None and not 0 < n_features <= MAX_FEATURES:
-        raise OptionError(f"n_features={n_features}, but it is from 1 to {MAX_FEATURES}, or None")
+    check_text_options(n_features, zero_based)
     data = load(path, format.compression)
     n_threads = min(thread_count(n_threads), 1 + len(data) // _BYTES_A_THREAD)
     libffm = format.name == "libffm"
     found = parse_text(data, libffm=libffm, first_id=int(zero_based is False), n_threads=n_threads)
     if found.fault:
-        raise parse_error(path, data, found.fault, found.offset, form=_FORMS[format.name])
+        raise parse_error(path, data, found.fault, found.offset, form=FORMS[format.name])
     if not len(found.label):
         raise DataError(f"{path} has no rows, only blank lines or comments")
+    return TextRows(rows_of_text(path, found, n_features), found.qid)
+
+
+def check_text_options(n_features: int | None = None, zero_based: ZeroBased = "auto") -> None:
+    """Raise ``OptionError`` for values that mean nothing."""
+    if zero_based not in ("auto", True, False):
+        raise OptionError(f"zero_based={zero_based!r}, but it is True, False or 'auto'")
+    if n_features is not None and not 0 < n_features <= MAX_FEATURES:
+        raise OptionError(f"n_features={n_features}, but it is from 1 to {MAX_FEATURES}, or None")
+
+
+def rows_of_text(path: object, found: ParsedText, n_features: int | None, *, first_row: int = 0) -> Rows:
+    """Return what the parser found as ``Rows``; ``first_row`` is the number of its first row in the file."""
     largest = int(found.indices.max()) if len(found.indices) else -1
     if n_features is not None and largest >= n_features:
         at = int(np.argmax(found.indices >= n_features))
         row = int(np.searchsorted(found.indptr, at, side="right")) - 1
         raise FeatureIndexError(
-            f"{path}: row {row} (from 0) has feature {found.indices[at]}, but n_features={n_features} (ids 0 "
-            f"to {n_features - 1}). Pass n_features={largest + 1} or more, or zero_based=False for a file "
+            f"{path}: row {first_row + row} (from 0) has feature {found.indices[at]}, but n_features={n_features} "
+            f"(ids 0 to {n_features - 1}). Pass n_features={largest + 1} or more, or zero_based=False for a file "
             "that counts from 1."
         )
     shape = offsets_or_width(found.indptr)
-    rows = Rows(
+    return Rows(
         indices=found.indices,
         n_features=largest + 1 if n_features is None else n_features,
         values=found.values,
@@ -68,7 +78,6 @@ def read_text(
         target=found.label,
         **shape,
     )
-    return TextRows(rows, found.qid)
 
 
 def _fields_of_a_row(fields: NDArray[np.uint32], width: int) -> NDArray[np.uint32]:

@@ -69,8 +69,13 @@ _PART = (
 )
 
 
-def parse_error(path: object, data: bytes, fault: int, offset: int, *, form: str) -> ParseError:
-    """Make the error for ``fault`` at byte ``offset`` of ``data``: place, what was seen, expected, to do."""
+def parse_error(
+    path: object, data: bytes, fault: int, offset: int, *, form: str, lines_before: int = 0
+) -> ParseError:
+    """Make the error for ``fault`` at byte ``offset`` of ``data``: place, what was seen, expected, to do.
+
+    ``lines_before`` is the number of the file's lines before ``data``.
+    """
     _, expected, remedy = FAULTS[fault]
     line_start = data.rfind(b"\n", 0, offset) + 1
     line = data.count(b"\n", 0, line_start) + 1
@@ -82,7 +87,7 @@ def parse_error(path: object, data: bytes, fault: int, offset: int, *, form: str
             "text in UTF-8",
             "check that the file is what its name says, or save it as plain text",
         )
-    place = f"{path}:{line}:{offset - line_start + 1}"
+    place = f"{path}:{lines_before + line}:{offset - line_start + 1}"
     return ParseError(f"{place}: saw {seen}, expected {expected.format(form=form)}; {remedy}")
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -43,25 +43,37 @@ def write_table(path: str | os.PathLike[str], table: Any) -> None:
     empty cells in CSV.
     """
     import pyarrow as pa
-    import pyarrow.csv as pacsv
-    import pyarrow.feather as feather
-    import pyarrow.parquet as parquet
 
-    table = _plain_strings(table if isinstance(table, pa.Table) else pa.table(table))
+    write_tables(path, [table if isinstance(table, pa.Table) else pa.table(table)])
+
+
+def write_tables(path: str | os.PathLike[str], tables: Iterable[Any]) -> None:
+    """Write tables of the same columns one after another, as ``write_table`` writes one; there is at least one."""
     name = Path(path).name.lower().removesuffix(".gz").removesuffix(".zst")
     suffix = Path(name).suffix
     if suffix not in (".csv", ".tsv", ".parquet", ".arrow", ".feather"):
         raise OptionError(
             f"{path}: the name does not tell the format; end it in .csv, .tsv, .parquet or .arrow"
         )
-    with _packed(path) as file:
-        if suffix == ".parquet":
-            parquet.write_table(table, file)
-        elif suffix in (".arrow", ".feather"):
-            feather.write_feather(table, file)
-        else:
-            options = pacsv.WriteOptions(delimiter="\t" if suffix == ".tsv" else ",")
-            pacsv.write_csv(table, file, options)
+    with _packed(path) as file, ExitStack() as stack:
+        writer: Any = None
+        for table in map(_plain_strings, tables):
+            writer = writer or stack.enter_context(_table_writer(file, suffix, table.schema))
+            writer.write_table(table)
+
+
+def _table_writer(file: Any, suffix: str, schema: Any) -> Any:
+    import pyarrow as pa
+    import pyarrow.csv as pacsv
+    import pyarrow.parquet as parquet
+
+    if suffix == ".parquet":
+        return parquet.ParquetWriter(file, schema)
+    if suffix in (".arrow", ".feather"):
+        return pa.ipc.new_file(file, schema, options=pa.ipc.IpcWriteOptions(compression="lz4"))
+    return pacsv.CSVWriter(
+        file, schema, write_options=pacsv.WriteOptions(delimiter="\t" if suffix == ".tsv" else ",")
+    )
 
 
 def _plain_strings(table: Any) -> Any:

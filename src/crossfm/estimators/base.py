@@ -24,12 +24,14 @@ from crossfm.core.random import stream
 from crossfm.core.rules import SGDA, Rule, find_rule
 from crossfm.data.rows import Rows
 from crossfm.data.split import random_split
+from crossfm.data.stream import RowStream
 from crossfm.data.tables import as_table
 from crossfm.errors import DataError, LabelError, OptionError
 from crossfm.estimators.adaptive import adaptive_visit
 from crossfm.estimators.growing import grow, wider_input
 from crossfm.estimators.inputs import fit_encoder, has_names, rows_from_matrix
 from crossfm.estimators.state import Stored
+from crossfm.estimators.streamed import fit_stream
 from crossfm.kernels import fm as kernel
 from crossfm.kernels.table import Table
 from crossfm.metrics import auc
@@ -98,6 +100,11 @@ class BaseFM(Stored):
         """Return the rows of ``X`` and the checked ``y``; ``fit`` also learns names and the encoder."""
         if isinstance(X, Rows):
             return self._input_rows(X, y, fit=fit)
+        if isinstance(X, RowStream):
+            raise OptionError(
+                "a stream is for fitting classifiers and regressors and for their predictions; for the rest iterate "
+                "over it and pass its Rows"
+            )
         encoded = None
         if fit:
             self.encoder_, encoded = fit_encoder(X, self.columns)
@@ -186,6 +193,9 @@ class BaseFM(Stored):
                 f"n_factors={self.n_factors}, but the model to go on with has {self._machines[0].n_factors}, which "
                 "stays. Set it back, or fit anew with warm_start=False."
             )
+        if isinstance(X, RowStream):
+            fit_stream(self, X, y, sample_weight, eval_set, fresh=fresh, passes=passes, classes=classes)
+            return
         growing, encoder = passes is not None and not fresh, None
         if growing:
             rows, y, encoder = wider_input(self, X, y)
@@ -260,12 +270,7 @@ class BaseFM(Stored):
         threads = thread_count(self.n_threads)
 
         def plain(order: NDArray[np.int64], hyper: Hyper) -> float:
-            return sum(
-                kernel.train_pass(
-                    part, order, table, loss, hyper, n_threads=threads, deterministic=self.deterministic
-                )
-                for part, table in zip(data, tables, strict=True)
-            )
+            return self._visit(data, order, loss, hyper, threads)
 
         visit: Visit = plain
         if tables[0].rule is SGDA:
@@ -294,6 +299,17 @@ class BaseFM(Stored):
             first_epoch=done,
         )
 
+    def _visit(
+        self, data: list[Rows], order: NDArray[np.int64], loss: Loss, hyper: Hyper, threads: int
+    ) -> float:
+        """Move each machine over the rows of its own ``data`` in ``order``; return the summed loss."""
+        return sum(
+            kernel.train_pass(
+                rows, order, table, loss, hyper, n_threads=threads, deterministic=self.deterministic
+            )
+            for rows, table in zip(data, self._tables(), strict=True)
+        )
+
     def _epochs_done(self) -> int:
         return int(self.history_[-1]["epoch"]) if self.history_ else 0
 
@@ -306,10 +322,17 @@ class BaseFM(Stored):
         return Callbacks([Record(), *given, *([progress()] if self.verbose else [])])
 
     def _validation_scores(self, rows: Rows, targets: list[Floats], loss: Loss, threads: int) -> Scores:
-        weight = np.ones(rows.n_rows) if rows.weight is None else rows.weight.astype(np.float64)
+        scores = [kernel.scores(rows, table, n_threads=threads) for table in self._tables()]
+        return self._judge(scores, targets, rows.weight, loss)
+
+    def _judge(
+        self, each: list[NDArray[np.float32]], targets: list[Floats], weights: Any, loss: Loss
+    ) -> Scores:
+        """Return the validation of scores and targets (n_rows,), one of each a machine."""
+        weight = np.ones(len(targets[0])) if weights is None else weights.astype(np.float64)
         value, area = 0.0, None
-        for table, target in zip(self._tables(), targets, strict=True):
-            scores = kernel.scores(rows, table, n_threads=threads).astype(np.float64)
+        for raw, target in zip(each, targets, strict=True):
+            scores = raw.astype(np.float64)
             value += float(np.average(loss.value(scores, target), weights=weight))
             if self.monitor == "auc":
                 area = auc(target, scores, weight)
@@ -335,7 +358,7 @@ class BaseFM(Stored):
         self._machines = tables
         return tables
 
-    def _forget_unseen(self, *parts: Rows) -> None:
+    def _forget_unseen(self, *parts: Rows | RowStream) -> None:
         """Zero ``V`` of features that no row has: a vector that never trains would only add noise."""
         unseen = np.flatnonzero(~_occurring(self._machines[0].V.shape[0], *parts))
         if len(unseen):
@@ -343,7 +366,7 @@ class BaseFM(Stored):
             for table in self._tables():
                 table.start_V(unseen, zeros, self._check_options()[1])
 
-    def _revive(self, rows: Rows) -> None:
+    def _revive(self, rows: Rows | RowStream) -> None:
         """Give features of ``rows`` whose ``V`` is all zero new start values: from zero they never learn a pair."""
         rng = stream(self.random_state, f"revive {self._epochs_done()}")
         scale = np.float32(self.init_scale / np.sqrt(max(self.n_factors, 1)))
@@ -388,6 +411,8 @@ class BaseFM(Stored):
     def _raw(self, X: Any) -> Floats:
         """Return scores (n_rows, n_machines), float64."""
         check_is_fitted(self, "_machines")
+        if isinstance(X, RowStream):
+            return np.concatenate(list(map(self._raw, X)))
         rows, _ = self._input(X)
         threads = thread_count(self.n_threads)
         scores = [kernel.scores(rows, machine, n_threads=threads) for machine in self._machines]
@@ -423,9 +448,11 @@ class BaseFM(Stored):
         return tags
 
 
-def _occurring(n_features: int, *parts: Rows) -> NDArray[np.bool_]:
+def _occurring(n_features: int, *parts: Rows | RowStream) -> NDArray[np.bool_]:
     """Mark (n_features,) the features that some row has."""
     seen = np.zeros(n_features, bool)
-    for rows in parts:
-        seen[rows.indices] = True
+    for part in parts:
+        for rows in [part] if isinstance(part, Rows) else part:
+            seen[rows.indices] = True
+            del rows  # a stream reads the next ones
     return seen

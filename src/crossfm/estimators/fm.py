@@ -15,6 +15,7 @@ from crossfm.core.options import check_choice
 from crossfm.core.params import FMParams
 from crossfm.errors import LabelError, OptionError
 from crossfm.estimators.base import BaseFM
+from crossfm.estimators.streamed import moments
 
 Floats = NDArray[np.float64]
 
@@ -180,15 +181,14 @@ class FMRegressor(RegressorMixin, BaseFM):  # type: ignore[misc]
     def _learn_target(self, y: Any, weight: Any, classes: Any) -> None:
         self._target, self._learned_loss = (0.0, 1.0), self.loss
         if self.loss == "squared":
-            target = self._targets(y)[0]
-            with np.errstate(over="ignore", invalid="ignore"):
-                mean = float(np.average(target, weights=weight))
-                spread = float(np.sqrt(np.average((target - mean) ** 2, weights=weight)))
-            if not np.isfinite(spread):
-                raise LabelError(
-                    f"targets up to {np.abs(target).max():g} are too large to be squared; scale them"
-                )
-            self._target = (mean, spread if spread > 0 else 1.0)
+            self._standardise(*moments(self._targets(y)[0], weight))
+
+    def _standardise(self, mean: float, variance: float) -> None:
+        """Let squared loss learn (y - mean) / deviation."""
+        spread = float(np.sqrt(variance))
+        if not np.isfinite(spread):
+            raise LabelError("the targets are too large to be squared; scale them")
+        self._target = (mean, spread if spread > 0 else 1.0)
 
     def _targets(self, y: Any) -> list[Floats]:
         if self.loss != self._learned_loss:

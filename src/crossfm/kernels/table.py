@@ -55,14 +55,10 @@ class Table:
     @classmethod
     def start(cls, params: FMParams, rule: Rule, hyper: Hyper) -> Table:
         """Lay out ``params`` with fresh optimizer state."""
-        padded = padded_factors(params.n_factors)
-        states = rule.states
-        w_at = padded * (1 if rule.row_wise else 1 + states)
-        used = w_at + 1 + states + rule.row_wise + rule.counts
         table = cls(
             rule,
             params.n_factors,
-            aligned_zeros(params.n_features, record_stride(used)),
+            aligned_zeros(params.n_features, record_floats(rule, params.n_factors)),
             np.zeros(4, np.float32),
         )
         table.V[:] = params.V
@@ -173,6 +169,12 @@ def ftrl_z(value: Any, l1: float, l2: float, hyper: Hyper, n: Any = 0.0) -> Any:
 def padded_factors(n_factors: int) -> int:
     """Round up to whole vectors of 8."""
     return -(-n_factors // 8) * 8
+
+
+def record_floats(rule: Rule, n_factors: int) -> int:
+    """Return how many floats the record of a feature takes."""
+    w_at = padded_factors(n_factors) * (1 if rule.row_wise else 1 + rule.states)
+    return record_stride(w_at + 1 + rule.states + rule.row_wise + rule.counts)
 
 
 def record_stride(used: int) -> int:

@@ -19,6 +19,7 @@ from crossfm.solvers.schedule import rate
 NONZEROS_A_CALL = 8_000_000  # the kernel comes back this often: for Ctrl-C and the progress bar
 
 Visit = Callable[[NDArray[np.int64], Hyper], float]  # moves the tables over these rows, returns summed loss
+Orders = Callable[[], Iterator[NDArray[np.int64]]]  # one epoch: which rows to visit, some at a time
 Validate = Callable[[], "Scores"]
 
 
@@ -70,9 +71,11 @@ def run_epochs(
     callback: Callback | None = None,
     model: Any = None,
     first_epoch: int = 0,
+    orders: Orders | None = None,
 ) -> list[Epoch]:
     """Train ``tables`` in place (one a machine) and return one ``Epoch`` for each pass.
 
+    ``orders`` says which rows ``visit`` gets, where they are not simply all ``n_rows`` of them, shuffled by ``rng``.
     Raises ``DivergenceError`` when the loss leaves the finite numbers. With ``plan.patience`` the tables end as
     they were after the best epoch, also when training is interrupted or diverges later.
     """
@@ -81,15 +84,14 @@ def run_epochs(
     best: tuple[float, list[Table]] | None = None
     since_best = 0
     at_best = False  # whether the tables are still as they were after the best epoch
-    step = max(1, int(NONZEROS_A_CALL * n_rows / max(nnz, 1)))
+    each_epoch = orders or (lambda: calls(row_order(n_rows, rng, plan), nnz / max(n_rows, 1)))
     try:
         callback.on_start(n_rows, plan.max_iter)
         for number in range(first_epoch, first_epoch + plan.max_iter):
             eta = rate(plan.schedule, hyper.learning_rate, number - first_epoch, plan.max_iter)
             started = time.perf_counter()
-            order = rng.permutation(n_rows) if plan.shuffle else np.arange(n_rows)
             total, at_best = 0.0, False
-            for part in _parts(order.astype(np.int64, copy=False), step):
+            for part in each_epoch():
                 total += visit(part, replace(hyper, learning_rate=eta))
                 callback.on_rows(len(part))
             seconds = time.perf_counter() - started
@@ -98,7 +100,7 @@ def run_epochs(
             scores = validate() if validate else Scores(None, None, 0.0)
             better = plan.patience is None or best is None or scores.merit > best[0] + plan.tol
             if plan.patience is not None and better:
-                best, at_best = (scores.merit, [table.copy() for table in tables]), True
+                best, at_best = (scores.merit, _kept(tables, best)), True
             since_best = 0 if better else since_best + 1
             epochs.append(Epoch(number + 1, seconds, loss, eta, scores.loss, scores.auc, better))
             stop = callback.on_epoch(epochs[-1], model)
@@ -112,9 +114,26 @@ def run_epochs(
     return epochs
 
 
-def _parts(order: NDArray[np.int64], step: int) -> Iterator[NDArray[np.int64]]:
+def row_order(n_rows: int, rng: np.random.Generator, plan: Plan) -> NDArray[np.int64]:
+    """Return the order in which an epoch visits ``n_rows`` rows."""
+    order = rng.permutation(n_rows) if plan.shuffle else np.arange(n_rows)
+    return order.astype(np.int64, copy=False)
+
+
+def calls(order: NDArray[np.int64], nonzeros_a_row: float) -> Iterator[NDArray[np.int64]]:
+    """Part ``order`` into what the kernel visits in one call."""
+    step = max(1, int(NONZEROS_A_CALL / max(nonzeros_a_row, 1e-9)))
     for start in range(0, len(order), step):
         yield order[start : start + step]
+
+
+def _kept(tables: Sequence[Table], before: tuple[float, list[Table]] | None) -> list[Table]:
+    """Return copies of ``tables``, in the memory of those kept before."""
+    if before is None:
+        return [table.copy() for table in tables]
+    for table, kept in zip(tables, before[1], strict=True):
+        kept.assign(table)
+    return before[1]
 
 
 def _check_finite(loss: float, tables: Sequence[Table], epoch: int, learning_rate: float) -> None:

@@ -1,0 +1,76 @@
+"""How much memory there is, how much this process has, and sizes as people write them."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import re
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from crossfm.errors import OptionError
+
+_M_MMAP_THRESHOLD = -3
+_UNITS = {"": 1, "b": 1}
+_UNITS |= {f"{letter}b": 1000 ** (at + 1) for at, letter in enumerate("kmgt")}
+_UNITS |= {f"{letter}ib": 1024 ** (at + 1) for at, letter in enumerate("kmgt")}
+
+
+def parse_size(text: Any, name: str = "memory_limit") -> int:
+    """Return bytes of 500_000_000, "500MB" (millions), "1.5 GB", "512MiB" (2**20); else ``OptionError``."""
+    found = re.fullmatch(r"([0-9][0-9_]*(?:\.[0-9]+)?)\s*([A-Za-z]*)", str(text).strip())
+    unit = _UNITS.get(found[2].lower()) if found else None
+    size = 0 if found is None or unit is None else int(float(found[1].replace("_", "")) * unit)
+    if isinstance(text, bool) or size < 1:
+        raise OptionError(f"{name}={text!r}, but it must be a size such as 500MB, 1.5GB or 512MiB")
+    return size
+
+
+def show_size(size: float) -> str:
+    """Write a number of bytes in MB, or GB from 10 of them on; rounded up."""
+    if size >= 10e9:
+        return f"{size / 1e9:.1f} GB"
+    return f"{-int(-size // 1_000_000):,} MB"
+
+
+def keep_tidy() -> None:
+    """Let arrays of 1 MB and more be given back as soon as they are freed, for the rest of the process.
+
+    glibc would keep up to 32 MB of each size in each thread for later use, which counts as memory of the process.
+    """
+    with suppress(AttributeError, OSError, TypeError):  # glibc has it, others do not
+        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, 1 << 20)
+
+
+def release() -> None:
+    """Give back what was freed but is still held, where the C library and Arrow can do so."""
+    with suppress(AttributeError, OSError, TypeError):
+        ctypes.CDLL(None).malloc_trim(0)
+    if "pyarrow" in sys.modules:
+        sys.modules["pyarrow"].default_memory_pool().release_unused()
+
+
+def resident() -> int:
+    """Return the bytes of memory that this process holds now (at most so far, where only that is known)."""
+    release()
+    statm = Path("/proc/self/statm")
+    if statm.exists():
+        return int(statm.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    try:
+        import resource
+    except ImportError:  # Windows: nothing in the standard library tells
+        return 0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak
+
+
+def available() -> int | None:
+    """Return the bytes of memory that are free for new work, or None where the system does not say."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return None
+    found = [line for line in lines if line.startswith("MemAvailable:")]
+    return 1024 * int(found[0].split()[1]) if found else None

@@ -1,0 +1,247 @@
+"""Training on a ``RowStream``: the same epochs, over windows of rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import is_classifier
+
+from crossfm.core.losses import Loss
+from crossfm.core.options import Hyper, thread_count
+from crossfm.core.random import stream as numbers
+from crossfm.core.rules import SGDA
+from crossfm.data.rows import Rows
+from crossfm.data.stream import RowStream, Window
+from crossfm.errors import DataError, OptionError
+from crossfm.estimators.growing import grow
+from crossfm.kernels.table import record_floats
+from crossfm.solvers.epochs import Plan, Scores, calls, row_order, run_epochs
+
+Floats = NDArray[np.float64]
+
+
+def fit_stream(
+    model: Any,
+    X: RowStream,
+    y: Any,
+    sample_weight: Any,
+    eval_set: Any,
+    *,
+    fresh: bool,
+    passes: int | None,
+    classes: Any,
+) -> None:
+    """Do what ``BaseFM._fit`` does, on a stream; one window in file order gives the same bits."""
+    if y is not None or sample_weight is not None:
+        raise OptionError(
+            "a stream brings its own target and weights: name their columns in crossfm.stream()"
+        )
+    rule, hyper, plan = model._check_options()
+    if rule is SGDA:
+        raise OptionError(
+            'solver="sgda" adapts on validation rows in memory; choose another solver for a stream'
+        )
+    loss = model._loss()
+    if passes is not None:
+        plan = replace(plan, max_iter=passes, patience=None)
+    _meet_features(model, X, fresh=fresh, growing=passes is not None)
+    if fresh:
+        model.history_ = []
+        _learn_target(model, X, classes)
+    means = _mean_targets(model, X)
+    tables = 4.0 * record_floats(rule, model.n_factors) * X.n_features * len(means)
+    saved = (
+        4.0 * (model.n_factors + 1) * X.n_features * len(means)
+    )  # the parameters of a saved model, or at the start
+    best = tables if plan.patience is not None else 0.0
+    X.need(tables * fresh + best, saved)
+    if fresh:
+        model._start_tables(X.n_features, [loss.start(mean) for mean in means], rule, hyper)
+    elif passes is not None:
+        grow(model, X.n_features, model.encoder_)
+    train, valid = X, None
+    if eval_set is not None:
+        valid = _validation(model, eval_set)
+    elif plan.patience is not None:
+        seed = int(numbers(model.random_state, "validation").integers(2**31))
+        train, valid = X.split(model.validation_fraction, seed)
+    if not fresh:
+        model._revive(train)
+    elif passes is None:
+        model._forget_unseen(train)
+    _Training(model, train, valid, loss, plan).run(hyper)
+
+
+def _meet_features(model: Any, X: RowStream, *, fresh: bool, growing: bool = False) -> None:
+    """Learn from the stream how rows were encoded, or refuse one that was encoded in another way."""
+    if fresh:
+        own = None if X.encoder is None else X.encoder.columns
+        if model.columns is not None and tuple(model.columns) != own:
+            raise OptionError(
+                "columns of the model differ from those of the stream: give them to crossfm.stream()"
+            )
+        model.encoder_, model.n_features_in_ = X.encoder, X.n_features
+        if X.encoder is not None:
+            model.feature_names_in_ = np.array(X.encoder.fields, dtype=object)
+            model.n_features_in_ = len(X.encoder.fields)
+        return
+    if (model.encoder_ is None) != (X.encoder is None) or not _alike(model.encoder_, X.encoder):
+        raise DataError(
+            "the stream's rows are not encoded as the model's: open it with crossfm.stream(..., encoder=model.encoder_)"
+        )
+    if X.encoder is None and X.n_features > model.n_features_in_ and not growing:
+        for rows in X:
+            rows.check_ids(model.n_features_in_)
+            del rows
+
+
+def _alike(a: Any, b: Any) -> bool:
+    if a is b:
+        return True
+    (arrays, meta), (others, other) = a.to_state(), b.to_state()
+    names = (arrays.keys() | others.keys()) - {"feature_counts"}
+    return meta == other and all(np.array_equal(arrays.get(n), others.get(n)) for n in names)
+
+
+def _learn_target(model: Any, X: RowStream, classes: Any) -> None:
+    """Learn the classes, or mean and deviation of the numbers."""
+    if is_classifier(model):
+        found = np.unique(np.concatenate([np.unique(target) for target, _ in X.targets()]))
+        model._learn_target(X.labels(found), None, classes)
+        return
+    total, mean, variance = 0.0, 0.0, 0.0
+    for target, weight in _weighed(X):
+        if total == 0:
+            model._learn_target(X.labels(target), weight, None)
+        if model.loss != "squared":
+            return
+        here, around = moments(X.labels(target).astype(np.float64), weight)
+        added = _weight(target, weight)
+        total += added
+        share, apart = added / total, here - mean
+        variance += share * (around - variance + (1 - share) * apart**2)
+        mean += share * apart
+    model._standardise(mean, variance)
+
+
+def moments(target: Floats, weight: Any) -> tuple[float, float]:
+    """Return mean and variance of ``target`` (n_rows,) under ``weight`` (n_rows,) or None."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean = float(np.average(target, weights=weight))
+        return mean, float(np.average((target - mean) ** 2, weights=weight))
+
+
+def _weight(rows: Any, weight: Any) -> float:
+    """Return the summed weight of ``rows``."""
+    return len(rows) if weight is None else float(weight.sum(dtype=np.float64))
+
+
+def _weighed(X: RowStream) -> Iterator[tuple[Floats, NDArray[np.float32] | None]]:
+    """Yield targets and weights, without windows whose weights are all 0."""
+    empty = True
+    for target, weight in X.targets():
+        if weight is None or weight.any():
+            empty = False
+            yield target, weight
+    if empty:
+        raise DataError("sample_weight is 0 everywhere: nothing to fit")
+
+
+def _mean_targets(model: Any, X: RowStream) -> list[float]:
+    """Return the mean target of each machine."""
+    total, means = 0.0, np.zeros(0)
+    for target, weight in _weighed(X):
+        each = model._targets(X.labels(target))
+        here = np.array([np.average(one, weights=weight) for one in each])
+        added = _weight(target, weight)
+        total += added
+        means = here if not len(means) else means + (here - means) * (added / total)
+    return [float(mean) for mean in means]
+
+
+def _validation(model: Any, eval_set: Any) -> Any:
+    """Return ``eval_set`` as a stream, or as rows and targets."""
+    X = eval_set[0] if isinstance(eval_set, (tuple, list)) and len(eval_set) == 2 else eval_set
+    if not isinstance(X, RowStream):
+        return model._eval_rows(eval_set)
+    if X is not eval_set and eval_set[1] is not None:
+        raise OptionError("a stream brings its own target: pass eval_set=(stream, None)")
+    _meet_features(model, X, fresh=False)
+    return X
+
+
+class _Training:
+    """The epochs over the windows of ``train``."""
+
+    def __init__(self, model: Any, train: RowStream, valid: Any, loss: Loss, plan: Plan) -> None:
+        self.model, self.train, self.valid, self.loss, self.plan = model, train, valid, loss, plan
+        self.threads = thread_count(model.n_threads)
+        self.data: list[Rows] = []
+
+    def run(self, hyper: Hyper) -> None:
+        """Train; see ``run_epochs``."""
+        model, train = self.model, self.train
+        tables, done = model._tables(), model._epochs_done()
+        rng = numbers(model.random_state, f"order {done}")
+        nonzeros = train.nnz / max(train.cache.layout.n_rows, 1)  # a row
+        weights = (_weight(y, w) for y, w in train.targets())
+        run_epochs(
+            tables,
+            lambda order, hyper: model._visit(self.data, order, self.loss, hyper, self.threads),
+            train.n_rows,
+            hyper,
+            self.plan,
+            rng,
+            total_weight=sum(weights),
+            nnz=int(nonzeros * train.n_rows) * len(tables),
+            validate=self.validate if self.valid is not None else None,
+            callback=model._callback(),
+            model=model,
+            first_epoch=done,
+            orders=lambda: self.orders(rng, nonzeros * len(tables)),
+        )
+
+    def orders(self, rng: np.random.Generator, nonzeros: float) -> Iterator[NDArray[np.int64]]:
+        """Put one window after another into ``data`` and yield the rows of it to visit."""
+        for window in self.train.windows(rng if self.plan.shuffle else None):
+            self.data = [
+                window.rows.with_target(target, window.rows.weight) for target in self._targets(window)
+            ]
+            order = row_order(window.n_chosen, rng, self.plan)
+            order = order if window.chosen is None else window.chosen[order]
+            del window  # so that two are in memory at a time
+            yield from calls(order, nonzeros)
+            self.data = []
+
+    def _targets(self, window: Window) -> list[Floats]:
+        targets: list[Floats] = self.model._targets(self.train.labels_of(window.rows))
+        return targets
+
+    def validate(self) -> Scores:
+        """Return how the machines do on the validation rows."""
+        model = self.model
+        if not isinstance(self.valid, RowStream):
+            found: Scores = model._validation_scores(*self.valid, self.loss, self.threads)
+            return found
+        total, value, kept = 0.0, 0.0, []
+        for rows in self.valid:
+            targets = model._targets(self.valid.labels_of(rows))
+            if model.monitor == "auc":  # the one measure that needs all rows at once: 16 bytes of each
+                kept.append((model._raw(rows)[:, 0].astype(np.float32), targets[0], rows.weight))
+            elif rows.weight is None or rows.weight.any():
+                here = model._validation_scores(rows, targets, self.loss, self.threads).loss
+                added = _weight(rows, rows.weight)
+                total += added
+                value += (here - value) * (added / total)
+            del rows
+        if kept:
+            scores, target, weight = (
+                None if parts[0] is None else np.concatenate(parts) for parts in zip(*kept, strict=True)
+            )
+            judged: Scores = model._judge([scores], [target], weight, self.loss)
+            return judged
+        return Scores(value, None, -value if np.isfinite(value) else -np.inf)
