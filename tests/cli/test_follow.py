@@ -18,6 +18,7 @@ from crossfm.cli import follow_run
 from crossfm.cli.follow_lines import LineReader
 from crossfm.cli.follow_run import Follower
 from crossfm.data.tail import Tail
+from crossfm.errors import DivergenceError
 
 TRAIN = ("--valid-fraction", 0, "--epochs", 2, "-q")
 
@@ -288,3 +289,39 @@ def test_what_cannot_be_followed_is_one_line(
     assert message in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert Path(model).read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("name", "words"), [("new.csv", ()), ("new.log", ("--format", "csv")), ("new.log", ("--separator", ","))]
+)
+def test_a_file_may_still_be_empty(
+    crossfm: Any, log: Any, model: str, name: str, words: tuple[str, ...]
+) -> None:
+    lines, path = log
+    Path(name).touch()
+    assert crossfm("follow", name, "-m", model, "--once", *words).exit_code == 0
+    Path(name).write_text(path.read_text() + "".join(lines[200:300]))
+    assert crossfm("follow", name, "-m", model, "--once", *words).exit_code == 0
+    assert load(model).followed_["rows"] == 100
+
+
+def test_an_empty_file_of_unknown_format_is_refused(crossfm: Any, model: str) -> None:
+    Path("new.log").touch()
+    done = crossfm("follow", "new.log", "-m", model, "--once")
+    assert done.exit_code == 2
+    assert "pass --format" in done.stderr
+
+
+def test_training_that_diverges_leaves_the_file_as_it_was(crossfm: Any, clicks: Path, log: Any) -> None:
+    lines, path = log
+    how = ("--target", "price", "--drop", "click,weight,time", "--solver", "sgd")
+    assert crossfm("train", clicks, "-o", "m.crossfm", *how, *TRAIN).exit_code == 0
+    append(path, lines)
+    run = follower(path, "m.crossfm", batch_rows=100, every_rows=100, once=True, quiet=True)
+    run.reader.target = "price"
+    before = Path("m.crossfm").read_bytes()
+    run.model.set_params(learning_rate=1e9)
+    with pytest.raises(DivergenceError, match="is as it was when it was last written"):
+        run.run()
+    run.tail.close()
+    assert Path("m.crossfm").read_bytes() == before

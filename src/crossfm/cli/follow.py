@@ -119,9 +119,15 @@ def _fitted(path: Path) -> Any:
 
 
 def _format(data: Path, format: str | None, separator: str | None, model: Any) -> str:
-    from crossfm.data.formats import detect_format
+    from crossfm.data.formats import Format, detect_format, format_of_name
 
-    found = detect_format(data, format=format, separator=separator)
+    if data.is_file() and data.stat().st_size == 0 and format in (None, *LINES):  # it is about to grow
+        name = format or ("csv" if separator else format_of_name(data))
+        if name is None:
+            raise OptionError(f"{data} is empty, and its name does not tell its format; pass --format")
+        found = Format(name)
+    else:
+        found = detect_format(data, format=format, separator=separator)
     if found.compression is not None or found.name not in LINES:
         packed = found.compression or found.name
         raise OptionError(

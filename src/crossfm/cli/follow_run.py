@@ -17,7 +17,7 @@ from crossfm.cli.follow_lines import BadLine, Batch, LineReader
 from crossfm.cli.judge import class_numbers
 from crossfm.cli.show import number, say
 from crossfm.data.tail import Position, Tail
-from crossfm.errors import DataError
+from crossfm.errors import DataError, DivergenceError
 
 HISTORY = 100  # batches that the model's history keeps
 REPORT_SECONDS = 5.0
@@ -119,7 +119,10 @@ class Follower:
             return
         self.loss.add(_loss(self.model, batch), len(batch.y))
         if batch.weight is None or batch.weight.any():
-            self.model.partial_fit(batch.X, batch.y, sample_weight=batch.weight)
+            try:
+                self.model.partial_fit(batch.X, batch.y, sample_weight=batch.weight)
+            except DivergenceError as exc:
+                raise DivergenceError(f"{exc} ({self.out} is as it was when it was last written.)") from exc
             del self.model.history_[:-HISTORY]
         self.rows += len(batch.y)
 

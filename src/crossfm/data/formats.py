@@ -83,6 +83,13 @@ def detect_format(
     return Format(format or _recognise(path, head, separator), compression)
 
 
+def format_of_name(path: str | os.PathLike[str]) -> str | None:
+    """Return the format that the name's suffix tells, behind that of a compression; None when it tells none."""
+    packed = (".gz", ".gzip", ".zst", ".zstd")
+    suffixes = [s.lower() for s in Path(path).suffixes if s.lower() not in packed]
+    return _SUFFIXES.get(suffixes[-1]) if suffixes else None
+
+
 def load(path: str | os.PathLike[str], compression: str | None) -> bytes:
     """Return the whole file, unpacked; ``DataError`` when the packed bytes are broken or cut off."""
     path = Path(path)
@@ -117,8 +124,7 @@ def _recognise(path: Path, head: bytes, separator: str | None) -> str:
             raise DataError(
                 f"{path} is {what}. Unpack or convert it; known are {', '.join(NAMES)}, .gz and .zst"
             )
-    suffixes = [s.lower() for s in path.suffixes if s.lower() not in (".gz", ".gzip", ".zst", ".zstd")]
-    named = _SUFFIXES.get(suffixes[-1]) if suffixes else None
+    named = format_of_name(path)
     if named == "parquet":
         raise DataError(
             f"{path} is named like Parquet, but does not start as Parquet does. Fetch or write it again"
