@@ -19,6 +19,7 @@ class Gather {
     target_.resize(kRows);
     if (all.weight) weight_.resize(kRows);
     if (all.rows.indptr) indptr_.resize(kRows + 1);
+    own_fields_ = all.rows.fields && !all.rows.same_fields;
   }
 
   // The rows order[begin, ...), as many as fit and at least one, as arguments of their own; moves `begin` on.
@@ -34,6 +35,7 @@ class Gather {
     if (static_cast<std::size_t>(nnz) > indices_.size()) {
       indices_.resize(static_cast<std::size_t>(nnz));
       if (rows.values) values_.resize(static_cast<std::size_t>(nnz));
+      if (own_fields_) fields_.resize(static_cast<std::size_t>(nnz));
     }
     int64_t at = 0;
     for (int64_t i = first; i < last; ++i) {
@@ -42,6 +44,7 @@ class Gather {
       const auto place = static_cast<std::size_t>(i - first);
       copy(indices_.data() + at, rows.indices + from, size);
       if (rows.values) copy(values_.data() + at, rows.values + from, size);
+      if (own_fields_) copy(fields_.data() + at, rows.fields + from, size);
       if (rows.indptr) indptr_[place] = at;
       target_[place] = all_.target[row];
       if (all_.weight) weight_[place] = all_.weight[row];
@@ -51,7 +54,7 @@ class Gather {
     begin = last;
     PassArgs part = all_;
     part.rows = {rows.indptr ? indptr_.data() : nullptr, indices_.data(), rows.values ? values_.data() : nullptr,
-                 rows.width};
+                 rows.width, own_fields_ ? fields_.data() : rows.fields, rows.same_fields};
     part.order = order_.data();
     part.begin = 0;
     part.end = last - first;
@@ -75,12 +78,14 @@ class Gather {
     for (int64_t at = rows.begin(row), end = rows.end(row); at < end; at += 16) {
       __builtin_prefetch(rows.indices + at, 0, 3);
       if (rows.values) __builtin_prefetch(rows.values + at, 0, 3);
+      if (own_fields_) __builtin_prefetch(rows.fields + at, 0, 3);
     }
   }
 
   const PassArgs all_;
   std::vector<int64_t> order_, indptr_;
-  std::vector<uint32_t> indices_;
+  std::vector<uint32_t> indices_, fields_;
+  bool own_fields_;
   std::vector<float> values_, weight_;
   std::vector<double> target_;
 };

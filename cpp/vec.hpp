@@ -12,8 +12,30 @@
 
 namespace crossfm::CROSSFM_ISA {
 
+typedef float Vec4 __attribute__((vector_size(16)));
 typedef float Vec8 __attribute__((vector_size(32)));
 typedef float Vec16 __attribute__((vector_size(64)));
+
+typedef int32_t Int4 __attribute__((vector_size(16)));
+typedef int32_t Int8 __attribute__((vector_size(32)));
+typedef int32_t Int16 __attribute__((vector_size(64)));
+
+template <class V>
+struct MaskFor;
+template <>
+struct MaskFor<Vec4> {
+  using type = Int4;
+};
+template <>
+struct MaskFor<Vec8> {
+  using type = Int8;
+};
+template <>
+struct MaskFor<Vec16> {
+  using type = Int16;
+};
+template <class V>
+using MaskOf = typename MaskFor<V>::type;
 
 template <int W>
 struct VecOf;
@@ -50,8 +72,6 @@ inline void store(float* p, V v) {
 }
 
 // Halves added to halves: log2(lanes) additions one after another, not lanes of them.
-typedef float Vec4 __attribute__((vector_size(16)));
-
 inline float sum(Vec4 v) {
   const Vec4 two = v + __builtin_shufflevector(v, v, 2, 3, 0, 1);
   return two[0] + two[1];
@@ -87,6 +107,27 @@ inline float vrsqrt(float x) {
   return r * (1.5f - 0.5f * x * r * r);
 #else
   return 1.0f / __builtin_sqrtf(x);
+#endif
+}
+
+inline Vec4 vsqrt(Vec4 x) {
+#if defined(__SSE2__)
+  return (Vec4)_mm_sqrt_ps((__m128)x);
+#else
+  Vec4 r;
+  for (int i = 0; i < 4; ++i) r[i] = __builtin_sqrtf(x[i]);
+  return r;
+#endif
+}
+
+inline Vec4 vrsqrt(Vec4 x) {
+#if defined(__AVX__)
+  const Vec4 r = (Vec4)_mm_rsqrt_ps((__m128)x);
+  return r * (1.5f - 0.5f * x * r * r);
+#else
+  Vec4 r;
+  for (int i = 0; i < 4; ++i) r[i] = 1.0f / __builtin_sqrtf(x[i]);
+  return r;
 #endif
 }
 

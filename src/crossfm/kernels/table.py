@@ -33,6 +33,11 @@ class Table:
     room: NDArray[np.float32] | None = None  # what ``data`` is the first part of, once it has grown
 
     @property
+    def rank(self) -> int:
+        """``n_factors`` as users give it."""
+        return self.n_factors
+
+    @property
     def padded(self) -> int:
         """Factors in a record, with padding."""
         return padded_factors(self.n_factors)
@@ -41,6 +46,11 @@ class Table:
     def w_at(self) -> int:
         """Where ``w`` stands in a record."""
         return self.padded * (1 if self.rule.row_wise else 1 + self.rule.states)
+
+    @property
+    def n_features(self) -> int:
+        """Number of features."""
+        return len(self.data)
 
     @property
     def w(self) -> NDArray[np.float32]:
@@ -55,12 +65,8 @@ class Table:
     @classmethod
     def start(cls, params: FMParams, rule: Rule, hyper: Hyper) -> Table:
         """Lay out ``params`` with fresh optimizer state."""
-        table = cls(
-            rule,
-            params.n_factors,
-            aligned_zeros(params.n_features, record_floats(rule, params.n_factors)),
-            np.zeros(4, np.float32),
-        )
+        data = aligned_zeros(params.n_features, record_floats(params.n_factors, rule))
+        table = cls(rule, params.n_factors, data, np.zeros(4, np.float32))
         table.V[:] = params.V
         table.w[:] = params.w
         table.bias[0] = params.bias
@@ -171,8 +177,8 @@ def padded_factors(n_factors: int) -> int:
     return -(-n_factors // 8) * 8
 
 
-def record_floats(rule: Rule, n_factors: int) -> int:
-    """Return how many floats the record of a feature takes."""
+def record_floats(n_factors: int, rule: Rule) -> int:
+    """Floats of a record of the second-order machine."""
     w_at = padded_factors(n_factors) * (1 if rule.row_wise else 1 + rule.states)
     return record_stride(w_at + 1 + rule.states + rule.row_wise + rule.counts)
 
