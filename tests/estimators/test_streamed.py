@@ -240,10 +240,10 @@ def test_other_machines_learn_from_streams_too(tmp_path, kind, many_windows):
     options = {"random_state": 1, "max_iter": 3, "shuffle": False, "normalize": True}
     a = getattr(crossfm, kind)(**options).fit(read(tmp_path / "a.libffm"))
     b = getattr(crossfm, kind)(**options).fit(stream(tmp_path / "a.libffm"))
+    # A regressor's mean target is added up in another order: not the same bits.
     for name, array in a.params_.to_arrays().items():
-        np.testing.assert_allclose(b.params_.to_arrays()[name], array, rtol=1e-6)
-    np.testing.assert_array_equal(
-        b.predict(stream(tmp_path / "a.libffm")), a.predict(read(tmp_path / "a.libffm"))
-    )
+        np.testing.assert_allclose(b.params_.to_arrays()[name], array, rtol=1e-6, atol=1e-9)
+    said, again = a.predict(read(tmp_path / "a.libffm")), b.predict(stream(tmp_path / "a.libffm"))
+    np.testing.assert_allclose(again, said, rtol=1e-6, atol=1e-9)
     later = b.partial_fit(stream(tmp_path / "a.libffm"))
     assert later.n_iter_ == 4
