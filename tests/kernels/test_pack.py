@@ -44,7 +44,8 @@ def test_cut_off_words_are_refused(matrix):
 
 
 @pytest.mark.parametrize(
-    ("span", "bits"), [(0, 0), (1, 1), (2, 2), (255, 8), (256, 9), (2**17 - 1, 17), (2**31, 32), (2**32 - 1, 32)]
+    ("span", "bits"),
+    [(0, 0), (1, 1), (2, 2), (255, 8), (256, 9), (2**17 - 1, 17), (2**31, 32), (2**32 - 1, 32)],
 )
 def test_a_column_takes_the_bits_of_its_largest_word_less_its_smallest(span, bits):
     words = np.tile(np.array([2**32 - 1 - span, 2**32 - 1], np.uint32), 4)

@@ -20,7 +20,9 @@ def pack(words: NDArray[np.uint32], width: int) -> NDArray[np.uint8]:
     table = words.reshape(-1, width)
     base = np.zeros(width, np.uint32) if not len(table) else table.min(axis=0)
     largest = base if not len(table) else table.max(axis=0) - base
-    bits = np.frexp(largest.astype(np.float64))[1].astype(np.uint8)  # exact: 2**(bits - 1) <= largest < 2**bits
+    bits = np.frexp(largest.astype(np.float64))[1].astype(
+        np.uint8
+    )  # exact: 2**(bits - 1) <= largest < 2**bits
     out = np.zeros(packed_size(bits, len(table)), np.uint8)
     out[: 4 * width] = base.astype("<u4").view(np.uint8)
     out[4 * width : 5 * width] = bits
