@@ -1,9 +1,10 @@
 """What the engine files share: each runs alone, in its own interpreter, on one job.
 
 ``run.py`` calls ``python engine_NAME.py JOB.json``. A job has ``folder`` (of the data), ``scratch`` (an empty
-folder), ``factors``, ``seed`` and ``answer`` (a path). The engine writes there: ``seconds`` (one a measured
-epoch, loading and parsing left out), ``timed_by`` (how), ``settings``, ``version``; and beside it the test
-probabilities after one epoch as ``.npy``. Only NumPy is needed.
+folder), ``machine`` ("fm", "linear" or "ffm"), ``solver``, ``factors``, ``threads``, ``epochs``, ``seed`` and
+``answer`` (a path). The engine writes there: ``seconds`` (one a measured epoch, loading and parsing left out),
+``timed_by`` (how), ``settings``, ``version``, and with several epochs ``log_losses`` on the test rows where it tells
+them; and beside it the test probabilities after the last epoch as ``.npy``. Only NumPy is needed.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,11 @@ class Job:
     folder: Path
     scratch: Path
     answer: Path
+    machine: str
+    solver: str
     factors: int
+    threads: int
+    epochs: int
     seed: int
 
     def rows(self, part: str) -> tuple[np.ndarray, np.ndarray]:
@@ -45,6 +50,7 @@ class Answer:
     timed_by: str
     probabilities: Any
     settings: dict[str, Any]
+    log_losses: list[float] = field(default_factory=list)
 
 
 def as_csr(ids: np.ndarray, dtype: Any = np.float32) -> Any:
@@ -61,7 +67,8 @@ def main(package: str, engine: Callable[[Job], Answer]) -> None:
     """Run ``engine`` on the job that the command line names."""
     job = json.loads(Path(sys.argv[1]).read_text())
     paths = {key: Path(job[key]) for key in ("folder", "scratch", "answer")}
-    answer = engine(Job(**paths, factors=job["factors"], seed=job["seed"]))
+    rest = {key: value for key, value in job.items() if key not in paths}
+    answer = engine(Job(**paths, **rest))
     np.save(paths["answer"].with_suffix(".npy"), np.asarray(answer.probabilities, np.float64))
-    found = {key: getattr(answer, key) for key in ("seconds", "timed_by", "settings")}
+    found = {key: getattr(answer, key) for key in ("seconds", "timed_by", "settings", "log_losses")}
     paths["answer"].write_text(json.dumps({**found, "version": version(package)}))

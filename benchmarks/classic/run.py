@@ -1,13 +1,21 @@
-"""Claim: one epoch of AdaGrad FM on skewed one-hot rows is faster than each peer's, on one thread.
+"""Claim: training on skewed one-hot rows is faster than each peer's, at an equal or better log loss.
 
-Every engine trains one epoch on the same made click log (see ``data.py``; 1,000,000 rows of 39 non-zeros over
-2^20 ids), alone in a process and environment of its own, in rounds that take turns. Printed, and written to
-``benchmarks/results/classic.json`` and ``classic.md``: seconds an epoch without loading or parsing (median and
-range of the rounds), rows and non-zeros a second, test log loss and AUC after the epoch, peak memory of the
-whole process, and how many times faster than it the fastest peer with factors is or is not.
+Every engine trains on the same made click log (see ``data.py``; 1,000,000 rows of 39 non-zeros over 2^20 ids), alone
+in a process and environment of its own, in rounds that take turns. Printed, and written to ``classic.json`` and
+``classic.md`` in ``benchmarks/results``: seconds an epoch without loading or parsing (median and range of the
+rounds), rows and non-zeros a second, test log loss and AUC after the epoch, peak memory of the whole process, and the
+ratio to the fastest peer with the same machine, factors and threads. With ``--epochs`` above 1: one run each of so
+many epochs, the log loss after each of them, the seconds to the best log loss that all engines of a machine reach,
+and a plot (``classic.svg``).
 
     python benchmarks/classic/setup_envs.py          # once: the peers
     python benchmarks/classic/run.py [--rows 50000] [--rounds 5] [--factors 8 16 32] [--engines crossfm xlearn]
+    python benchmarks/classic/run.py --machines linear ffm --factors 4 --solvers adagrad adagrad-row
+    python benchmarks/classic/run.py --machines fm ffm --threads 1 2 --engines crossfm xlearn
+    python benchmarks/classic/run.py --epochs 4 --solvers adagrad ftrl --engines crossfm xlearn
+
+No package of libffm installs from the index (``pylibffm`` has no wheel for recent Pythons and does not build), and
+alphaFM is not there.
 """
 
 from __future__ import annotations
@@ -32,19 +40,36 @@ import data
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE.parent / "results"
 OURS = "crossfm"
-TEXT = {"xlearn": "libsvm", "vw": "vw"}  # the form that an engine reads; others take arrays
-LINEAR = {"vw"}  # runs once, whatever the factors
-ONE_THREAD = dict.fromkeys(
-    ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS"), "1"
-)
+TEXT = {"xlearn": "libsvm", "vw": "vw"}  # the form that an engine reads; others take arrays; FFM: libffm
+MACHINES = {
+    "crossfm": {"fm", "linear", "ffm"},
+    "xlearn": {"fm", "linear", "ffm"},
+    "vw": {"linear"},
+}  # others: fm
+EPOCHS = {"crossfm", "xlearn"}  # tell the log loss of every epoch
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is timed."""
+
+    engine: str
+    machine: str
+    solver: str
+    factors: int
+    threads: int
+
+    def __str__(self) -> str:
+        parts = [self.engine, self.machine, *([f"k={self.factors}"] if self.factors else [])]
+        return " ".join([*parts, self.solver, *([f"{self.threads} threads"] if self.threads > 1 else [])])
 
 
 @dataclass(frozen=True)
 class Run:
     """One round of one engine."""
 
-    engine: str
-    factors: int
+    setting: Setting
     found: dict[str, Any]
     log_loss: float
     auc: float
@@ -66,20 +91,22 @@ def auc(y: np.ndarray, p: np.ndarray) -> float:
     return float((ranks[y == 1].sum() - n_positive * (n_positive + 1) / 2) / (n_positive * n_negative))
 
 
-def run_once(engine: str, factors: int, folder: Path, seed: int) -> Run:
+def run_once(setting: Setting, epochs: int, folder: Path, seed: int) -> Run:
     """Run one engine in its own process; raises ``RuntimeError`` with its last words."""
+    engine = setting.engine
     python = Path(sys.executable) if engine == OURS else python_of(engine)
     with tempfile.TemporaryDirectory(dir=data.FOLDER) as scratch:
         job, answer = Path(scratch) / "job.json", Path(scratch) / "answer.json"
         paths = {"folder": str(folder), "scratch": scratch, "answer": str(answer)}
-        job.write_text(json.dumps({**paths, "factors": factors, "seed": seed}))
+        asked = {name: value for name, value in vars(setting).items() if name != "engine"}
+        job.write_text(json.dumps({**paths, **asked, "epochs": epochs, "seed": seed}))
         log = Path(scratch) / "output.txt"
         with log.open("wb") as out:
             process = subprocess.Popen(
                 [str(python), str(HERE / f"engine_{engine}.py"), str(job)],
                 stdout=out,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, **ONE_THREAD},
+                env={**os.environ, **dict.fromkeys(THREADS, str(setting.threads))},
             )
             _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
@@ -91,7 +118,7 @@ def run_once(engine: str, factors: int, folder: Path, seed: int) -> Run:
         found = json.loads(answer.read_text())
     with np.load(folder / "test.npz") as test:
         y = test["y"]
-    return Run(engine, factors, found, log_loss(y, p), auc(y, p), usage.ru_maxrss / 1024)
+    return Run(setting, found, log_loss(y, p), auc(y, p), usage.ru_maxrss / 1024)
 
 
 def summary(runs: list[Run], n_rows: int) -> dict[str, Any]:
@@ -99,11 +126,10 @@ def summary(runs: list[Run], n_rows: int) -> dict[str, Any]:
     seconds = [s for run in runs for s in run.found["seconds"]]
     middle = statistics.median(seconds)
     return {
-        "engine": runs[0].engine,
+        **vars(runs[0].setting),
         "version": runs[0].found["version"],
-        "model": "linear" if runs[0].engine in LINEAR else "FM",
-        "factors": 0 if runs[0].engine in LINEAR else runs[0].factors,
         "seconds": middle,
+        "log_losses": runs[0].found["log_losses"],
         "seconds_all": seconds,
         "rows_per_second": n_rows / middle,
         "million_nonzeros_per_second": n_rows * data.N_FIELDS / middle / 1e6,
@@ -116,9 +142,10 @@ def summary(runs: list[Run], n_rows: int) -> dict[str, Any]:
 
 
 def add_ratios(results: list[dict[str, Any]]) -> None:
-    """Add ``speed_over_fastest_peer``: that of the fastest peer FM with as many factors is 1."""
-    for factors in {result["factors"] for result in results}:
-        same = [result for result in results if result["factors"] == factors and result["model"] == "FM"]
+    """Add ``speed_over_fastest_peer``: of the same machine, factors and threads; that one's is 1."""
+    groups = {(result["machine"], result["factors"], result["threads"]) for result in results}
+    for group in groups:
+        same = [r for r in results if (r["machine"], r["factors"], r["threads"]) == group]
         peers = [result["seconds"] for result in same if result["engine"] != OURS]
         for result in same:
             result["speed_over_fastest_peer"] = min(peers) / result["seconds"] if peers else None
@@ -147,30 +174,78 @@ def markdown(report: dict[str, Any]) -> str:
     """Render the report as a table."""
     about, task = report["machine"], report["task"]
     lines = [
-        "# One epoch of FM on a skewed click log",
+        "# Training on a skewed click log",
         "",
-        f"{task['rows']:,} rows of {data.N_FIELDS} one-hot fields, {task['test_rows']:,} test rows, one thread, "
+        f"{task['rows']:,} rows of {data.N_FIELDS} one-hot fields, {task['test_rows']:,} test rows, "
         f"median of {task['rounds']} rounds (range). Teacher: test log loss {task['teacher_log_loss']:.4f}, "
         f"AUC {task['teacher_auc']:.4f}; constant {task['constant_log_loss']:.4f}.",
         "",
         f"{about['cpu']}, {about['cores']} cores, load {about['load_at_start']} at the start, "
         f"Python {about['python']}.",
         "",
-        "| engine | model | k | s/epoch | rows/s | M non-zeros/s | test log loss | test AUC | peak MB | speed, "
-        "fastest peer FM = 1 | timed by |",
-        "|---|---|---|---|---|---|---|---|---|---|---|",
+        "| engine | machine | solver | k | threads | s/epoch | rows/s | M non-zeros/s | test log loss | test AUC | "
+        "peak MB | speed, fastest peer = 1 | timed by |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for r in report["results"]:
         ratio = r.get("speed_over_fastest_peer")
         ratio = "-" if ratio is None else f"{ratio:.2f}"
         lines.append(
-            f"| {r['engine']} {r['version']} | {r['model']} | {r['factors']} "
+            f"| {r['engine']} {r['version']} | {r['machine']} | {r['solver']} | {r['factors']} | {r['threads']} "
             f"| {r['seconds']:.3f} ({min(r['seconds_all']):.3f} to {max(r['seconds_all']):.3f}) "
             f"| {r['rows_per_second']:,.0f} | {r['million_nonzeros_per_second']:.1f} | {r['test_log_loss']:.4f} "
             f"| {r['test_auc']:.4f} | {r['peak_mb']:,.0f} | {ratio} | {r['timed_by']} |"
         )
+    if task["epochs"] > 1:
+        lines += _curves(report["results"])
     lines += [f"\nFailed: {engine}: {reason}" for engine, reason in report["failed"].items()]
     return "\n".join(lines) + "\n"
+
+
+def _curves(results: list[dict[str, Any]]) -> list[str]:
+    """Render log losses by epoch, and the seconds to one that all engines of a machine reach."""
+    lines = [
+        "",
+        "| engine | machine | solver | k | log loss by epoch | s to log loss |",
+        "|---|---|---|---|---|---|",
+    ]
+    for r in results:
+        same = [o for o in results if (o["machine"], o["threads"]) == (r["machine"], r["threads"])]
+        target = max(min(other["log_losses"] or [np.inf]) for other in same)
+        reached = next((n for n, loss in enumerate(r["log_losses"], 1) if loss <= target), None)
+        seconds = "-" if reached is None else f"{sum(r['seconds_all'][:reached]):.2f} to {target:.4f}"
+        losses = ", ".join(f"{loss:.4f}" for loss in r["log_losses"])
+        lines.append(
+            f"| {r['engine']} | {r['machine']} | {r['solver']} | {r['factors']} | {losses} | {seconds} |"
+        )
+    return lines
+
+
+def plot(results: list[dict[str, Any]], path: Path) -> None:
+    """Draw test log loss over seconds of training, a panel a machine."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    machines = sorted({r["machine"] for r in results})
+    figure, panels = pyplot.subplots(1, len(machines), figsize=(5 * len(machines), 3.6), squeeze=False)
+    for machine, panel in zip(machines, panels[0], strict=True):
+        for r in (r for r in results if r["machine"] == machine):
+            label = (
+                f"{r['engine']} {r['solver']}, k = {r['factors']}"
+                if r["factors"]
+                else f"{r['engine']} {r['solver']}"
+            )
+            style = "-" if r["engine"] == OURS else "--"
+            panel.plot(
+                np.cumsum(r["seconds_all"]), r["log_losses"], style, marker="o", markersize=4, label=label
+            )
+        panel.set(title=machine, xlabel="seconds of training", ylabel="test log loss", xlim=(0, None))
+        panel.legend(frameon=False, fontsize=8)
+        panel.spines[["top", "right"]].set_visible(False)
+    figure.tight_layout()
+    figure.savefig(path)
 
 
 def arguments() -> argparse.Namespace:
@@ -184,9 +259,41 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--test-rows", type=int, default=100_000)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--factors", type=int, nargs="+", default=[8])
+    parser.add_argument("--machines", nargs="+", default=["fm", "linear"], choices=["fm", "linear", "ffm"])
+    parser.add_argument(
+        "--solvers",
+        nargs="+",
+        default=["adagrad"],
+        choices=["adagrad", "adagrad-row", "ftrl"],
+        help="of crossfm",
+    )
+    parser.add_argument("--threads", type=int, nargs="+", default=[1])
+    parser.add_argument("--epochs", type=int, default=1, help="above 1: log loss by epoch, one round")
     parser.add_argument("--engines", nargs="+", default=there, choices=engines)
     parser.add_argument("--output", type=Path, default=RESULTS, help="folder of classic.json and classic.md")
     return parser.parse_args()
+
+
+def plan(options: argparse.Namespace) -> list[Setting]:
+    """Return what is to be timed, in turns."""
+    settings = []
+    for machine in options.machines:
+        for factors in options.factors if machine != "linear" else [0]:
+            for threads in options.threads:
+                for engine in options.engines:
+                    if machine not in MACHINES.get(engine, {"fm"}) or (
+                        options.epochs > 1 and engine not in EPOCHS
+                    ):
+                        continue
+                    solvers = options.solvers if engine == OURS else ["its best"]
+                    settings += [
+                        Setting(engine, machine, solver, factors, threads)
+                        for solver in solvers
+                        if machine == "fm"
+                        or solver == options.solvers[0]
+                        or (machine, solver) == ("ffm", "adagrad-row")
+                    ]
+    return settings
 
 
 def main() -> int:
@@ -194,39 +301,37 @@ def main() -> int:
     options = arguments()
     about = machine()
     folder = data.make(options.rows, options.test_rows)
-    for form in sorted({TEXT[engine] for engine in options.engines if engine in TEXT}):
+    settings = plan(options)
+    forms = {TEXT[s.engine] if s.machine != "ffm" else "libffm" for s in settings if s.engine in TEXT}
+    for form in sorted(forms):
         for part in ("train", "test"):
             data.as_text(folder / f"{part}.npz", form)
-    runs: dict[tuple[str, int], list[Run]] = {}
+    runs: dict[Setting, list[Run]] = {}
     failed: dict[str, str] = {}
-    plan = [
-        (e, k) for k in options.factors for e in options.engines if e not in LINEAR or k == options.factors[0]
-    ]
-    for number in range(options.rounds):
-        for engine, factors in plan:
-            if engine in failed:
+    rounds = 1 if options.epochs > 1 else options.rounds
+    for number in range(rounds):
+        for setting in settings:
+            if str(setting) in failed:
                 continue
             try:
-                run = run_once(engine, factors, folder, seed=number)
+                run = run_once(setting, options.epochs, folder, seed=number)
             except RuntimeError as error:
-                failed[engine] = str(error)
-                print(f"{engine}: failed: {error}", file=sys.stderr, flush=True)
+                failed[str(setting)] = str(error)
+                print(f"{setting}: failed: {error}", file=sys.stderr, flush=True)
                 continue
-            runs.setdefault((engine, factors), []).append(run)
+            runs.setdefault(setting, []).append(run)
             seconds = statistics.median(run.found["seconds"])
-            print(
-                f"round {number + 1}: {engine} k={factors}: {seconds:.3f} s, log loss {run.log_loss:.4f}",
-                flush=True,
-            )
+            print(f"round {number + 1}: {setting}: {seconds:.3f} s, log loss {run.log_loss:.4f}", flush=True)
     results = [summary(found, options.rows) for found in runs.values()]
-    results.sort(key=lambda result: (result["model"], result["factors"], result["seconds"]))
+    results.sort(key=lambda r: (r["machine"], r["factors"], r["threads"], r["seconds"]))
     add_ratios(results)
     with np.load(folder / "test.npz") as test:
         y, p = test["y"], test["p"].astype(np.float64)
     task = {
         "rows": options.rows,
         "test_rows": options.test_rows,
-        "rounds": options.rounds,
+        "rounds": rounds,
+        "epochs": options.epochs,
         "teacher_log_loss": log_loss(y, p),
         "teacher_auc": auc(y, p),
         "constant_log_loss": log_loss(y, np.full(len(y), y.mean())),
@@ -235,6 +340,8 @@ def main() -> int:
     options.output.mkdir(parents=True, exist_ok=True)
     (options.output / "classic.json").write_text(json.dumps(report, indent=2) + "\n")
     (options.output / "classic.md").write_text(markdown(report))
+    if options.epochs > 1:
+        plot(results, options.output / "classic.svg")
     print("\n" + markdown(report))
     return int(bool(failed))
 
