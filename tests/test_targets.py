@@ -96,25 +96,10 @@ def test_movielens_ratings_with_user_and_movie_features(folder: Path) -> None:
     assert rmse(test["rating"].to_numpy(), model.predict(test)) <= 0.925  # 0.93 is asked
 
 
-def test_frappe_clicks() -> None:
-    data = frappe(shared_data() / "frappe")  # with re-drawn training negatives
-    model = FMClassifier(
-        n_factors=10,
-        learning_rate=0.2,
-        l2_V=0.01,
-        max_iter=60,
-        early_stopping=True,
-        monitor="auc",
-        random_state=0,
-    )
-    model.fit(data.train, eval_set=(data.validation, None))
-    assert auc(data.test.target > 0, model.predict_proba(data.test)[:, 1]) >= 0.967
-
-
 @pytest.mark.parametrize(
     ("machine", "asked"), [(FMClassifier, 0.970), (FFMClassifier, 0.9786), (FwFMClassifier, 0.9776)]
 )
-def test_frappe_clicks_by_field(machine: Any, asked: float) -> None:
+def test_frappe_clicks(machine: Any, asked: float) -> None:
     data = frappe(shared_data() / "frappe")  # with re-drawn training negatives
     train, valid, test = (
         replace(rows, fields=np.arange(10, dtype=np.uint32))
