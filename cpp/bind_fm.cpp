@@ -5,7 +5,6 @@
 
 #include "bind.hpp"
 #include "bind_rows.hpp"
-#include "gather.hpp"
 #include "threads.hpp"
 
 namespace crossfm {
@@ -38,12 +37,10 @@ double fm_pass(int rule, const nb::object& indptr, Array<const uint32_t> indices
   nb::gil_scoped_release release;
   std::vector<double> totals(static_cast<std::size_t>(n_threads), 0.0);
   run_parts(n_threads, [&](int part) {
-    Gather gather(all);
-    int64_t at = part_begin(all.end, part, n_threads);
-    const int64_t end = part_begin(all.end, part + 1, n_threads);
-    double mine = 0.0;
-    while (at < end) mine += isa().pass(static_cast<Rule>(rule), gather.next(at, end));
-    totals[static_cast<std::size_t>(part)] = mine;
+    PassArgs mine = all;
+    mine.begin = part_begin(all.end, part, n_threads);
+    mine.end = part_begin(all.end, part + 1, n_threads);
+    totals[static_cast<std::size_t>(part)] = isa().pass(static_cast<Rule>(rule), mine);
   });
   double total = 0.0;
   for (double t : totals) total += t;

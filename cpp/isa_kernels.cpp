@@ -23,6 +23,7 @@ inline auto with_blocks(int64_t padded, F f) {
   constexpr int w = lanes<Wide>;
   switch (padded) {
     case 0: return f(Number<0>{}, Vec8{});
+    case 4: return f(Number<1>{}, Vec4{});
     case 8: return f(Number<1>{}, Vec8{});
     case 16: return f(Number<16 / w>{}, Wide{});
     case 32: return f(Number<32 / w>{}, Wide{});

@@ -12,19 +12,9 @@
 
 namespace crossfm::CROSSFM_ISA {
 
+typedef float Vec4 __attribute__((vector_size(16)));
 typedef float Vec8 __attribute__((vector_size(32)));
 typedef float Vec16 __attribute__((vector_size(64)));
-
-template <int W>
-struct VecOf;
-template <>
-struct VecOf<8> {
-  using type = Vec8;
-};
-template <>
-struct VecOf<16> {
-  using type = Vec16;
-};
 
 template <class T>
 inline constexpr int lanes = sizeof(T) / sizeof(float);
@@ -50,20 +40,49 @@ inline void store(float* p, V v) {
 }
 
 // Halves added to halves: log2(lanes) additions one after another, not lanes of them.
-typedef float Vec4 __attribute__((vector_size(16)));
-
 inline float sum(Vec4 v) {
   const Vec4 two = v + __builtin_shufflevector(v, v, 2, 3, 0, 1);
   return two[0] + two[1];
 }
 
-inline float sum(Vec8 v) {
-  return sum(__builtin_shufflevector(v, v, 0, 1, 2, 3) + __builtin_shufflevector(v, v, 4, 5, 6, 7));
+inline Vec4 halved(Vec8 v) {
+  return __builtin_shufflevector(v, v, 0, 1, 2, 3) + __builtin_shufflevector(v, v, 4, 5, 6, 7);
 }
 
-inline float sum(Vec16 v) {
-  return sum(__builtin_shufflevector(v, v, 0, 1, 2, 3, 4, 5, 6, 7) +
-             __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15));
+inline Vec8 halved(Vec16 v) {
+  return __builtin_shufflevector(v, v, 0, 1, 2, 3, 4, 5, 6, 7) +
+         __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15);
+}
+
+inline float sum(Vec8 v) { return sum(halved(v)); }
+inline float sum(Vec16 v) { return sum(halved(v)); }
+
+// The sum of each of four vectors.
+inline Vec4 sums(const Vec8* v) {
+  const Vec8 ab = __builtin_shufflevector(v[0], v[1], 0, 8, 2, 10, 4, 12, 6, 14) +
+                  __builtin_shufflevector(v[0], v[1], 1, 9, 3, 11, 5, 13, 7, 15);
+  const Vec8 cd = __builtin_shufflevector(v[2], v[3], 0, 8, 2, 10, 4, 12, 6, 14) +
+                  __builtin_shufflevector(v[2], v[3], 1, 9, 3, 11, 5, 13, 7, 15);
+  return halved(__builtin_shufflevector(ab, cd, 0, 1, 8, 9, 4, 5, 12, 13) +
+                __builtin_shufflevector(ab, cd, 2, 3, 10, 11, 6, 7, 14, 15));
+}
+
+inline Vec4 sums(const Vec16* v) {
+  const Vec8 half[4] = {halved(v[0]), halved(v[1]), halved(v[2]), halved(v[3])};
+  return sums(half);
+}
+
+inline void transpose(Vec4* v) {
+  const Vec4 a = __builtin_shufflevector(v[0], v[1], 0, 4, 1, 5), b = __builtin_shufflevector(v[0], v[1], 2, 6, 3, 7);
+  const Vec4 c = __builtin_shufflevector(v[2], v[3], 0, 4, 1, 5), d = __builtin_shufflevector(v[2], v[3], 2, 6, 3, 7);
+  v[0] = __builtin_shufflevector(a, c, 0, 1, 4, 5), v[1] = __builtin_shufflevector(a, c, 2, 3, 6, 7);
+  v[2] = __builtin_shufflevector(b, d, 0, 1, 4, 5), v[3] = __builtin_shufflevector(b, d, 2, 3, 6, 7);
+}
+
+inline Vec4 sums(const Vec4* v) {
+  Vec4 t[4] = {v[0], v[1], v[2], v[3]};
+  transpose(t);
+  return (t[0] + t[1]) + (t[2] + t[3]);
 }
 
 // The value rounded to float before it is used: keeps a product out of a fused multiply-add.
@@ -90,6 +109,27 @@ inline float vrsqrt(float x) {
 #endif
 }
 
+inline Vec4 vsqrt(Vec4 x) {
+#if defined(__AVX__)
+  return (Vec4)_mm_sqrt_ps((__m128)x);
+#else
+  Vec4 r;
+  for (int i = 0; i < 4; ++i) r[i] = __builtin_sqrtf(x[i]);
+  return r;
+#endif
+}
+
+inline Vec4 vrsqrt(Vec4 x) {
+#if defined(__AVX__)
+  const Vec4 r = (Vec4)_mm_rsqrt_ps((__m128)x);
+  return r * (1.5f - 0.5f * x * r * r);
+#else
+  Vec4 r;
+  for (int i = 0; i < 4; ++i) r[i] = 1.0f / __builtin_sqrtf(x[i]);
+  return r;
+#endif
+}
+
 inline Vec8 vsqrt(Vec8 x) {
 #if defined(__AVX__)
   return (Vec8)_mm256_sqrt_ps((__m256)x);
@@ -112,9 +152,10 @@ inline Vec8 vrsqrt(Vec8 x) {
 #endif
 }
 
+// With a mask of all lanes: gcc warns of an uninitialised value inside the forms without.
 inline Vec16 vsqrt(Vec16 x) {
 #if defined(__AVX512F__)
-  return (Vec16)_mm512_sqrt_ps((__m512)x);
+  return (Vec16)_mm512_maskz_sqrt_ps(0xffff, (__m512)x);
 #else
   Vec16 r;
   for (int i = 0; i < 16; ++i) r[i] = __builtin_sqrtf(x[i]);
@@ -124,7 +165,7 @@ inline Vec16 vsqrt(Vec16 x) {
 
 inline Vec16 vrsqrt(Vec16 x) {
 #if defined(__AVX512F__)
-  const Vec16 r = (Vec16)_mm512_rsqrt14_ps((__m512)x);
+  const Vec16 r = (Vec16)_mm512_maskz_rsqrt14_ps(0xffff, (__m512)x);
   return r * (1.5f - 0.5f * x * r * r);
 #else
   Vec16 r;

@@ -13,6 +13,7 @@ from crossfm.core.params import FMParams
 from crossfm.core.rules import Rule
 
 LINE = 16  # floats in a cache line
+TAIL = 4  # numbers that w and what it keeps take, where there are factors
 
 
 @dataclass(eq=False)
@@ -20,7 +21,8 @@ class Table:
     """Weights and optimizer state of a machine in training.
 
     A record is V[padded] | states of V | w | states of w | [accumulator of V] | [count]; ``padded`` is
-    ``n_factors`` rounded up to a multiple of 8. ``bias`` holds the bias and its states the same way as ``w``.
+    ``n_factors`` rounded up to 4 or a multiple of 8, and w takes ``TAIL`` numbers with all behind it.
+    ``bias`` holds the bias and its states the same way as ``w``.
     """
 
     rule: Rule
@@ -167,14 +169,14 @@ def ftrl_z(value: Any, l1: float, l2: float, hyper: Hyper, n: Any = 0.0) -> Any:
 
 
 def padded_factors(n_factors: int) -> int:
-    """Round up to whole vectors of 8."""
-    return -(-n_factors // 8) * 8
+    """Round up to one vector of 4 or whole vectors of 8."""
+    return 4 if 0 < n_factors <= 4 else -(-n_factors // 8) * 8
 
 
 def record_floats(rule: Rule, n_factors: int) -> int:
     """Return how many floats the record of a feature takes."""
     w_at = padded_factors(n_factors) * (1 if rule.row_wise else 1 + rule.states)
-    return record_stride(w_at + 1 + rule.states + rule.row_wise + rule.counts)
+    return record_stride(w_at + (TAIL if n_factors else 1 + rule.states + rule.row_wise + rule.counts))
 
 
 def record_stride(used: int) -> int:
