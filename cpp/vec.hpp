@@ -85,6 +85,17 @@ inline Vec4 sums(const Vec4* v) {
   return (t[0] + t[1]) + (t[2] + t[3]);
 }
 
+// Bit i is set where lane i is above 0; NaN counts as above, so that a divergence shows in the loss.
+inline unsigned positive_lanes(Vec4 v) {
+#if defined(__SSE2__)
+  return static_cast<unsigned>(_mm_movemask_ps(_mm_cmpnle_ps((__m128)v, _mm_setzero_ps())));
+#else
+  unsigned bits = 0;
+  for (int i = 0; i < 4; ++i) bits |= static_cast<unsigned>(!(v[i] <= 0.0f)) << i;
+  return bits;
+#endif
+}
+
 // The value rounded to float before it is used: keeps a product out of a fused multiply-add.
 #if defined(__has_builtin)
 #if __has_builtin(__builtin_assoc_barrier)
