@@ -79,39 +79,56 @@ void update_part(const BatchArgs& batch) {
   }
 }
 
-// Scores under weights in any layout; n_factors need not be a multiple of the vector's width.
-template <bool VALUES>
-void score_rows(const ScoreArgs& a) {
-  constexpr int W = lanes<Vec8>;
-  const int whole = static_cast<int>(a.n_factors / W), rest = static_cast<int>(a.n_factors % W);
-  Vec8 s[kMaxFactors / W + 1];
-  const int blocks = whole + (rest ? 1 : 0);
+// The last block of factors may be cut short: n_factors need not be a multiple of the vector's width.
+template <int BLOCKS, class V>
+CROSSFM_INLINE V load_block(const float* v, int b, int blocks, int rest) {
+  return b < blocks - 1 || rest == 0 ? load<V>(v + b * lanes<V>) : load_first<V>(v + b * lanes<V>, rest);
+}
+
+// Scores under weights in any layout; as sum_row, with V and w apart.
+template <int BLOCKS, class V, bool VALUES>
+void score_rows(const ScoreArgs& args) {
+  const ScoreArgs a = args;  // no store can reach the copy
+  constexpr int W = lanes<V>;
+  constexpr int capacity = BLOCKS < 0 ? kMaxFactors / W : BLOCKS;
+  const int blocks = BLOCKS < 0 ? static_cast<int>((a.n_factors + W - 1) / W) : BLOCKS;
+  const int rest = static_cast<int>(a.n_factors % W);
+  V s[2][capacity ? capacity : 1];
   for (int64_t row = a.begin; row < a.end; ++row) {
-    if (row + kAhead < a.end) {
-      for (int64_t at = a.rows.begin(row + kAhead), end = a.rows.end(row + kAhead); at < end; ++at) {
-        __builtin_prefetch(a.w + a.rows.indices[at] * a.w_stride, 0, 3);
-        for (int64_t f = 0; f < a.n_factors; f += 16)
-          __builtin_prefetch(a.V + a.rows.indices[at] * a.V_stride + f, 0, 3);
-      }
-    }
-    for (int b = 0; b < blocks; ++b) s[b] = Vec8{};
-    Vec8 squares{};
-    float linear = a.bias;
-    for (int64_t at = a.rows.begin(row), end = a.rows.end(row); at < end; ++at) {
+    int64_t at = a.rows.begin(row);
+    const int64_t end = a.rows.end(row);
+    const int64_t later = row + kAhead < a.end ? row + kAhead : row;
+    int64_t ahead = a.rows.begin(later);
+    const int64_t ahead_end = a.rows.end(later);
+    for (auto& half : s)
+      for (int b = 0; b < blocks; ++b) half[b] = V{};
+    V squares[2]{};
+    float linear[2]{};
+    const auto add_to = [&](int half) __attribute__((always_inline)) {
       const int64_t id = a.rows.indices[at];
       const float x = VALUES ? a.rows.values[at] : 1.0f;
-      const float* v = a.V + id * a.V_stride;
-      linear += a.w[id * a.w_stride] * x;
+      linear[half] += a.w[id * a.w_stride] * x;
       for (int b = 0; b < blocks; ++b) {
-        const Vec8 z = (b < whole ? load<Vec8>(v + b * W) : load_first<Vec8>(v + b * W, rest)) * x;
-        s[b] += z;
-        squares += z * z;
+        const V z = load_block<BLOCKS, V>(a.V + id * a.V_stride, b, blocks, rest) * x;
+        s[half][b] += z;
+        squares[half] += z * z;
       }
+      ++at;
+      if (ahead < ahead_end) {
+        const int64_t next = a.rows.indices[ahead++];
+        __builtin_prefetch(a.w + next * a.w_stride, 0, 3);
+        for (int64_t f = 0; f < blocks * W; f += 16) __builtin_prefetch(a.V + next * a.V_stride + f, 0, 3);
+      }
+    };
+    while (at + 1 < end) add_to(0), add_to(1);
+    if (at < end) add_to(0);
+    V total = -(squares[0] + squares[1]);
+    for (int b = 0; b < blocks; ++b) {
+      s[0][b] += s[1][b];
+      total += s[0][b] * s[0][b];
     }
-    Vec8 total = -squares;
-    for (int b = 0; b < blocks; ++b) total += s[b] * s[b];
-    a.score[row] = linear + 0.5f * sum(total);
-    if (a.sums) std::memcpy(a.sums + row * a.n_factors, s, sizeof(float) * static_cast<std::size_t>(a.n_factors));
+    a.score[row] = a.bias + linear[0] + linear[1] + (blocks ? 0.5f * sum(total) : 0.0f);
+    if (a.sums) std::memcpy(a.sums + row * a.n_factors, s[0], sizeof(float) * static_cast<std::size_t>(a.n_factors));
   }
 }
 

@@ -76,7 +76,10 @@ void batch_update(Rule rule, const BatchArgs& a) {
 }
 
 void score(const ScoreArgs& a) {
-  with_values(a.rows.values, [&](auto values) { score_rows<values.value != 0>(a); });
+  const int64_t padded = a.n_factors && a.n_factors <= 4 ? 4 : (a.n_factors + 7) / 8 * 8;
+  with_blocks(padded, [&](auto blocks, auto v) {
+    with_values(a.rows.values, [&](auto values) { score_rows<blocks.value, decltype(v), values.value != 0>(a); });
+  });
 }
 
 double pair_pass(Rule rule, const PairArgs& a) {

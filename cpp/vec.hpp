@@ -26,12 +26,20 @@ inline V load(const float* p) {
   return v;
 }
 
-// The first n floats, zeros behind them.
+// The first n floats, 0 < n < lanes, zeros behind them; nothing behind them is read.
 template <class V>
 inline V load_first(const float* p, int n) {
+#if defined(__AVX512VL__)
+  const unsigned first = (1u << n) - 1;
+  if constexpr (lanes<V> == 4) return (V)_mm_maskz_loadu_ps(static_cast<__mmask8>(first), p);
+  else if constexpr (lanes<V> == 8) return (V)_mm256_maskz_loadu_ps(static_cast<__mmask8>(first), p);
+  else return (V)_mm512_maskz_loadu_ps(static_cast<__mmask16>(first), p);
+#else
   V v{};
-  std::memcpy(&v, p, sizeof(float) * static_cast<std::size_t>(n));
+  for (int i = 0; i < lanes<V>; ++i)
+    if (i < n) v[i] = p[i];
   return v;
+#endif
 }
 
 template <class V>
