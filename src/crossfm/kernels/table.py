@@ -33,6 +33,7 @@ class Table:
         None  # of "sgda": lambda of w and of each factor (n_groups, 1 + padded)
     )
     room: NDArray[np.float32] | None = None  # what ``data`` is the first part of, once it has grown
+    visited: int = 0  # rows it has learnt from
 
     @property
     def padded(self) -> int:
@@ -100,6 +101,15 @@ class Table:
             room[:old] = self.data
         self.room, self.data = room, room[:n_features]
         self._start_accumulators(self.data[old:], hyper)
+
+    def spare(self, n: int) -> NDArray[np.float32]:
+        """Return ``n`` empty records right behind those of the table, which may move for it."""
+        old, stride = self.data.shape
+        if self.room is None or len(self.room) < old + n:
+            room = aligned_zeros(old + n, stride)
+            room[:old] = self.data
+            self.room, self.data = room, room[:old]
+        return self.room[old : old + n]
 
     def asleep(self, ids: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Mark (n_ids,) features whose ``V`` is 0 and was never moved: from there it would not learn a pair."""
