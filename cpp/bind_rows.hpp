@@ -8,7 +8,12 @@ namespace crossfm {
 
 inline RowsView rows_view(const nb::object& indptr, const Array<const uint32_t>& indices, const nb::object& values,
                           int64_t width) {
-  return {data_or_null<const int64_t>(indptr), indices.data(), data_or_null<const float>(values), width};
+  RowsView rows{};
+  rows.indptr = data_or_null<const int64_t>(indptr);
+  rows.indices = indices.data();
+  rows.values = data_or_null<const float>(values);
+  rows.width = width;
+  return rows;
 }
 
 struct TableArrays {

@@ -1,16 +1,14 @@
 // Compiled once per instruction set (CROSSFM_ISA names it): picks the template for the call at hand.
 #include "choices.hpp"
 #include "sgda.hpp"
+#include "ffm.hpp"
+#include "fwfm.hpp"
+#include "hofm.hpp"
+#include "passes.hpp"
 #include "topk.hpp"
 
 namespace crossfm::CROSSFM_ISA {
 namespace {
-
-#if defined(__AVX512F__)
-using Wide = Vec16;
-#else
-using Wide = Vec8;
-#endif
 
 template <int V>
 struct Number {
@@ -118,6 +116,76 @@ double softmax_pass(Rule rule, const ChoiceArgs& a) {
   });
 }
 
+// Call with the register and the fields it holds that fit the floats of a vector.
+template <class F>
+inline auto with_vector(int64_t vector, F f) {
+  constexpr int w = lanes<Wide>;
+  if (vector == 4) return f(Number<w / 4>{}, Wide{});
+  if (vector == 8) return f(Number<w / 8>{}, Wide{});
+  if (vector % w == 0) return f(Number<1>{}, Wide{});
+  return f(Number<1>{}, Vec4{});
+}
+
+template <class T>
+struct Type {
+  using type = T;
+};
+
+// Call with the class that goes through any row.
+template <class F>
+inline auto with_machine(Machine machine, const float* values, F f) {
+  return with_values(values, [&](auto given) {
+    constexpr bool has = given.value != 0;
+    switch (machine) {
+      case Machine::ffm: return f(Type<Ffm<has>>{});
+      case Machine::fwfm: return f(Type<FieldPairs<FieldWeight, has>>{});
+      case Machine::fmfm: return f(Type<FieldPairs<FieldMatrix, has>>{});
+      default: return f(Type<Hofm<has>>{});
+    }
+  });
+}
+
+int64_t machine_scratch(Machine machine, const FieldPassArgs& a) {
+  return with_machine(machine, a.pass.rows.values, [&](auto m) { return decltype(m)::type::scratch_floats(a); });
+}
+
+double machine_pass(Machine machine, Rule rule, const FieldPassArgs& a) {
+  return with_rule(rule, [&](auto r) {
+    using R = decltype(r);
+    if (machine == Machine::ffm)
+      return with_vector(a.layout.vector, [&](auto fields, auto v) {
+        return with_values(a.pass.rows.values, [&](auto values) {
+          constexpr bool has = values.value != 0;
+          return ffm_rows<R, FfmBlocks<decltype(v), fields.value, has>, Ffm<has>>(a);
+        });
+      });
+    return with_machine(machine, a.pass.rows.values,
+                        [&](auto m) { return machine_rows<R, typename decltype(m)::type>(a); });
+  });
+}
+
+void machine_forward(Machine machine, const FieldPassArgs& a) {
+  with_machine(machine, a.pass.rows.values, [&](auto m) { machine_batch_forward<typename decltype(m)::type>(a); });
+}
+
+void machine_update(Machine machine, Rule rule, const FieldPassArgs& a) {
+  with_rule(rule, [&](auto r) {
+    with_machine(machine, a.pass.rows.values,
+                 [&](auto m) { machine_batch_update<decltype(r), typename decltype(m)::type>(a); });
+  });
+}
+
+void machine_score(Machine machine, const FieldPassArgs& a) {
+  if (machine == Machine::ffm)
+    return with_vector(a.layout.vector, [&](auto fields, auto v) {
+      with_values(a.pass.rows.values, [&](auto values) {
+        constexpr bool has = values.value != 0;
+        ffm_score_rows<FfmBlocks<decltype(v), fields.value, has>, Ffm<has>>(a);
+      });
+    });
+  with_machine(machine, a.pass.rows.values, [&](auto m) { machine_scores<typename decltype(m)::type>(a); });
+}
+
 void top(const TopArgs& a) { top_items<Wide>(a); }
 
 double sgda_pass(const SgdaArgs& a) { return sgda_rows(a); }
@@ -126,6 +194,6 @@ double sgda_pass(const SgdaArgs& a) { return sgda_rows(a); }
 
 extern const Isa table;
 const Isa table = {CROSSFM_ISA_NAME, pass, batch_forward, batch_update, score, pair_pass, warp_pass, softmax_pass, top,
-                   sgda_pass};
+                   sgda_pass, machine_scratch, machine_pass, machine_forward, machine_update, machine_score};
 
 }  // namespace crossfm::CROSSFM_ISA

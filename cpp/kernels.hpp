@@ -7,16 +7,20 @@
 
 namespace crossfm {
 
-// CSR rows, or `width` non-zeros in every row when indptr is null; all values are 1 when values is null.
+// CSR rows, or `width` non-zeros in every row when indptr is null; all values are 1 when values is null. Fields
+// stand beside the indices, or are the same `width` in every row; machines without fields do not look at them.
 struct RowsView {
   const int64_t* indptr;
   const uint32_t* indices;
   const float* values;
   int64_t width;
+  const uint32_t* fields = nullptr;
+  bool same_fields = false;
 
   // Always inline: a copy compiled for one instruction set must not be linked into another's code.
   [[gnu::always_inline]] int64_t begin(int64_t row) const { return indptr ? indptr[row] : row * width; }
   [[gnu::always_inline]] int64_t end(int64_t row) const { return indptr ? indptr[row + 1] : (row + 1) * width; }
+  [[gnu::always_inline]] const uint32_t* fields_of(int64_t row) const { return fields + (same_fields ? 0 : begin(row)); }
 };
 
 enum class Loss : int { squared = 0, logistic = 1, poisson = 2 };
@@ -34,7 +38,7 @@ struct Hyper {
 };
 
 // A table of records, one a feature, weights beside optimizer state:
-// V[padded] | states of V | tail: w, its states, [accumulator of V], [count]; padded is 4 or a multiple of 8 and
+// V[padded] | states of V | tail: w, its states, [accumulator of V], [count]; padded is a multiple of 8 and
 // the tail 4 numbers, whatever of them the rule uses (linear model: padded is 0 and the tail as short as it can be).
 struct Table {
   float* data;
@@ -42,6 +46,28 @@ struct Table {
   int64_t padded;
   int64_t w_at;  // where w stands in the record
 };
+
+// Records of different length, for machines whose features meet different fields. The features of one kind meet the
+// same fields and have records of one length, in one block:
+// V | w, its states, extra (kHead floats) | zeros up to a whole line | states of V, each laid out the same way;
+// V has `vector` floats for each field that the kind meets, or for every field if the layout is uniform.
+struct FieldLayout {
+  float* const* block;    // (n_kinds,) records of a kind
+  const int64_t* length;  // (n_kinds,) floats of a record
+  const int64_t* head;    // (n_kinds,) floats of V: where the head stands
+  const uint32_t* where;  // (n_features, 2) number of the record in its block, and the kind; kNoRecord: it has none
+  const uint32_t* kind;   // (n_fields,) kind of a field's features
+  const int32_t* slot;    // (n_kinds, n_fields) where the vector for a field stands in V; -1: they never meet
+  float* empty;           // zeros, longer than any record: for a feature without one
+  int64_t n_fields;
+  int64_t vector;   // floats of one vector, a multiple of 4
+  int64_t longest;  // non-zeros of the longest row
+  bool uniform;
+};
+
+constexpr uint32_t kNoRecord = 0xffffffff;
+constexpr int64_t kHead = 4;
+constexpr int64_t kLine = 16;
 
 struct PassArgs {
   RowsView rows;
@@ -62,6 +88,26 @@ struct BatchArgs {
   float* sums;         // (batch, padded)
   double* row_loss;    // (batch,)
   uint32_t part, parts;  // update only the features with id % parts == part
+};
+
+enum class Machine : int { ffm = 0, fwfm = 1, fmfm = 2, hofm = 3 };
+
+// A pass, batch or scoring of one of these machines. FFM has its records in `layout`; the others in `pass.table`, and of
+// `layout` n_fields and longest alone.
+struct FieldPassArgs {
+  PassArgs pass;
+  FieldLayout layout;
+  float* pairs;         // (n_pairs, pair_stride) FwFM, FmFM: records of two fields a < b
+  int64_t pair_stride;
+  int64_t rank;         // n_factors without padding; HOFM: of each degree
+  float* scratch;       // room for a row; a batch: for each of order[0, end)
+  int32_t* work;        // (3 * n_fields,) of the thread's own, the first n_fields of them -1
+  float** records;      // (n_fields + 4,) of the thread's own
+  float* x;             // (18 * (n_fields + 4),) of the thread's own
+  float* slope;         // batch (end,)
+  double* row_loss;     // batch (end,)
+  float* score;         // scoring (n_rows,)
+  uint32_t part, parts;
 };
 
 // Scores of rows under weights that may stand anywhere: w[i * w_stride], V[i * V_stride + f].
@@ -150,6 +196,11 @@ struct Isa {
   double (*softmax_pass)(Rule, const ChoiceArgs&);
   void (*top)(const TopArgs&);
   double (*sgda_pass)(const SgdaArgs&);
+  int64_t (*machine_scratch)(Machine, const FieldPassArgs&);  // floats of scratch that a row needs
+  double (*machine_pass)(Machine, Rule, const FieldPassArgs&);
+  void (*machine_forward)(Machine, const FieldPassArgs&);
+  void (*machine_update)(Machine, Rule, const FieldPassArgs&);
+  void (*machine_score)(Machine, const FieldPassArgs&);
 };
 
 // The instruction set in use; set_isa returns false for a name that this processor lacks.

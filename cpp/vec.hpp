@@ -16,6 +16,38 @@ typedef float Vec4 __attribute__((vector_size(16)));
 typedef float Vec8 __attribute__((vector_size(32)));
 typedef float Vec16 __attribute__((vector_size(64)));
 
+typedef int32_t Int4 __attribute__((vector_size(16)));
+typedef int32_t Int8 __attribute__((vector_size(32)));
+typedef int32_t Int16 __attribute__((vector_size(64)));
+
+template <class V>
+struct MaskFor;
+template <>
+struct MaskFor<Vec4> {
+  using type = Int4;
+};
+template <>
+struct MaskFor<Vec8> {
+  using type = Int8;
+};
+template <>
+struct MaskFor<Vec16> {
+  using type = Int16;
+};
+template <class V>
+using MaskOf = typename MaskFor<V>::type;
+
+template <int W>
+struct VecOf;
+template <>
+struct VecOf<8> {
+  using type = Vec8;
+};
+template <>
+struct VecOf<16> {
+  using type = Vec16;
+};
+
 template <class T>
 inline constexpr int lanes = sizeof(T) / sizeof(float);
 
@@ -129,7 +161,7 @@ inline float vrsqrt(float x) {
 }
 
 inline Vec4 vsqrt(Vec4 x) {
-#if defined(__AVX__)
+#if defined(__SSE2__)
   return (Vec4)_mm_sqrt_ps((__m128)x);
 #else
   Vec4 r;

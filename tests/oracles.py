@@ -42,6 +42,52 @@ def fm_gradient(x, v, sums):
     return x, x * sums - v * x**2
 
 
+def ffm_score(row, bias, w, V):
+    """Score one row, a list of (field, feature, value), by eq. (4) of Juan et al. (2016) with bias and linear part.
+
+    ``V[i][b]`` is the vector of feature i for field b.
+    """
+    score = float(bias) + sum(float(w[i]) * x for _, i, x in row)
+    for at, (a, i, x_i) in enumerate(row):
+        for b, j, x_j in row[at + 1 :]:
+            score += float(np.dot(np.asarray(V[i][b], float), np.asarray(V[j][a], float))) * x_i * x_j
+    return score
+
+
+def ffm_gradient(row, at, b, V):
+    """Return d score / d v_{i,b} of the feature at place ``at`` of the row: eq. (6) and (7), summed over field b."""
+    a, _, x = row[at]
+    total = np.zeros(V.shape[2])
+    for other, (field, j, x_j) in enumerate(row):
+        if other != at and field == b:
+            total += np.asarray(V[j][a], float) * x_j
+    return x * total
+
+
+def field_pair_score(row, bias, w, V, between):
+    """Score one row, a list of (field, feature, value), by eq. (4) of Pan et al. (2018) or (6) of Sun et al. (2021).
+
+    ``between(a, b)`` is the weight or the matrix of two fields; inside one field it is 1 or the identity.
+    """
+    score = float(bias) + sum(float(w[i]) * x for _, i, x in row)
+    for at, (a, i, x_i) in enumerate(row):
+        for b, j, x_j in row[at + 1 :]:
+            M = np.eye(V.shape[1]) if a == b else np.asarray(between(a, b), float)
+            pair = M * (V[i] @ V[j]) if M.ndim == 0 else V[i] @ M @ V[j]
+            score += float(pair) * x_i * x_j
+    return score
+
+
+def hofm_score(row, bias, w, V, V3):
+    """Score one row, a list of (feature, value): every pair and every triple, eq. (5) of Blondel et al. (2016)."""
+    score = fm_score(row, bias, w, V)
+    for a, (i, x_i) in enumerate(row):
+        for b, (j, x_j) in enumerate(row[a + 1 :], a + 1):
+            for l, x_l in row[b + 1 :]:  # noqa: E741
+                score += float(np.sum(V3[i] * V3[j] * V3[l])) * x_i * x_j * x_l
+    return score
+
+
 # ---------------------------------------------------------------------------------------------- losses
 
 
@@ -294,6 +340,105 @@ class Learner:
                     lambda s: (L * (1 - s[0] + s[1]), [-L, L]),  # noqa: B023
                 )
         return 0.0
+
+
+class FieldLearner:
+    """A field-aware machine in training: ``Weights`` for the bias, every w_i and every v_{i,b}.
+
+    Row-wise: one accumulator a feature, of the mean square of the loss' gradient over all its vectors for other fields.
+    """
+
+    def __init__(self, rule, bias, w, V, hyper):
+        n_features, n_fields, _ = V.shape
+        self.rule, self.hyper, self.shape = rule, hyper, V.shape
+        self.bias = Weights(rule, bias, 0.0, 0.0, hyper)
+        self.w = [Weights(rule, value, hyper.l1_w, hyper.l2_w, hyper) for value in w]
+        self.V = [
+            [Weights(rule, V[i, b], hyper.l1_V, hyper.l2_V, hyper) for b in range(n_fields)]
+            for i in range(n_features)
+        ]
+        self.G = [float(hyper.initial_accumulator)] * n_features
+        self.count = [0] * n_features
+        self.bias_count = 0
+
+    def params(self):
+        """Return bias, w and V as arrays."""
+        V = np.array([[v.value for v in vectors] for vectors in self.V]).reshape(self.shape)
+        return float(self.bias.value), np.array([float(w.value) for w in self.w]), V
+
+    def batch(self, rows, targets, weights, loss):
+        """One synchronous mini-batch; of one row: one stochastic step. Returns the loss before it."""
+        params = self.params()
+        total = 0.0
+        for row, target, weight in zip(rows, targets, weights, strict=True):
+            score = ffm_score(row, *params)
+            total += weight * loss_value(loss, score, target)
+            slope = weight * loss_slope(loss, score, target)
+            self.bias_count += 1
+            self.bias.move(slope, self.bias_count)
+            for at, (a, i, x) in enumerate(row):
+                self.count[i] += 1
+                fields = {b for other, (b, _, _) in enumerate(row) if other != at}
+                gradients = {b: slope * ffm_gradient(row, at, b, params[2]) for b in sorted(fields)}
+                if a in gradients:  # its own part in the sum of its field is the present one, as in Learner
+                    gradients[a] = gradients[a] + slope * x * x * (params[2][i, a] - self.V[i][a].value)
+                self.move_vectors(i, gradients)
+                self.w[i].move(slope * x, self.count[i])
+        return total
+
+    def move_vectors(self, i, gradients):
+        """Step the vectors of feature i by the gradients of the loss, one for each field."""
+        if self.rule != "adagrad-row":
+            for b, g in gradients.items():
+                self.V[i][b].move(g, self.count[i])
+            return
+        coordinates = self.shape[2] * (self.shape[1] - 1)
+        self.G[i] += sum(float(np.sum(g**2)) for g in gradients.values()) / coordinates
+        for b, g in gradients.items():
+            v = self.V[i][b]
+            v.value = v.value - self.hyper.learning_rate * (g + v.l2 * v.value) / math.sqrt(self.G[i])
+
+
+def numeric_gradient(f, x, step=1e-6):
+    """Central differences of a function of an array."""
+    out = np.zeros(np.shape(x))
+    for at in np.ndindex(out.shape):
+        up, down = np.array(x, float), np.array(x, float)
+        up[at] += step
+        down[at] -= step
+        out[at] = (f(up) - f(down)) / (2 * step)
+    return out
+
+
+class NumericLearner:
+    """Any machine in training, one row at a time: gradients of the score are taken by differences.
+
+    ``groups`` maps names to (start value, l1, l2); an update moves each group that ``touched(row)`` names, by its own
+    rule and count. ``score(row, values)`` takes the groups' present values by name.
+    """
+
+    def __init__(self, rule, groups, score, touched, hyper):
+        self.score, self.touched = score, touched
+        self.groups = {name: Weights(rule, value, l1, l2, hyper) for name, (value, l1, l2) in groups.items()}
+        self.count = dict.fromkeys(groups, 0)
+
+    def values(self):
+        """Return the present values by name."""
+        return {name: group.value for name, group in self.groups.items()}
+
+    def step(self, row, target, weight, loss):
+        """One stochastic step; returns the loss before it."""
+        values = self.values()
+        score = self.score(row, values)
+        slope = weight * loss_slope(loss, score, target)
+        gradients = {
+            name: numeric_gradient(lambda v, name=name: self.score(row, {**values, name: v}), values[name])
+            for name in self.touched(row)
+        }
+        for name, g in gradients.items():
+            self.count[name] += 1
+            self.groups[name].move(slope * g, self.count[name])
+        return weight * loss_value(loss, score, target)
 
 
 # --------------------------------------------------------------------------------------------- metrics

@@ -11,9 +11,17 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _HOME = {
+    "FFMClassifier": "crossfm.estimators.ffm",
+    "FFMRegressor": "crossfm.estimators.ffm",
     "FMClassifier": "crossfm.estimators.fm",
     "FMRanker": "crossfm.estimators.ranker",
     "FMRegressor": "crossfm.estimators.fm",
+    "FmFMClassifier": "crossfm.estimators.fwfm",
+    "FmFMRegressor": "crossfm.estimators.fwfm",
+    "FwFMClassifier": "crossfm.estimators.fwfm",
+    "FwFMRegressor": "crossfm.estimators.fwfm",
+    "HOFMClassifier": "crossfm.estimators.hofm",
+    "HOFMRegressor": "crossfm.estimators.hofm",
     "Recommender": "crossfm.recommender.recommender",
     "Categorical": "crossfm.data.columns",
     "Encoder": "crossfm.data.encode",

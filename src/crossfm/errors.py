@@ -8,6 +8,7 @@ CrossFMError
 │   └── FeatureIndexError (IndexError)   an id the model does not know
 ├── ColumnError (KeyError)            a column that is missing, unknown or of the wrong kind
 ├── OptionError (ValueError)          a parameter or option with a value that means nothing
+├── MemoryLimitError (MemoryError)    what is asked for takes more memory than there is
 ├── DivergenceError (ArithmeticError) training left the finite numbers
 ├── ModelFileError (ValueError)       a model file that is broken, foreign or too new
 └── DownloadError (OSError)           a data set that could not be fetched or failed its checksum
@@ -52,6 +53,10 @@ class ColumnError(CrossFMError, KeyError):
 
 class OptionError(CrossFMError, ValueError):
     """A parameter or option whose value means nothing."""
+
+
+class MemoryLimitError(CrossFMError, MemoryError):
+    """What is asked for takes more memory than there is."""
 
 
 class DivergenceError(CrossFMError, ArithmeticError):

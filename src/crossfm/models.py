@@ -8,8 +8,12 @@ from typing import Any
 from crossfm.errors import ModelFileError, OptionError
 
 _KINDS = {
-    "FMClassifier": "crossfm.estimators.fm",
-    "FMRegressor": "crossfm.estimators.fm",
+    **dict.fromkeys(("FMClassifier", "FMRegressor"), "crossfm.estimators.fm"),
+    **dict.fromkeys(("FFMClassifier", "FFMRegressor"), "crossfm.estimators.ffm"),
+    **dict.fromkeys(
+        ("FwFMClassifier", "FwFMRegressor", "FmFMClassifier", "FmFMRegressor"), "crossfm.estimators.fwfm"
+    ),
+    **dict.fromkeys(("HOFMClassifier", "HOFMRegressor"), "crossfm.estimators.hofm"),
     "FMRanker": "crossfm.estimators.ranker",
     "Recommender": "crossfm.recommender.recommender",
 }

@@ -39,3 +39,13 @@ def test_no_model_is_written_from_a_file_that_is_none(crossfm: Any, clicks: Path
     assert result.exit_code == 2
     assert "no text model of libFM" in result.output
     assert not out.exists()
+
+
+def test_a_converted_field_aware_model_knows_of_normalised_rows(crossfm: Any, tmp_path: Path) -> None:
+    text, out = tmp_path / "model.txt", tmp_path / "model.crossfm"
+    text.write_text("n 2\nm 2\nk 1\nnormalization 1\nw0,0 1\nw0,1 2\nw1,0 3\nw1,1 4\n")
+    assert crossfm("convert", text, "--task", "regression", "--out", out).exit_code == 0
+    model = load(out)
+    assert type(model).__name__ == "FFMRegressor"
+    x = np.array([[3.0, 4.0]])
+    np.testing.assert_allclose(model.predict(x), 2.0 * 3.0 * 12.0 / 25.0, rtol=1e-6)

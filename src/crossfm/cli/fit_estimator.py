@@ -30,6 +30,7 @@ class Job:
     reading: Reading
     task: str
     settings: dict[str, Any]
+    machine: str | None = None
     target: str | None = None
     weight: str | None = None
     group: str | None = None
@@ -119,13 +120,13 @@ def refuse_columns(job: Job) -> None:
 
 def make_model(job: Job, y: NDArray[Any], target: str | None) -> tuple[Any, str]:
     """Return an estimator that is not fitted (or the one to go on with) and its task."""
-    from crossfm.estimators.fm import FMClassifier, FMRegressor
+    from crossfm.estimators.machines import ESTIMATORS
     from crossfm.estimators.ranker import FMRanker
     from crossfm.models import load
 
-    kinds: dict[str, Any] = {"classification": FMClassifier, "regression": FMRegressor, "ranking": FMRanker}
     if job.init is not None:
-        return _go_on(load(job.init), job, kinds)
+        return _go_on(load(job.init), job)
+    kinds: dict[str, Any] = {**ESTIMATORS[job.machine or "fm"], "ranking": FMRanker}
     task, why = (job.task, "") if job.task != "auto" else _guess_task(y, target)
     settings = check_settings(job.settings, kinds[task](), f"the task {task}{why}")
     if why and not job.quiet:
@@ -147,13 +148,17 @@ def check_settings(settings: dict[str, Any], model: Any, what: str) -> dict[str,
     return settings
 
 
-def _go_on(model: Any, job: Job, kinds: dict[str, Any]) -> tuple[Any, str]:
-    task = next((name for name, kind in kinds.items() if type(model) is kind), None)
-    if task in (None, "ranking"):
+def _go_on(model: Any, job: Job) -> tuple[Any, str]:
+    from crossfm.estimators.machines import machine_and_task
+
+    found = machine_and_task(model)
+    if found is None:
         raise OptionError(
             f"--init {job.init}: a {type(model).__name__} cannot be trained further; train it anew"
         )
-    assert task is not None
+    machine, task = found
+    if job.machine not in (None, machine):
+        raise OptionError(f"--model {job.machine}, but the model in {job.init} is {machine}")
     if job.task not in ("auto", task):
         raise OptionError(f"--task {job.task}, but the model in {job.init} does {task}")
     if job.overrides:

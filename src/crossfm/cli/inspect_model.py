@@ -23,7 +23,7 @@ def show(path: Path, model: Any) -> None:
     if kind == "Recommender":
         _show_recommender(model)
         return
-    if kind == "FMClassifier":
+    if hasattr(model, "classes_"):
         classes = [repr(label) for label in model.classes_.tolist()]
         say(f"classes: {', '.join(classes[:10])}" + (", ..." if len(classes) > 10 else ""))
     first = machines(model)[0][1]
@@ -60,7 +60,7 @@ def show_weights(model: Any, n: int) -> None:
     names = feature_names(model)
     for label, params in machines(model):
         order = np.argsort(-np.abs(params.w), kind="stable")[:n]
-        length = np.sqrt((params.V.astype(np.float64) ** 2).sum(axis=1))
+        length = params.lengths()
         rows = [
             (names[at] if names else f"feature {at}", f"{params.w[at]:+.4f}", number(float(length[at])))
             for at in order

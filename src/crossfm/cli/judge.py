@@ -55,9 +55,9 @@ class Report:
 def judge(model: Any, X: Any, y: NDArray[Any], *, title: str = "evaluation", groups: Any = None) -> Report:
     """Judge an estimator on rows ``X`` with targets ``y`` (n_rows,); ``groups`` (n_rows,) for GAUC."""
     kind = type(model).__name__
-    if kind == "FMClassifier":
+    if kind.endswith("Classifier"):
         return _judge_classes(model, X, y, title, groups)
-    if kind == "FMRegressor":
+    if kind.endswith("Regressor"):
         if groups is not None:
             raise OptionError("--group is for classifiers and rankers, but the model is a regressor")
         return _judge_numbers(model, X, y, title)

@@ -117,7 +117,7 @@ def predictions(model: Any, X: Any, output: str | None) -> dict[str, Any]:
     """Return named columns of predictions (n_rows,)."""
     import numpy as np
 
-    if type(model).__name__ == "FMClassifier":
+    if type(model).__name__.endswith("Classifier"):
         if output == "label":
             return {"label": model.predict(X)}
         values = model.decision_function(X) if output == "score" else model.predict_proba(X)

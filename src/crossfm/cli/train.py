@@ -51,6 +51,10 @@ class Machine(str, Enum):
     """Which machine."""
 
     fm = "fm"
+    ffm = "ffm"
+    fwfm = "fwfm"
+    fmfm = "fmfm"
+    hofm = "hofm"
     linear = "linear"
 
 
@@ -99,7 +103,12 @@ def train(
     n_features: Annotated[
         Whole, _option("--n-features", help="libsvm, libffm: number of features.", panel=COLUMNS)
     ] = None,
-    model: Annotated[Machine, typer.Option(help="linear has no factors.")] = Machine.fm,
+    model: Annotated[
+        Optional[Machine],  # noqa: UP045
+        typer.Option(
+            help="fm; with fields ffm (a vector), fwfm (a weight), fmfm (a matrix); hofm (degree 3); linear."
+        ),
+    ] = None,
     factors: Annotated[
         Whole, _option("--factors", "-k", help="Length of each factor vector.", panel=LEARNING)
     ] = None,
@@ -151,6 +160,9 @@ def train(
             help="Keep the optimizer's state in the file: --init then goes on as if there had been no pause.",
             panel=LEARNING,
         ),
+    ] = False,
+    normalize: Annotated[
+        bool, _option("--normalize", help="Scale every row to length 1, as libffm does.", panel=LEARNING)
     ] = False,
     threads: Annotated[
         Whole, _option("--threads", help="0 takes all cores; one is repeatable bit for bit.", panel=LEARNING)
@@ -240,6 +252,7 @@ def train(
         "l1_V": l1_v,
         "ftrl_decay": ftrl_decay,
         "init_scale": init_scale,
+        "normalize": normalize or None,
         "n_threads": threads,
         "deterministic": deterministic or None,
         "n_iter_no_change": patience,
@@ -255,6 +268,7 @@ def train(
         out=out or Path(),  # not used by --cv
         reading=Reading(format, separator, header, column_names, encoding),
         task=task.value,
+        machine=None if model is None else "fm" if model is Machine.linear else model.value,
         settings={name: value for name, value in settings.items() if value is not None},
         target=target,
         weight=weight,
@@ -277,6 +291,10 @@ def train(
     roles = Roles(user, item, time, tuple(names(context)), users, items, half_life)
     _check_roles(job.task, roles, target)
     lists = task is Task.recommendation or (task is Task.auto and (user or item))
+    if job.machine not in (None, "fm") and (lists or task is Task.ranking):
+        raise OptionError(
+            f"--model {job.machine} predicts; recommendation and ranking need --model fm or linear"
+        )
     if cv is not None:
         _check_cv(
             {

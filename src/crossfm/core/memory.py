@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from crossfm.errors import OptionError
+from crossfm.errors import MemoryLimitError, OptionError
 
 _M_MMAP_THRESHOLD = -3
 _UNITS = {"": 1, "b": 1}
@@ -74,3 +74,13 @@ def available() -> int | None:
         return None
     found = [line for line in lines if line.startswith("MemAvailable:")]
     return 1024 * int(found[0].split()[1]) if found else None
+
+
+def check_memory(needed: int, advice: str) -> None:
+    """Raise ``MemoryLimitError`` when ``needed`` bytes are more than is free; ``advice`` says what takes less."""
+    free = available()
+    if free is not None and needed > free:
+        raise MemoryLimitError(
+            f"the machine would take {show_size(needed)} for its weights and the optimizer's state, but "
+            f"{show_size(free)} of memory are free. Take {advice}."
+        )

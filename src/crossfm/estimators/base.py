@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, ClassVar
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, column_or_1d, validate_data
 
 from crossfm.core.losses import Loss
+from crossfm.core.memory import check_memory, show_size
 from crossfm.core.options import (
     MAX_FACTORS,
     Hyper,
@@ -19,7 +21,6 @@ from crossfm.core.options import (
     check_number,
     thread_count,
 )
-from crossfm.core.params import FMParams
 from crossfm.core.random import stream
 from crossfm.core.rules import SGDA, Rule, find_rule
 from crossfm.data.rows import Rows
@@ -29,11 +30,10 @@ from crossfm.data.tables import as_table
 from crossfm.errors import DataError, LabelError, OptionError
 from crossfm.estimators.adaptive import adaptive_visit
 from crossfm.estimators.growing import grow, wider_input
-from crossfm.estimators.inputs import fit_encoder, has_names, rows_from_matrix
-from crossfm.estimators.state import Stored
-from crossfm.estimators.streamed import fit_stream
-from crossfm.kernels import fm as kernel
-from crossfm.kernels.table import Table
+from crossfm.estimators.inputs import fit_encoder, has_names, normalized, rows_from_matrix, with_fields
+from crossfm.estimators.state import Stored, params_of
+from crossfm.estimators.streamed import Prepared, fit_stream
+from crossfm.kernels import fm
 from crossfm.metrics import auc
 from crossfm.scoring.explain import Explanation, explain_rows
 from crossfm.solvers.callbacks import Callback, Callbacks, Record
@@ -71,6 +71,8 @@ class BaseFM(Stored):
             )
         if rule.name != "ftrl" and decay != 1:
             raise OptionError(f'ftrl_decay needs solver="ftrl", not {rule.name!r}')
+        if rule is SGDA and self._machine is not fm:
+            raise OptionError('solver="sgda" is for the second-order machine; take another solver')
         if rule is SGDA and thread_count(self.n_threads) != 1:
             raise OptionError(f'solver="sgda" runs on one thread, but n_threads={self.n_threads!r}')
         check_number("init_scale", self.init_scale)
@@ -98,6 +100,16 @@ class BaseFM(Stored):
 
     def _input(self, X: Any, y: Any = None, *, fit: bool = False, **y_checks: Any) -> tuple[Rows, Any]:
         """Return the rows of ``X`` and the checked ``y``; ``fit`` also learns names and the encoder."""
+        rows, y = self._read_input(X, y, fit=fit, **y_checks)
+        return self._prepared(rows), y
+
+    def _prepared(self, rows: Rows) -> Rows:
+        """Return rows as the machine takes them: with fields where it needs them, normalised where asked for."""
+        if self._machine.FIELDS:
+            rows = with_fields(rows)
+        return normalized(rows) if getattr(self, "normalize", False) else rows
+
+    def _read_input(self, X: Any, y: Any, *, fit: bool, **y_checks: Any) -> tuple[Rows, Any]:
         if isinstance(X, Rows):
             return self._input_rows(X, y, fit=fit)
         if isinstance(X, RowStream):
@@ -119,10 +131,13 @@ class BaseFM(Stored):
                 X = validate_data(self, X, **checks)
             else:
                 X, y = validate_data(self, X, y, **checks, **y_checks)
-            rows = rows_from_matrix(X)
+            rows = self._matrix_rows(X)
         if y is not None and len(y) != rows.n_rows:
             raise DataError(f"X has {rows.n_rows} rows, but y has {len(y)}")
         return rows, y
+
+    def _matrix_rows(self, X: Any) -> Rows:
+        return rows_from_matrix(X, getattr(self, "fields", None), needed=self._machine.FIELDS)
 
     def _check_table(self, X: Any, *, fit: bool = False) -> None:
         """Raise unless ``X`` has the named columns of the first table; ``fit`` learns them."""
@@ -164,14 +179,27 @@ class BaseFM(Stored):
 
     # ----------------------------------------------------------------- training
 
-    def _start_tables(self, n_features: int, biases: list[float], rule: Rule, hyper: Hyper) -> None:
+    def _start_tables(self, rows: Rows | Prepared, biases: list[float], rule: Rule, hyper: Hyper) -> None:
+        needed = self._machine.table_bytes(rows, self.n_factors, rule) * len(biases)
+        if self.verbose:
+            print(f"{show_size(needed)} for weights and the optimizer's state", file=sys.stderr)
+        check_memory(needed, self._advice(rule))
         rng = stream(self.random_state, "start")
-        scale = self.init_scale / np.sqrt(max(self.n_factors, 1))
-        tables = [
-            Table.start(FMParams.start(n_features, self.n_factors, rng, scale=scale, bias=bias), rule, hyper)
+        self._machines = [
+            self._machine.start(rows, self.n_factors, rng, rule, hyper, scale=self._start_scale(), bias=bias)
             for bias in biases
         ]
-        self._machines = tables
+
+    def _advice(self, rule: Rule) -> str:
+        advice = ["fewer n_factors"]
+        if not rule.row_wise and rule.states:
+            advice.append('solver="adagrad-row" (one accumulator a feature)')
+        if self._machine.FIELDS:
+            advice.append("fewer fields, or FwFM (one vector a feature)")
+        return ", ".join([*advice, "or hash rare features together (Categorical(name, hash_buckets=...))"])
+
+    def _start_scale(self) -> float:
+        return float(self.init_scale / np.sqrt(max(self.n_factors, 1)))
 
     def _fit(
         self,
@@ -188,9 +216,9 @@ class BaseFM(Stored):
         rule, hyper, plan = self._check_options()
         loss = self._loss()
         fresh = fresh or not hasattr(self, "_machines")
-        if not fresh and self.n_factors != self._machines[0].n_factors:
+        if not fresh and self.n_factors != self._machines[0].rank:
             raise OptionError(
-                f"n_factors={self.n_factors}, but the model to go on with has {self._machines[0].n_factors}, which "
+                f"n_factors={self.n_factors}, but the model to go on with has {self._machines[0].rank}, which "
                 "stays. Set it back, or fit anew with warm_start=False."
             )
         if isinstance(X, RowStream):
@@ -208,9 +236,11 @@ class BaseFM(Stored):
             self.history_ = []
             self._learn_target(y, rows.weight, classes)
         targets = self._targets(y)
-        if fresh:
-            biases = [loss.start(float(np.average(target, weights=rows.weight))) for target in targets]
-            self._start_tables(rows.n_features, biases, rule, hyper)
+        biases = (
+            [loss.start(float(np.average(target, weights=rows.weight))) for target in targets]
+            if fresh
+            else []
+        )
         if passes is not None:
             plan = replace(plan, max_iter=passes, patience=None)
         valid = None
@@ -228,10 +258,12 @@ class BaseFM(Stored):
                     )
         if growing:
             grow(self, rows.n_features, encoder)
-        if not fresh:
-            self._revive(rows)
-        elif passes is None:
-            self._forget_unseen(rows)  # before training, so that checkpoints have no random vectors either
+        if fresh:
+            self._start_tables(rows, biases, rule, hyper)
+            if passes is None:  # before training, so that checkpoints have no random vectors either
+                self._forget_unseen(rows)
+        else:
+            self._wake(rows, hyper)
         self._train(rows, targets, loss, hyper, plan, valid=valid)
 
     def _eval_rows(self, eval_set: Any) -> tuple[Rows, list[Floats]]:
@@ -304,7 +336,7 @@ class BaseFM(Stored):
     ) -> float:
         """Move each machine over the rows of its own ``data`` in ``order``; return the summed loss."""
         return sum(
-            kernel.train_pass(
+            self._machine.train_pass(
                 rows, order, table, loss, hyper, n_threads=threads, deterministic=self.deterministic
             )
             for rows, table in zip(data, self._tables(), strict=True)
@@ -322,7 +354,7 @@ class BaseFM(Stored):
         return Callbacks([Record(), *given, *([progress()] if self.verbose else [])])
 
     def _validation_scores(self, rows: Rows, targets: list[Floats], loss: Loss, threads: int) -> Scores:
-        scores = [kernel.scores(rows, table, n_threads=threads) for table in self._tables()]
+        scores = [self._machine.scores(rows, table, n_threads=threads) for table in self._tables()]
         return self._judge(scores, targets, rows.weight, loss)
 
     def _judge(
@@ -345,38 +377,28 @@ class BaseFM(Stored):
         seed = int(stream(self.random_state, "validation").integers(2**31))
         return random_split(rows.n_rows, self.validation_fraction, seed)
 
-    def _tables(self) -> list[Table]:
+    def _tables(self) -> list[Any]:
         """Return the training tables; made from the parameters after loading, or for another solver."""
         rule, hyper, _ = self._check_options()
-        tables: list[Table] = []
-        for machine in self._machines:
-            if isinstance(machine, Table) and machine.rule == rule:
-                tables.append(machine)
-            else:
-                params = machine.params() if isinstance(machine, Table) else machine
-                tables.append(Table.start(params, rule, hyper))
-        self._machines = tables
-        return tables
+        self._machines = [
+            machine
+            if getattr(machine, "rule", None) == rule
+            else self._machine.table(params_of(machine), rule, hyper)
+            for machine in self._machines
+        ]
+        return self._machines
 
-    def _forget_unseen(self, *parts: Rows | RowStream) -> None:
-        """Zero ``V`` of features that no row has: a vector that never trains would only add noise."""
-        unseen = np.flatnonzero(~_occurring(self._machines[0].V.shape[0], *parts))
-        if len(unseen):
-            zeros = np.zeros((len(unseen), self.n_factors), np.float32)
-            for table in self._tables():
-                table.start_V(unseen, zeros, self._check_options()[1])
-
-    def _revive(self, rows: Rows | RowStream) -> None:
-        """Give features of ``rows`` whose ``V`` is all zero new start values: from zero they never learn a pair."""
-        rng = stream(self.random_state, f"revive {self._epochs_done()}")
-        scale = np.float32(self.init_scale / np.sqrt(max(self.n_factors, 1)))
-        if not self.n_factors:
-            return
-        ids = np.flatnonzero(_occurring(self._machines[0].V.shape[0], rows))
+    def _forget_unseen(self, rows: Rows | Prepared) -> None:
+        """Zero vectors of features that no row has."""
         for table in self._tables():
-            dead = ids[table.asleep(ids)]
-            V = rng.standard_normal((len(dead), self.n_factors), dtype=np.float32) * scale
-            table.start_V(dead, V, self._check_options()[1])
+            self._machine.forget_unseen(table, rows, self._check_options()[1])
+
+    def _wake(self, rows: Rows | Prepared, hyper: Hyper) -> None:
+        """Give features of ``rows`` vectors where they have none to learn from."""
+        rng = stream(self.random_state, f"revive {self._epochs_done()}")
+        self._machines = [
+            self._machine.wake(table, rows, rng, hyper, scale=self._start_scale()) for table in self._tables()
+        ]
 
     # -------------------------------------------------------------------- after
 
@@ -385,7 +407,7 @@ class BaseFM(Stored):
         """Parameters as ``FMParams``; a list with one for each class when there are more than two."""
         if not hasattr(self, "_machines"):
             raise AttributeError("params_ is there after fit")
-        machines = [self._rescaled(m.params() if isinstance(m, Table) else m) for m in self._machines]
+        machines = [self._rescaled(params_of(machine)) for machine in self._machines]
         return machines[0] if len(machines) == 1 else machines
 
     @property
@@ -405,7 +427,7 @@ class BaseFM(Stored):
         found = [2.0 * part(one, self.n_factors).astype(np.float64) for one in lambdas]
         return found[0] if len(found) == 1 else np.stack(found)
 
-    def _rescaled(self, params: FMParams) -> FMParams:
+    def _rescaled(self, params: Any) -> Any:
         return params
 
     def _raw(self, X: Any) -> Floats:
@@ -415,7 +437,7 @@ class BaseFM(Stored):
             return np.concatenate(list(map(self._raw, X)))
         rows, _ = self._input(X)
         threads = thread_count(self.n_threads)
-        scores = [kernel.scores(rows, machine, n_threads=threads) for machine in self._machines]
+        scores = [self._machine.scores(rows, machine, n_threads=threads) for machine in self._machines]
         return np.stack(scores, axis=1).astype(np.float64)
 
     def explain(self, X: Any, *, machine: int = 0) -> Explanation:
@@ -446,13 +468,3 @@ class BaseFM(Stored):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
-
-
-def _occurring(n_features: int, *parts: Rows | RowStream) -> NDArray[np.bool_]:
-    """Mark (n_features,) the features that some row has."""
-    seen = np.zeros(n_features, bool)
-    for part in parts:
-        for rows in [part] if isinstance(part, Rows) else part:
-            seen[rows.indices] = True
-            del rows  # a stream reads the next ones
-    return seen

@@ -12,7 +12,6 @@ from sklearn.utils.validation import check_is_fitted
 
 from crossfm.core.losses import Loss, find_loss
 from crossfm.core.options import check_choice
-from crossfm.core.params import FMParams
 from crossfm.errors import LabelError, OptionError
 from crossfm.estimators.base import BaseFM
 from crossfm.estimators.streamed import moments
@@ -50,6 +49,11 @@ class FMRegressor(RegressorMixin, BaseFM):  # type: ignore[misc]
         data that change with time, as in ``partial_fit``.
     init_scale : float, default=0.05
         ``V`` starts normal with deviation init_scale / sqrt(n_factors).
+    normalize : bool, default=False
+        Divide the values of every row by their Euclidean length (libffm's instance-wise normalisation).
+    fields : int array (n_features,) or None, default=None
+        The field of each column of a matrix; None: every column is one, where there are at most 4096. Tables and
+        ``Rows`` bring their own. Machines without fields look at them in ``explain`` only.
     columns : list of columns or None, default=None
         How to encode a table; None infers it (see ``infer_columns``). A matrix is taken as it is, and so is a
         DataFrame whose columns have no names. Later tables need the columns of the first, in its order, as
@@ -109,6 +113,8 @@ class FMRegressor(RegressorMixin, BaseFM):  # type: ignore[misc]
         l1_V: float = 0.0,
         ftrl_decay: float = 1.0,
         init_scale: float = 0.05,
+        normalize: bool = False,
+        fields: Any = None,
         columns: Any = None,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
@@ -134,6 +140,8 @@ class FMRegressor(RegressorMixin, BaseFM):  # type: ignore[misc]
         self.l1_V = l1_V
         self.ftrl_decay = ftrl_decay
         self.init_scale = init_scale
+        self.normalize = normalize
+        self.fields = fields
         self.columns = columns
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
@@ -205,13 +213,8 @@ class FMRegressor(RegressorMixin, BaseFM):  # type: ignore[misc]
         self._loss().check(target)
         return [(target - self._target[0]) / self._target[1]]
 
-    def _rescaled(self, params: FMParams) -> FMParams:
-        shift, scale = self._target
-        return FMParams(
-            params.bias * scale + shift,
-            params.w * np.float32(scale),
-            params.V * np.float32(np.sqrt(scale)),
-        )
+    def _rescaled(self, params: Any) -> Any:
+        return params.rescaled(*self._target)
 
     def to_state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         arrays, meta = super().to_state()
@@ -263,6 +266,8 @@ class FMClassifier(ClassifierMixin, BaseFM):  # type: ignore[misc]
         l1_V: float = 0.0,
         ftrl_decay: float = 1.0,
         init_scale: float = 0.05,
+        normalize: bool = False,
+        fields: Any = None,
         columns: Any = None,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
@@ -288,6 +293,8 @@ class FMClassifier(ClassifierMixin, BaseFM):  # type: ignore[misc]
         self.l1_V = l1_V
         self.ftrl_decay = ftrl_decay
         self.init_scale = init_scale
+        self.normalize = normalize
+        self.fields = fields
         self.columns = columns
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction

@@ -15,7 +15,6 @@ from sklearn.utils.validation import check_array, column_or_1d
 from crossfm.data.encode import Encoder
 from crossfm.data.rows import Rows
 from crossfm.errors import DataError
-from crossfm.estimators.inputs import rows_from_matrix
 
 
 def wider_input(model: Any, X: Any, y: Any) -> tuple[Rows, Any, Encoder | None]:
@@ -27,7 +26,7 @@ def wider_input(model: Any, X: Any, y: Any) -> tuple[Rows, Any, Encoder | None]:
     if isinstance(X, Rows) and encoder is None:
         X.check_ids(X.n_features)
         y = X.target if y is None else y
-        return X, None if y is None else np.asarray(y), None
+        return model._prepared(X), None if y is None else np.asarray(y), None
     if isinstance(X, Rows) or not (encoder is not None or _is_wider(model, X)):
         rows, y = model._input(X, y, **model._y_checks)
         return rows, y, encoder
@@ -35,12 +34,12 @@ def wider_input(model: Any, X: Any, y: Any) -> tuple[Rows, Any, Encoder | None]:
         model._check_table(X)
         encoder, rows = encoder.grown(X)
     else:
-        rows = rows_from_matrix(check_array(X, accept_sparse="csr", dtype=[np.float32, np.float64]))
+        rows = model._matrix_rows(check_array(X, accept_sparse="csr", dtype=[np.float32, np.float64]))
     if y is not None:
         y = column_or_1d(y, warn=True)
         if len(y) != rows.n_rows:
             raise DataError(f"X has {rows.n_rows} rows, but y has {len(y)}")
-    return rows, y, encoder
+    return model._prepared(rows), y, encoder
 
 
 def grow(model: Any, n_features: int, encoder: Encoder | None) -> None:

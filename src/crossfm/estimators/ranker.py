@@ -164,15 +164,16 @@ class FMRanker(BaseFM):
             raise DataError(f"X has {rows.n_rows} rows, but groups has {len(groups)}")
         self.n_query_features_ = rows.n_features
         self.history_: list[dict[str, Any]] = []
-        n_features = rows.n_features + (catalogue.n_features if catalogue is not None else 0)
-        self._start_tables(n_features, [0.0], rule, hyper)
         if catalogue is None:
+            self._start_tables(rows, [0.0], rule, hyper)
             self._forget_unseen(rows)
             self._fit_labels(rows, self._labels(y), groups, hyper, plan)
         else:
             catalogue.check_ids(catalogue.n_features)
             items = shift_ids(catalogue, rows.n_features)
-            self._forget_unseen(rows, items)
+            both = Rows(np.concatenate([rows.indices, items.indices]), items.n_features)
+            self._start_tables(both, [0.0], rule, hyper)
+            self._forget_unseen(both)
             self._fit_choices(rows, items, self._positions(y, catalogue.n_rows), groups, hyper, plan)
         return self
 

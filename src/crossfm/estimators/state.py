@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,16 +10,17 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from crossfm.core.options import Hyper
-from crossfm.core.params import FMParams
 from crossfm.core.rules import SGDA, find_rule
 from crossfm.data.encode import Encoder
-from crossfm.kernels.table import Table
+from crossfm.kernels import fm
+from crossfm.kernels.machine import Machine
 
 
 class Stored(BaseEstimator):  # type: ignore[misc]
     """The part of an estimator that saves it and makes it again."""
 
-    _machines: list[Any]  # a Table each after training, FMParams after loading
+    _machine: ClassVar[Machine] = fm
+    _machines: list[Any]  # its training tables after training, what its from_arrays gives after loading
     encoder_: Encoder | None
     n_features_in_: int
     history_: list[dict[str, Any]]
@@ -38,7 +39,7 @@ class Stored(BaseEstimator):  # type: ignore[misc]
 
     def _add_optimizer(self, arrays: dict[str, NDArray[Any]], meta: dict[str, Any]) -> None:
         """Add the state of the optimizer; a model that was loaded without and not trained since has none."""
-        tables = [machine for machine in self._machines if isinstance(machine, Table)]
+        tables = [machine for machine in self._machines if hasattr(machine, "state")]
         if len(tables) < len(self._machines):
             return
         meta["optimizer"] = tables[0].rule.name
@@ -52,10 +53,8 @@ class Stored(BaseEstimator):  # type: ignore[misc]
         check_is_fitted(self, "_machines")
         arrays: dict[str, NDArray[Any]] = {}
         for number, machine in enumerate(self._machines):
-            params = machine.params() if isinstance(machine, Table) else machine
-            arrays[f"machine.{number}.bias"] = np.asarray(params.bias, np.float64)
-            arrays[f"machine.{number}.w"] = params.w
-            arrays[f"machine.{number}.V"] = params.V
+            for name, array in params_of(machine).to_arrays().items():
+                arrays[f"machine.{number}.{name}"] = array
         meta: dict[str, Any] = {
             "kind": type(self).__name__,
             "n_machines": len(self._machines),
@@ -78,14 +77,20 @@ class Stored(BaseEstimator):  # type: ignore[misc]
         """Rebuild the model that ``to_state`` described."""
         model = cls(**meta["settings"])
         model._machines = [
-            FMParams(float(arrays[f"machine.{i}.bias"]), arrays[f"machine.{i}.w"], arrays[f"machine.{i}.V"])
-            for i in range(meta["n_machines"])
+            cls._machine.from_arrays(_part(arrays, f"machine.{i}.")) for i in range(meta["n_machines"])
         ]
         if "optimizer" in meta:
-            model._machines = [
-                _with_state(params, meta["optimizer"], arrays, number)
-                for number, params in enumerate(model._machines)
-            ]
+            rule, hyper = (
+                find_rule(meta["optimizer"]),
+                Hyper(learning_rate=1.0),
+            )  # of which the state keeps nothing
+            for i, machine in enumerate(model._machines):
+                model._machines[i] = table = cls._machine.table(params_of(machine), rule, hyper)
+                table.set_state(arrays[f"machine.{i}.state"], arrays[f"machine.{i}.bias_state"])
+                if rule is SGDA:
+                    found = arrays[f"machine.{i}.penalty"]
+                    table.penalty = np.zeros((len(found), 1 + table.padded), np.float32)
+                    table.penalty[:, : 1 + table.n_factors] = found
         model.n_features_in_ = meta["n_features_in"]
         if meta["feature_names_in"]:
             model.feature_names_in_ = np.array(meta["feature_names_in"], dtype=object)
@@ -95,21 +100,17 @@ class Stored(BaseEstimator):  # type: ignore[misc]
             model.followed_ = meta["followed"]
         model.encoder_ = None
         if "encoder" in meta:
-            own = {
-                name.removeprefix("encoder."): a for name, a in arrays.items() if name.startswith("encoder.")
-            }
-            model.encoder_ = Encoder.from_state(own, meta["encoder"])
+            model.encoder_ = Encoder.from_state(_part(arrays, "encoder."), meta["encoder"])
         return model
 
 
-def _with_state(params: FMParams, rule: str, arrays: dict[str, NDArray[Any]], number: int) -> Table:
-    table = Table.start(params, find_rule(rule), Hyper(learning_rate=1.0))  # of which the state keeps nothing
-    table.set_state(arrays[f"machine.{number}.state"], arrays[f"machine.{number}.bias_state"])
-    if table.rule is SGDA:
-        found = arrays[f"machine.{number}.penalty"]
-        table.penalty = np.zeros((len(found), 1 + table.padded), np.float32)
-        table.penalty[:, : 1 + table.n_factors] = found
-    return table
+def params_of(machine: Any) -> Any:
+    """Return the parameters of a machine: a training table, or parameters already."""
+    return machine.params() if hasattr(machine, "params") else machine
+
+
+def _part(arrays: dict[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
 
 
 def _plain_settings(params: dict[str, Any]) -> dict[str, Any]:

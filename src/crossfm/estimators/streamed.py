@@ -18,10 +18,27 @@ from crossfm.data.rows import Rows
 from crossfm.data.stream import RowStream, Window
 from crossfm.errors import DataError, OptionError
 from crossfm.estimators.growing import grow
-from crossfm.kernels.table import record_floats
 from crossfm.solvers.epochs import Plan, Scores, calls, row_order, run_epochs
 
 Floats = NDArray[np.float64]
+
+
+class Prepared:
+    """A stream whose windows are made ready for the machine of ``model``; it can be iterated again and again."""
+
+    def __init__(self, model: Any, rows: RowStream) -> None:
+        self._model, self._rows = model, rows
+
+    @property
+    def n_features(self) -> int:
+        """Number of features."""
+        return int(self._rows.n_features)
+
+    def __iter__(self) -> Iterator[Rows]:
+        for rows in self._rows:
+            ready = self._model._prepared(rows)
+            del rows  # a stream reads the next ones
+            yield ready
 
 
 def fit_stream(
@@ -53,14 +70,13 @@ def fit_stream(
         model.history_ = []
         _learn_target(model, X, classes)
     means = _mean_targets(model, X)
-    tables = 4.0 * record_floats(rule, model.n_factors) * X.n_features * len(means)
-    saved = (
-        4.0 * (model.n_factors + 1) * X.n_features * len(means)
-    )  # the parameters of a saved model, or at the start
+    tables = float(model._machine.table_bytes(Prepared(model, X), model.n_factors, rule) * len(means))
+    share = 1.0 if rule.row_wise else 1.0 / (1 + rule.states)
+    saved = tables * share  # the parameters of a saved model, or at the start
     best = tables if plan.patience is not None else 0.0
     X.need(tables * fresh + best, saved)
     if fresh:
-        model._start_tables(X.n_features, [loss.start(mean) for mean in means], rule, hyper)
+        biases = [loss.start(mean) for mean in means]
     elif passes is not None:
         grow(model, X.n_features, model.encoder_)
     train, valid = X, None
@@ -69,10 +85,13 @@ def fit_stream(
     elif plan.patience is not None:
         seed = int(numbers(model.random_state, "validation").integers(2**31))
         train, valid = X.split(model.validation_fraction, seed)
+    rows = Prepared(model, train)
     if not fresh:
-        model._revive(train)
-    elif passes is None:
-        model._forget_unseen(train)
+        model._wake(rows, hyper)
+    else:
+        model._start_tables(rows, biases, rule, hyper)
+        if passes is None:
+            model._forget_unseen(rows)
     _Training(model, train, valid, loss, plan).run(hyper)
 
 
@@ -208,12 +227,11 @@ class _Training:
     def orders(self, rng: np.random.Generator, nonzeros: float) -> Iterator[NDArray[np.int64]]:
         """Put one window after another into ``data`` and yield the rows of it to visit."""
         for window in self.train.windows(rng if self.plan.shuffle else None):
-            self.data = [
-                window.rows.with_target(target, window.rows.weight) for target in self._targets(window)
-            ]
+            rows = self.model._prepared(window.rows)
+            self.data = [rows.with_target(target, rows.weight) for target in self._targets(window)]
             order = row_order(window.n_chosen, rng, self.plan)
             order = order if window.chosen is None else window.chosen[order]
-            del window  # so that two are in memory at a time
+            del window, rows  # so that two are in memory at a time
             yield from calls(order, nonzeros)
             self.data = []
 
@@ -233,7 +251,7 @@ class _Training:
             if model.monitor == "auc":  # the one measure that needs all rows at once: 16 bytes of each
                 kept.append((model._raw(rows)[:, 0].astype(np.float32), targets[0], rows.weight))
             elif rows.weight is None or rows.weight.any():
-                here = model._validation_scores(rows, targets, self.loss, self.threads).loss
+                here = model._validation_scores(model._prepared(rows), targets, self.loss, self.threads).loss
                 added = _weight(rows, rows.weight)
                 total += added
                 value += (here - value) * (added / total)

@@ -7,7 +7,11 @@
     0<TAB>user=ann<TAB>-0.25<TAB>0.5 0.125 -1
     1<TAB>item=up<TAB>0<TAB>1 0 0.0625
 
-One line a feature: id, name, w, v_1 ... v_k. Numbers have the digits that bring back the same float32 (the
+One line a feature: id, name, w, v_1 ... v_k. Other machines have their formula and sizes in the header and more
+cells: FFM a cell ``field: v_1 ... v_k`` for each field that the feature meets; HOFM a second cell, of the third degree;
+FwFM and FmFM lines ``pair``, field, field and the weight or matrix (row after row) behind the features.
+
+Numbers have the digits that bring back the same float32 (the
 bias: float64). In names, backslash, tab, newline and carriage return are written ``\\\\``, ``\\t``, ``\\n``, ``\\r``,
 and code points that UTF-8 cannot hold as ``\\udc80``.
 """
@@ -19,11 +23,12 @@ import re
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TextIO
+from typing import Any, TextIO
 
 import numpy as np
 
 from crossfm.atomic import atomic_write
+from crossfm.core.field_params import FFMParams, FieldPairParams
 from crossfm.core.params import FMParams
 from crossfm.errors import DataError, ParseError
 
@@ -37,8 +42,8 @@ _PLAIN = {escaped: char for char, escaped in _SPECIAL.items()}
 File = str | os.PathLike[str] | TextIO
 
 
-def dump_text(file: File, params: FMParams, feature_names: Sequence[str] | None = None) -> None:
-    """Write ``params`` as text to a path (whole or not at all) or to an open text file.
+def dump_text(file: File, params: Any, feature_names: Sequence[str] | None = None) -> None:
+    """Write the parameters of any machine as text to a path (whole or not at all) or to an open text file.
 
     ``feature_names`` (n_features,) default to the ids. Raises ``DataError`` when there are more or fewer
     names than features.
@@ -54,7 +59,7 @@ def dump_text(file: File, params: FMParams, feature_names: Sequence[str] | None 
 
 
 def read_dump(file: File) -> tuple[FMParams, list[str]]:
-    """Read what ``dump_text`` wrote: the same parameters, bit for bit, and the names.
+    """Read what ``dump_text`` wrote of a second-order machine: the same parameters, bit for bit, and the names.
 
     Raises ``ParseError`` naming file and line where the text departs from the format, ends early, or holds
     a number that is not finite.
@@ -95,12 +100,53 @@ def unescape(text: str) -> str:
     return re.sub(r"\\u(d[89a-f][0-9a-f]{2})|\\.?", plain, text)
 
 
-def _lines(params: FMParams, names: Sequence[str]) -> Iterator[str]:
-    yield f"{_TITLE}1\n{_FORMULA}\n# n_features={params.n_features} n_factors={params.n_factors}\n"
+def _lines(params: Any, names: Sequence[str]) -> Iterator[str]:
+    sizes = f"# n_features={params.n_features} n_factors={params.n_factors}"
+    if hasattr(params, "n_fields"):
+        sizes += f" n_fields={params.n_fields}"
+    yield f"{_TITLE}1\n{_formula(params)}\n{sizes}\n"
     yield f"bias\t{float(params.bias)!r}\n"
-    form = "%d\t%s\t%.9g\t" + " ".join(["%.9g"] * params.n_factors) + "\n"
-    for i, name in enumerate(names):
-        yield form % (i, escape(str(name)), params.w[i], *params.V[i].tolist())
+    for i, (name, cells) in enumerate(zip(names, _factors(params), strict=True)):
+        yield "\t".join([f"{i}\t{escape(str(name))}\t{params.w[i]:.9g}", *cells]) + "\n"
+    if isinstance(params, FieldPairParams):
+        fields = zip(*np.triu_indices(params.n_fields, 1), params.pairs, strict=True)
+        for a, b, pair in fields:
+            yield f"pair\t{a}\t{b}\t{_words(np.ravel(pair))}\n"
+
+
+def _formula(params: Any) -> str:
+    if isinstance(params, FMParams):
+        return _FORMULA
+    start = "# y = bias + sum_i w_i x_i + "
+    if isinstance(params, FFMParams):
+        return start + "sum_{i<j} <v_{i,f_j}, v_{j,f_i}> x_i x_j"
+    if isinstance(params, FieldPairParams):
+        middle = "v_i^T M_{f_i f_j} v_j" if params.pairs.ndim == 3 else "r_{f_i f_j} <v_i, v_j>"
+        return f"{start}sum_{{i<j}} {middle} x_i x_j"
+    return start + "sum_{i<j} <v_i, v_j> x_i x_j + sum_{i<j<l} sum_f u_if u_jf u_lf x_i x_j x_l"
+
+
+def _factors(params: Any) -> Iterator[list[str]]:
+    """Yield the cells behind w of each feature."""
+    if isinstance(params, FFMParams):
+        place = np.full((params.n_features, 2), -1, np.int64)
+        for number, block in enumerate(params.blocks):
+            place[block.ids, 0], place[block.ids, 1] = number, np.arange(len(block.ids))
+        for number, row in place:
+            block = params.blocks[number]
+            yield (
+                []
+                if number < 0
+                else [f"{field}: {_words(v)}" for field, v in zip(block.meets, block.V[row], strict=True)]
+            )
+        return
+    parts = [params.V, params.V3] if hasattr(params, "V3") else [params.V]
+    for i in range(params.n_features):
+        yield [_words(part[i]) for part in parts]
+
+
+def _words(numbers: Any) -> str:
+    return " ".join([f"{number:.9g}" for number in numbers.tolist()])
 
 
 def _read_header(lines: Iterator[tuple[int, str]], name: str) -> tuple[int, int, float]:

@@ -1,4 +1,4 @@
-"""Text models of other programs, as ``FMParams``.
+"""Text models of other programs, as ``FMParams`` or ``FFMParams``.
 
 libFM (``-save_model``; the sections that ``-dim`` switches off are left out):
 
@@ -9,13 +9,24 @@ libFM (``-save_model``; the sections that ``-dim`` switches off are left out):
     #pairwise interactions Vj,f
     0.5 0.125              one line a feature
 
-xLearn (``-t``), LR and FM; a field-aware model has ``v_<feature>_<field>`` and is refused:
+xLearn (``-t``), LR, FM and FFM:
 
     bias: 0.1
     i_0: -0.25             one line a feature
     v_0: 0.5 0.125         one line a feature, FM only
+    v_0_1: 0.5 0.125       one line a feature and field, FFM only
 
-Both score bias + sum_i w_i x_i + sum_{i<j} <v_i, v_j> x_i x_j, xLearn where it was told ``--no-norm``.
+libffm (its text format; newer versions write a binary one, which is not read):
+
+    n 2                    features
+    m 3                    fields
+    k 4                    factors
+    normalization 1
+    w0,0 0.5 0.1 0 0.25    one line a feature and field
+
+libFM scores bias + sum_i w_i x_i + sum_{i<j} <v_i, v_j> x_i x_j. So does xLearn's FM, where it was told ``--no-norm``.
+The field-aware machines score ``FFMParams``' formula, libffm without bias and linear part; rows are scaled to length 1
+unless normalization is 0 (libffm) or ``--no-norm`` was given (xLearn).
 """
 
 from __future__ import annotations
@@ -27,18 +38,23 @@ from pathlib import Path
 
 import numpy as np
 
+from crossfm.core.field_params import FFMParams, FieldBlock
 from crossfm.core.params import FMParams
 from crossfm.errors import MissingFileError, ParseError
 
-PROGRAMS = ("libfm", "xlearn")
+PROGRAMS = ("libfm", "xlearn", "libffm")
 _SECTIONS = {"#global bias W0": "bias", "#unary interactions Wj": "w", "#pairwise interactions Vj,f": "V"}
-_XLEARN = re.compile(r"(bias|[iv]_(\d{1,10})):(.*)")
+_XLEARN = re.compile(r"(bias|[iv]_(\d{1,10})(?:_(\d{1,10}))?):(.*)")
+_LIBFFM = re.compile(r"w(\d{1,10}),(\d{1,10})((?: .*)?)")
 
 File = str | os.PathLike[str]
 
 
-def read_foreign(path: File, program: str | None = None) -> tuple[str, FMParams]:
-    """Return the program whose model this is, and its parameters.
+Params = FMParams | FFMParams
+
+
+def read_foreign(path: File, program: str | None = None) -> tuple[str, Params, bool]:
+    """Return the program whose model this is, its parameters, and whether the file says that rows are normalised.
 
     ``program`` is one of ``PROGRAMS``; None recognises it by the first line. Raises ``MissingFileError``, and
     ``ParseError`` naming file and line where the text departs from the format.
@@ -50,13 +66,19 @@ def read_foreign(path: File, program: str | None = None) -> tuple[str, FMParams]
     if program is None:
         first = lines[0].strip() if lines else ""
         program = "libfm" if first in _SECTIONS else "xlearn" if _XLEARN.match(first) else None
+        program = "libffm" if re.fullmatch(r"n \d+", first) else program
     if program is None:
         raise ParseError(
-            f"{path}, line 1: this is no text model of libFM (-save_model) or of xLearn (-t); "
+            f"{path}, line 1: this is no text model of libFM (-save_model), of xLearn (-t) or of libffm; "
             "xLearn's other model file is binary: train with -t to get the text"
         )
-    readers: dict[str, Callable[[Path, list[str]], FMParams]] = {"libfm": _libfm, "xlearn": _xlearn}
-    return program, readers[program](path, lines)
+    readers: dict[str, Callable[[Path, list[str]], Params]] = {
+        "libfm": _libfm,
+        "xlearn": _xlearn,
+        "libffm": _libffm,
+    }
+    params = readers[program](path, lines)
+    return program, params, program == "libffm" and lines[3].split()[1] != "0"
 
 
 def _libfm(path: Path, lines: list[str]) -> FMParams:
@@ -85,24 +107,75 @@ def _libfm(path: Path, lines: list[str]) -> FMParams:
     return _params(bias[0][0] if bias else 0.0, w or [[0.0]] * n_features, V or [[]] * n_features)
 
 
-def _xlearn(path: Path, lines: list[str]) -> FMParams:
+def _xlearn(path: Path, lines: list[str]) -> Params:
     bias, w, V = 0.0, list[list[float]](), list[list[float]]()
+    pairs: list[list[list[float]]] = []  # of each feature, of each field
     for number, line in enumerate(lines, 1):
         match = _XLEARN.fullmatch(line)
-        if match is None:
-            hint = "a field-aware model, which is not read yet" if re.match(r"v_\d+_\d+:", line) else line
-            raise _error(path, number, hint, "'bias: ...', 'i_<feature>: ...' or 'v_<feature>: ...'")
-        name, feature, rest = match.groups()
+        if match is None or (match[3] and line[0] != "v"):
+            raise _error(path, number, line, "'bias: ...', 'i_<feature>: ...' or 'v_<feature>: ...'")
+        name, feature, field, rest = match.groups()
         if name == "bias":
             bias = _numbers(path, number, rest, 1)[0]
-            continue
-        rows = w if name[0] == "i" else V
-        if int(feature) != len(rows):
-            raise _error(path, number, name, f"{name[0]}_{len(rows)}, the next feature")
-        rows.append(_numbers(path, number, rest, 1 if rows is w else len(V[0]) if V else None))
+        elif field is not None:
+            if V:
+                raise _error(path, number, name, "'v_<feature>' as before")
+            _append(path, number, pairs, int(feature), int(field), rest)
+        else:
+            rows = w if name[0] == "i" else V
+            if int(feature) != len(rows):
+                raise _error(path, number, name, f"{name[0]}_{len(rows)}, the next feature")
+            rows.append(_numbers(path, number, rest, 1 if rows is w else len(V[0]) if V else None))
+    if pairs:
+        return _field_params(path, lines, bias, w, pairs)
     if V and len(V) != len(w):
         raise _error(path, len(lines), f"{len(w)} lines i_... and {len(V)} lines v_...", "one each a feature")
     return _params(bias, w, V or [[]] * len(w))
+
+
+def _libffm(path: Path, lines: list[str]) -> Params:
+    sizes = {}
+    for number, name in enumerate(("n", "m", "k", "normalization"), 1):
+        words = lines[number - 1].split() if number <= len(lines) else []
+        if len(words) != 2 or words[0] != name or not words[1].isdecimal():
+            raise _error(path, number, " ".join(words), f"'{name}' and a whole number")
+        sizes[name] = int(words[1])
+    pairs: list[list[list[float]]] = []
+    for number, line in enumerate(lines[4:], 5):
+        match = _LIBFFM.fullmatch(line)
+        if match is None:
+            raise _error(path, number, line, "'w<feature>,<field> ...'")
+        _append(path, number, pairs, int(match[1]), int(match[2]), match[3])
+    params = _field_params(path, lines, 0.0, [[0.0]] * sizes["n"], pairs)
+    if (params.n_fields, params.n_factors) != (sizes["m"], sizes["k"]):
+        seen = f"{params.n_fields} fields and {params.n_factors} factors"
+        raise _error(path, len(lines), seen, f"{sizes['m']} and {sizes['k']}, as its first lines say")
+    return params
+
+
+def _append(
+    path: Path, number: int, pairs: list[list[list[float]]], feature: int, field: int, text: str
+) -> None:
+    """Add the vector of ``feature`` for ``field``, which must be the next one."""
+    if field == 0 and feature == len(pairs):
+        pairs.append([])
+    if feature != len(pairs) - 1 or field != len(pairs[-1]):
+        raise _error(path, number, f"feature {feature}, field {field}", "the next of either, without gaps")
+    first = pairs[0][0] if pairs[0] else None
+    pairs[-1].append(_numbers(path, number, text, None if first is None else len(first)))
+
+
+def _field_params(
+    path: Path, lines: list[str], bias: float, w: list[list[float]], pairs: list[list[list[float]]]
+) -> FFMParams:
+    fields = {len(vectors) for vectors in pairs}
+    if len(pairs) != len(w) or len(fields) != 1:
+        seen = f"vectors of {len(pairs)} features for {sorted(fields)} fields, and {len(w)} features"
+        raise _error(path, len(lines), seen, "a vector for every feature and field")
+    V = np.array(pairs, np.float32)
+    every = np.arange(V.shape[1])
+    block = FieldBlock(every, every, np.arange(len(V)), V)
+    return FFMParams(bias, np.array(w, np.float32).reshape(len(w)), V.shape[1], V.shape[2], [block])
 
 
 def _params(bias: float, w: list[list[float]], V: list[list[float]]) -> FMParams:

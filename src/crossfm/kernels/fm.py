@@ -12,10 +12,61 @@ from crossfm import _kernels
 from crossfm.core.losses import Loss
 from crossfm.core.options import Hyper
 from crossfm.core.params import FMParams
+from crossfm.core.rules import Rule
 from crossfm.data.rows import Rows
-from crossfm.kernels.table import Table
+from crossfm.kernels.machine import Data, windows
+from crossfm.kernels.table import Table, record_floats
 
+FIELDS = False  # it does not look at them
 BATCH_ROWS = 256  # of a synchronous mini-batch
+
+table = Table.start
+from_arrays = FMParams.from_arrays
+
+
+def start(
+    rows: Data,
+    n_factors: int,
+    rng: np.random.Generator,
+    rule: Rule,
+    hyper: Hyper,
+    *,
+    scale: float,
+    bias: float,
+) -> Table:
+    """Return a table for a fresh start; see ``machine.Machine`` for this and the other verbs."""
+    return Table.start(FMParams.start(rows.n_features, n_factors, rng, scale=scale, bias=bias), rule, hyper)
+
+
+def table_bytes(rows: Data, n_factors: int, rule: Rule) -> int:
+    """Return the bytes that the table of ``start`` will take."""
+    return 4 * rows.n_features * record_floats(n_factors, rule)
+
+
+def forget_unseen(table: Table, rows: Data, hyper: Hyper) -> None:
+    """Zero ``V`` of features that no row has: a vector that never trains would only add noise."""
+    unseen = np.flatnonzero(~occurring(table.n_features, rows))
+    if len(unseen):
+        table.start_V(unseen, np.zeros((len(unseen), table.n_factors), np.float32), hyper)
+
+
+def wake(table: Table, rows: Data, rng: np.random.Generator, hyper: Hyper, *, scale: float) -> Table:
+    """Give features of ``rows`` whose ``V`` is all zero new start values: from zero they never learn a pair."""
+    if table.n_factors:
+        ids = np.flatnonzero(occurring(table.n_features, rows))
+        asleep = ids[table.asleep(ids)]
+        V = rng.standard_normal((len(asleep), table.n_factors), dtype=np.float32) * np.float32(scale)
+        table.start_V(asleep, V, hyper)
+    return table
+
+
+def occurring(n_features: int, rows: Data) -> NDArray[np.bool_]:
+    """Mark (n_features,) the features that some row has."""
+    seen = np.zeros(n_features, bool)
+    for part in windows(rows):
+        seen[part.indices] = True
+        del part  # a stream reads the next one
+    return seen
 
 
 def scores(

@@ -21,7 +21,7 @@ class Table:
     """Weights and optimizer state of a machine in training.
 
     A record is V[padded] | states of V | w | states of w | [accumulator of V] | [count]; ``padded`` is
-    ``n_factors`` rounded up to 4 or a multiple of 8, and w takes ``TAIL`` numbers with all behind it.
+    ``n_factors`` rounded up to a multiple of 8, and w takes ``TAIL`` numbers with all behind it.
     ``bias`` holds the bias and its states the same way as ``w``.
     """
 
@@ -36,6 +36,11 @@ class Table:
     visited: int = 0  # rows it has learnt from
 
     @property
+    def rank(self) -> int:
+        """``n_factors`` as users give it."""
+        return self.n_factors
+
+    @property
     def padded(self) -> int:
         """Factors in a record, with padding."""
         return padded_factors(self.n_factors)
@@ -44,6 +49,11 @@ class Table:
     def w_at(self) -> int:
         """Where ``w`` stands in a record."""
         return self.padded * (1 if self.rule.row_wise else 1 + self.rule.states)
+
+    @property
+    def n_features(self) -> int:
+        """Number of features."""
+        return len(self.data)
 
     @property
     def w(self) -> NDArray[np.float32]:
@@ -58,12 +68,8 @@ class Table:
     @classmethod
     def start(cls, params: FMParams, rule: Rule, hyper: Hyper) -> Table:
         """Lay out ``params`` with fresh optimizer state."""
-        table = cls(
-            rule,
-            params.n_factors,
-            aligned_zeros(params.n_features, record_floats(rule, params.n_factors)),
-            np.zeros(4, np.float32),
-        )
+        data = aligned_zeros(params.n_features, record_floats(params.n_factors, rule))
+        table = cls(rule, params.n_factors, data, np.zeros(4, np.float32))
         table.V[:] = params.V
         table.w[:] = params.w
         table.bias[0] = params.bias
@@ -179,12 +185,12 @@ def ftrl_z(value: Any, l1: float, l2: float, hyper: Hyper, n: Any = 0.0) -> Any:
 
 
 def padded_factors(n_factors: int) -> int:
-    """Round up to one vector of 4 or whole vectors of 8."""
-    return 4 if 0 < n_factors <= 4 else -(-n_factors // 8) * 8
+    """Round up to whole vectors of 8."""
+    return -(-n_factors // 8) * 8
 
 
-def record_floats(rule: Rule, n_factors: int) -> int:
-    """Return how many floats the record of a feature takes."""
+def record_floats(n_factors: int, rule: Rule) -> int:
+    """Floats of a record of the second-order machine."""
     w_at = padded_factors(n_factors) * (1 if rule.row_wise else 1 + rule.states)
     return record_stride(w_at + (TAIL if n_factors else 1 + rule.states + rule.row_wise + rule.counts))
 

@@ -67,14 +67,24 @@ class Explanation:
         return sorted(parts, key=lambda part: -abs(part[1]))
 
 
-def explain_rows(rows: Rows, params: FMParams, names: list[str] | None = None) -> Explanation:
-    """Split the scores of ``rows``; ``names`` (n_fields,) names the fields.
+def explain_rows(rows: Rows, params: Any, names: list[str] | None = None) -> Explanation:
+    """Split the scores of ``rows`` under ``FMParams``, ``FFMParams`` or ``FieldPairParams``.
+
+    ``names`` (n_fields,) names the fields.
 
     Rows without fields take each feature that occurs as a column of its own; ``names`` (n_features,) then names
-    the features. Raises ``DataError`` when there are more than ``MAX_COLUMNS`` columns, or fields without a name.
+    the features. Raises ``DataError`` when there are more than ``MAX_COLUMNS`` columns, or fields without a name, and
+    for a machine that is more than features and pairs.
     """
     from scipy.sparse import csr_matrix
 
+    if hasattr(params, "interactions"):
+        return _explain_pairs(rows, params, names)
+    if not isinstance(params, FMParams):
+        raise DataError(
+            f"the parts of {type(params).__name__.removesuffix('Params')} are not columns and pairs alone: it has "
+            "products of three features. Explain a machine of degree 2."
+        )
     field, names = _fields(rows, names)
     n_fields, n_rows, k = len(names), rows.n_rows, params.n_factors
     row = np.repeat(np.arange(n_rows), np.diff(rows.offsets()))
@@ -95,6 +105,27 @@ def explain_rows(rows: Rows, params: FMParams, names: list[str] | None = None) -
         pairs[start : start + 1024] = (part @ part.transpose(0, 2, 1))[:, first, second]
     pair_of = np.stack([first, second], axis=1)
     return Explanation(float(params.bias), own.reshape(n_rows, n_fields), pairs, names, pair_of)
+
+
+def _explain_pairs(rows: Rows, params: Any, names: list[str] | None) -> Explanation:
+    """Add up the machine's own interactions, row by row."""
+    assert rows.fields is not None  # of every machine that has interactions
+    column, names = _fields(rows, names)
+    n_columns, offsets = len(names), rows.offsets()
+    fields, x = rows.field_of_each(), rows.value_of_each().astype(np.float64)
+    columns = np.zeros((rows.n_rows, n_columns))
+    first, second = np.triu_indices(n_columns, 1)
+    pairs = np.zeros((rows.n_rows, len(first)))
+    for row in range(rows.n_rows):
+        here = slice(offsets[row], offsets[row + 1])
+        ids, where, value = rows.indices[here].astype(np.int64), column[here], x[here]
+        between = params.interactions(ids, fields[here].astype(np.int64)) * np.outer(value, value)  # type: ignore[index]
+        square = np.zeros((n_columns, n_columns))
+        a, b = np.triu_indices(len(ids), 1)
+        np.add.at(square, (where[a], where[b]), between[a, b])
+        columns[row] = np.bincount(where, params.w[ids] * value, n_columns) + np.diag(square)
+        pairs[row] = (square + square.T)[first, second]
+    return Explanation(float(params.bias), columns, pairs, names, np.stack([first, second], axis=1))
 
 
 def _fields(rows: Rows, names: list[str] | None) -> tuple[NDArray[Any], list[str]]:
