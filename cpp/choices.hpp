@@ -112,7 +112,7 @@ double warp_rows(const ChoiceArgs& a) {
       better.s[b] += query.s[b];
       worse.s[b] += query.s[b];
     }
-    step_factors<R, BLOCKS, V, SHARED_VALUES>(a.shared, row, a.table, a.hyper, D.s);
+    step_shared<R, BLOCKS, V, SHARED_VALUES>(a.shared, row, a.table, a.hyper, D.s);
     step_row<R, BLOCKS, V, SIDE_VALUES>(a.sides, positive, a.table, a.hyper, -weight, better.s);
     step_row<R, BLOCKS, V, SIDE_VALUES>(a.sides, negative, a.table, a.hyper, weight, worse.s);
   }
@@ -162,7 +162,7 @@ double softmax_rows(const ChoiceArgs& a) {
       share[j] = weight * (share[j] / all - (j == 0 ? 1.0f : 0.0f));  // now the slope
       for (int b = 0; b < blocks; ++b) D.s[b] += share[j] * load<V>(sums + j * a.table.padded + b * W);
     }
-    step_factors<R, BLOCKS, V, SHARED_VALUES>(a.shared, row, a.table, a.hyper, D.s);
+    step_shared<R, BLOCKS, V, SHARED_VALUES>(a.shared, row, a.table, a.hyper, D.s);
     for (int64_t j = 0; j < n; ++j) {
       for (int b = 0; b < blocks; ++b) side.s[b] = query.s[b] + load<V>(sums + j * a.table.padded + b * W);
       step_row<R, BLOCKS, V, SIDE_VALUES>(a.sides, a.items[j], a.table, a.hyper, share[j], side.s);

@@ -8,7 +8,6 @@
 #pragma once
 
 #include "ffm.hpp"
-#include "record.hpp"
 
 namespace crossfm::CROSSFM_ISA {
 
@@ -48,15 +47,12 @@ class Hofm {
       if (args_.parts > 1 && rows_.indices[at] % args_.parts != args_.part) continue;
       float* V = record(at);
       const float xi = x(at), gx = slope * xi;
-      if (t_.padded == 0) {
-        step_scalar<R>(V + t_.w_at, gx, h.l1_w, h.l2_w, h);
-        continue;
-      }
-      step_group<R, -1, Vec8, 1, true>(t_, h, &V, Vec4{gx}, [&](int, int b, Vec8 v) {
+      step_factors<R, Vec8>(V, static_cast<int>(t_.padded / 8), t_.padded, V + t_.w_at, h, [&](int b, Vec8 v) {
         const Vec8 z = v * xi, others = load<Vec8>(scratch + b * 8) - CROSSFM_ROUNDED(z);
         const Vec8 squares = load<Vec8>(scratch + t_.padded + b * 8) - CROSSFM_ROUNDED(z * z);
         return gx * (is_third(b * 8) ? 0.5f * (others * others - squares) : others);
       });
+      step_scalar<R>(V + t_.w_at, gx, h.l1_w, h.l2_w, h);
     }
   }
 

@@ -38,7 +38,7 @@ double pair_rows(const PairArgs& a) {
     const float slope = -weight * at.slope;
     if (a.shared_at) {
       for (int b = 0; b < blocks; ++b) D.s[b] = slope * (better.s[b] - worse.s[b]);
-      step_factors<R, BLOCKS, V, SHARED_VALUES>(a.shared, a.shared_at[i], a.table, a.hyper, D.s);
+      step_shared<R, BLOCKS, V, SHARED_VALUES>(a.shared, a.shared_at[i], a.table, a.hyper, D.s);
     }
     for (int b = 0; b < blocks; ++b) {
       better.s[b] += query.s[b];

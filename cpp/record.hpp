@@ -209,7 +209,7 @@ CROSSFM_CALLED void step_row(RowsView rows, int64_t row, Table t, Hyper h, float
 
 // Move the factors of a row's features along D, x_i D_f each, and leave w alone: a row that both sides share.
 template <class R, int BLOCKS, class V, bool VALUES>
-CROSSFM_CALLED void step_factors(RowsView rows, int64_t row, Table t, Hyper h, const V* D) {
+CROSSFM_CALLED void step_shared(RowsView rows, int64_t row, Table t, Hyper h, const V* D) {
   if constexpr (BLOCKS == 0) return;
   for (int64_t at = rows.begin(row), end = rows.end(row); at < end; ++at) {
     float* const record = record_of(t, rows.indices[at]);

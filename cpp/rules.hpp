@@ -128,4 +128,38 @@ inline void step_scalar(float* p, float grad, float l1, float l2, const Hyper& h
   *p = R::template step<float>(*p, p + 1, 1, grad, l1, l2, h, scale);
 }
 
+// The factors of one feature: v_if moves by the gradient that `grad_of(block, v)` gives (one record at a
+// time; record.hpp moves several).
+template <class R, class V, class Grad>
+inline void step_factors(float* record, int blocks, int64_t padded, float* w_record, const Hyper& h, Grad grad_of) {
+  constexpr int W = lanes<V>;
+  if constexpr (R::row_wise) {
+    V squares{};
+    for (int b = 0; b < blocks; ++b) {
+      const V v = load<V>(record + b * W);
+      const V g = grad_of(b, v) + h.l2_V * v;
+      squares += g * g;
+    }
+    float* accumulator = w_record + 2;  // behind w and its own accumulator
+    *accumulator += sum(squares) * h.factor_share;
+    const float rate = h.learning_rate * vrsqrt(*accumulator);
+    for (int b = 0; b < blocks; ++b) {
+      const V v = load<V>(record + b * W);
+      store<V>(record + b * W, v - rate * (grad_of(b, v) + h.l2_V * v));
+    }
+  } else {
+    float scale = 1.0f;
+    if constexpr (R::counts) {  // the count that step_scalar is about to add for this update
+      const int64_t at = static_cast<int64_t>(w_record[1 + R::states]);
+      scale = at < h.adam_steps ? h.adam_scale[at] : 1.0f;
+    }
+    for (int b = 0; b < blocks; ++b) {
+      const V v = load<V>(record + b * W);
+      const V moved =
+          R::template step<V>(v, record + padded + b * W, padded, grad_of(b, v), h.l1_V, h.l2_V, h, scale);
+      store<V>(record + b * W, moved);
+    }
+  }
+}
+
 }  // namespace crossfm::CROSSFM_ISA
