@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 
-.PHONY: demo test check sanitize setup clean
+.PHONY: demo test check sanitize fuzz setup clean
 
 demo: setup
 	$(VENV)/bin/crossfm demo --output demo-output
@@ -17,6 +17,9 @@ check: setup
 
 sanitize: setup
 	VENV=$(VENV) scripts/sanitize
+
+fuzz: setup
+	VENV=$(VENV) scripts/fuzz
 
 setup:
 	PYTHON=$(PYTHON) VENV=$(VENV) scripts/setup

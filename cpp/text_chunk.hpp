@@ -77,20 +77,31 @@ class ChunkParser {
       if (!short_whole(p += 4, qid)) return false;
     }
     Row row = rows_.start_row();
-    Gap gap = Gap::token;
-    while ((gap = cross_gap(p)) == Gap::token) {
+    for (;;) {
       std::uint64_t field = 0, id = 0;
-      if (kFfm && !(short_whole(p, field) && field <= kMaxId && *p++ == ':')) return false;
-      if (!(short_whole(p, id) && id >= first_id_ && id <= kMaxId + first_id_ && *p++ == ':')) return false;
-      float value = 1.0f;
-      if (*p == '1' && ends_token(p[1])) {
-        ++p;
-      } else if (!usual_value(p, value)) {
+      if (p >= safe_) return false;
+      if (!short_whole(p, id)) {
+        const Gap gap = cross_gap(p);
+        if (gap == Gap::token) continue;
+        if (gap == Gap::line_end) break;
         return false;
       }
-      rows_.add(row, field, id - first_id_, value);
+      if (kFfm) {
+        field = id;
+        if (field > kMaxId || *p++ != ':' || !short_whole(p, id)) return false;
+      }
+      id -= first_id_;
+      if (id > kMaxId) return false;  // 0 less 1 is large too
+      float value = 1.0f;
+      if (starts_one(p)) {
+        p += 3;
+      } else {
+        if (*p++ != ':' || !usual_value(p, value)) return false;
+        if (*p == ' ') ++p;
+      }
+      rows_.add(row, field, id, value);
     }
-    if (gap == Gap::unknown || rows_.first_repeat(row) != row.size()) return false;
+    if (rows_.first_repeat(row) != row.size()) return false;
     rows_.end_row(row, label, qid);
     line = p;
     return true;
@@ -107,10 +118,11 @@ class ChunkParser {
     return std::isfinite(value);
   }
 
-  // Exponents and long decimals are usual too; they need the token's end. Returns it, or null for what is no number.
+  // Exponents and long decimals are usual too; they need the token's end. Returns it, or null.
   const char* long_number(const char* p, double& number) const {
     const char* end = p;
     while (end != chunk_.end && !ends_token(*end)) ++end;
+    if (end == chunk_.end) return nullptr;  // there is nothing behind it to look at
     const bool negative = *p == '-';
     double read = 0;
     if (slow_number(p + (negative || *p == '+'), end, read) != Number::ok) return nullptr;

@@ -29,10 +29,10 @@ inline std::uint64_t load_word(const char* p) {
 // above may be carries.
 inline std::uint64_t load_digits(const char* p) { return load_word(p) ^ repeated('0'); }
 inline std::uint64_t non_digits(std::uint64_t digits) { return ((digits + repeated(0x76)) | digits) & kHighBits; }
-inline unsigned first_byte(std::uint64_t bits) { return static_cast<unsigned>(std::countr_zero(bits)) >> 3; }  // or 8
+inline std::size_t first_byte(std::uint64_t bits) { return static_cast<std::size_t>(std::countr_zero(bits)) >> 3; }  // or 8
 
 // The first n of eight digits, 1 <= n <= 8, moved up so that zeros lead.
-inline std::uint64_t keep_first(std::uint64_t digits, unsigned n) { return digits << (64 - 8 * n); }
+inline std::uint64_t keep_first(std::uint64_t digits, std::size_t n) { return digits << (64 - 8 * n); }
 
 // The number that eight digits make: pairs, then fours, then all.
 inline std::uint64_t eight_digits(std::uint64_t digits) {
@@ -44,8 +44,8 @@ inline std::uint64_t eight_digits(std::uint64_t digits) {
 constexpr std::uint64_t kWholePowers[] = {1, 10, 100, 1000, 10000, 100000, 1000000, 10000000, 100000000};
 
 // Append the digits at p to ``number``, at most ``max_words`` words of them, and return how many there were.
-inline unsigned append_digits(const char*& p, std::uint64_t& number, int max_words) {
-  unsigned n = 0, here = 8;
+inline std::size_t append_digits(const char*& p, std::uint64_t& number, int max_words) {
+  std::size_t n = 0, here = 8;
   for (; max_words > 0 && here == 8; --max_words) {
     const std::uint64_t digits = load_digits(p);
     here = first_byte(non_digits(digits));
@@ -58,10 +58,17 @@ inline unsigned append_digits(const char*& p, std::uint64_t& number, int max_wor
 
 inline bool ends_token(char c) { return static_cast<unsigned char>(c) <= ' ' || c == '#'; }
 
-// A whole number of 1 to 15 digits; p moves behind it.
+// Whether ":1 " is at p: most values are 1.
+inline bool starts_one(const char* p) {
+  std::uint32_t four;
+  std::memcpy(&four, p, sizeof four);
+  return (four & 0xFFFFFF) == (':' | '1' << 8 | ' ' << 16);
+}
+
+// A whole number of 1 to 15 digits; p moves behind it, or stays.
 inline bool short_whole(const char*& p, std::uint64_t& out) {
   const std::uint64_t digits = load_digits(p);
-  const unsigned n = first_byte(non_digits(digits));
+  const std::size_t n = first_byte(non_digits(digits));
   if (n == 0) return false;
   if (n < 8) [[likely]] {
     out = eight_digits(keep_first(digits, n));
@@ -70,10 +77,10 @@ inline bool short_whole(const char*& p, std::uint64_t& out) {
   }
   const char* q = p;  // p itself stays in a register
   std::uint64_t number = 0;
-  const bool short_enough = append_digits(q, number, 2) < 16;
+  if (append_digits(q, number, 2) == 16) return false;
   out = number;
   p = q;
-  return short_enough;
+  return true;
 }
 
 // A decimal of up to 7 characters, point included, no sign.
@@ -81,14 +88,14 @@ inline bool word_number(const char*& p, double& out) {
   const std::uint64_t word = load_word(p);
   const std::uint64_t stop = (word - repeated(' ' + 1)) & ~word & kHighBits;  // lowest bit: a blank or control character
   if (!stop) return false;
-  const unsigned length = first_byte(stop);
+  const std::size_t length = first_byte(stop);
   const std::uint64_t points = word ^ repeated('.');
   const std::uint64_t found = (points - repeated(1)) & ~points & kHighBits;  // lowest bit: a point
-  const unsigned point = first_byte(found);
+  const std::size_t point = first_byte(found);
   const bool has_point = point < length;
   const std::uint64_t before = has_point ? (1ull << (8 * point)) - 1 : ~0ull;
   const std::uint64_t digits = ((word & before) | ((word >> 8) & ~before)) ^ repeated('0');
-  const unsigned n = length - has_point;
+  const std::size_t n = length - has_point;
   if (n == 0) return false;
   const std::uint64_t kept = keep_first(digits, n);
   if (non_digits(kept)) return false;
@@ -102,7 +109,7 @@ inline bool word_number(const char*& p, double& out) {
 inline bool words_number(const char*& p, double& out) {
   const char* q = p;
   std::uint64_t number = 0;
-  unsigned n = append_digits(q, number, 2), n_fraction = 0;
+  std::size_t n = append_digits(q, number, 2), n_fraction = 0;
   if (n == 16) return false;
   if (*q == '.') {
     ++q;

@@ -175,7 +175,8 @@ def markdown(report: dict[str, Any]) -> str:
 
 def arguments() -> argparse.Namespace:
     """Read the command line."""
-    there = [OURS, *(peer for peer in PEERS if (ENVS / peer / "done").exists())]
+    engines = [OURS, *(peer for peer in PEERS if (HERE / f"engine_{peer}.py").exists())]
+    there = [engine for engine in engines if engine == OURS or (ENVS / engine / "done").exists()]
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -183,7 +184,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--test-rows", type=int, default=100_000)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--factors", type=int, nargs="+", default=[8])
-    parser.add_argument("--engines", nargs="+", default=there, choices=[OURS, *PEERS])
+    parser.add_argument("--engines", nargs="+", default=there, choices=engines)
     parser.add_argument("--output", type=Path, default=RESULTS, help="folder of classic.json and classic.md")
     return parser.parse_args()
 

@@ -23,6 +23,7 @@ PEERS = {
     "modern_fm": ["modern-fm==1.1.2"],
     "fastfm": ["numpy<2", "scipy", "scikit-learn", "setuptools", "wheel", "cython", "fastFM==0.2.10"],
     "vw": ["numpy", "vowpalwabbit==9.11.9"],
+    "libffm": ["numpy", "scipy", "pylibffm==0.4.1"],
 }
 # xLearn's build aborts without a user name, and its CMake file asks for a version that CMake 4 no longer plays.
 # fastFM's setup.py imports NumPy, which an isolated build would not have.

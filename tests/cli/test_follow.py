@@ -325,3 +325,21 @@ def test_training_that_diverges_leaves_the_file_as_it_was(crossfm: Any, clicks: 
         run.run()
     run.tail.close()
     assert Path("m.crossfm").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        (("--target", "genres", "--drop", "click,time"), "log loss"),
+        (("--target", "price", "--drop", "click,time", "--loss", "poisson"), "Poisson deviance"),
+    ],
+)
+def test_many_classes_and_counts_have_their_own_loss(
+    crossfm: Any, clicks: Path, log: Any, words: tuple[str, ...], name: str
+) -> None:
+    lines, path = log
+    assert crossfm("train", clicks, "-o", "m.crossfm", *words, *TRAIN).exit_code == 0
+    append(path, lines)
+    done = crossfm("follow", path, "-m", "m.crossfm", "--once", "--target", words[1], "--weight", "weight")
+    assert done.exit_code == 0, done.output
+    assert f"600 rows, {name} " in done.stdout

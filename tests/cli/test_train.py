@@ -8,6 +8,7 @@ import pytest
 from pyarrow import csv
 
 from crossfm import Categorical, MultiCategorical, Numeric, load
+from crossfm.data import readers
 from crossfm.data.writers import write_table
 
 
@@ -45,6 +46,22 @@ def test_libsvm_and_libffm_files_are_taken(crossfm: Any, libsvm: Path, tmp_path:
     for data, out in ((libsvm, "a.crossfm"), (ffm, "b.crossfm")):
         assert crossfm("train", data, "--out", out, "-q").exit_code == 0
     assert np.array_equal(load("a.crossfm").params_.V, load("b.crossfm").params_.V)
+
+
+@pytest.mark.parametrize(("words", "n_threads"), [([], 0), (["--threads", 1], 1), (["--threads", 3], 3)])
+def test_threads_are_for_reading_too(
+    crossfm: Any, libsvm: Path, monkeypatch: pytest.MonkeyPatch, words: list[Any], n_threads: int
+) -> None:
+    asked = []
+
+    def read(*args: Any, **options: Any) -> Any:
+        asked.append(options["n_threads"])
+        return real(*args, **options)
+
+    real = readers.read
+    monkeypatch.setattr(readers, "read", read)
+    assert crossfm("train", libsvm, "--out", "a.crossfm", "-q", *words).exit_code == 0
+    assert set(asked) == {n_threads}
 
 
 def test_options_reach_the_estimator(crossfm: Any, clicks: Path) -> None:

@@ -236,6 +236,20 @@ def test_a_model_saved_with_its_state_goes_on_as_if_it_had_not_been(
         assert sizes[0] > sizes[1]
 
 
+@pytest.mark.parametrize("solver", ["adagrad", "ftrl"])
+@pytest.mark.parametrize("machine", ["FFMClassifier", "FwFMRegressor", "FmFMClassifier", "HOFMRegressor"])
+def test_other_machines_go_on_from_their_files_too(machine: str, solver: str, tmp_path: Path) -> None:
+    early, y, late, z = halves()
+    model = make(getattr(crossfm, machine), columns=COLUMNS, solver=solver).fit(early, y).partial_fit(late, z)
+    crossfm.save(model, tmp_path / "m.crossfm", with_state=True)
+    loaded = crossfm.load(tmp_path / "m.crossfm")
+    assert np.array_equal(loaded.predict(late), model.predict(late))
+    for one in (model, loaded):
+        one.partial_fit(late, z)
+    assert loaded.history_[-1]["train_loss"] == model.history_[-1]["train_loss"]
+    assert np.array_equal(loaded.predict(late), model.predict(late))
+
+
 def test_many_classes_keep_their_states(tmp_path: Path) -> None:
     table, score = clicks()
     y = np.digitize(score, np.quantile(score, [0.3, 0.7]))

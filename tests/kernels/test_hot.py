@@ -66,7 +66,9 @@ def test_what_a_frequent_feature_has_gathered_adds_up(rule, n_factors, n_threads
     one, several = tables
     for single, shared in zip(table_states(one)[:2], table_states(several)[:2], strict=True):
         for name in single:
-            np.testing.assert_allclose(shared[name], single[name], rtol=0.01, err_msg=name)
+            np.testing.assert_allclose(
+                shared[name], single[name], rtol=0.03 if name == "z" else 1e-3, err_msg=name
+            )
     np.testing.assert_allclose(several.w, one.w, rtol=0.02)
     np.testing.assert_allclose(several.bias[0], one.bias[0], rtol=0.02)
 

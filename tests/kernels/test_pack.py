@@ -44,17 +44,18 @@ def test_cut_off_words_are_refused(matrix):
 
 
 @pytest.mark.parametrize(
-    ("span", "size"), [(0, 0), (1, 1), (255, 1), (256, 2), (65535, 2), (65536, 3), (2**24, 4), (2**32 - 1, 4)]
+    ("span", "bits"),
+    [(0, 0), (1, 1), (2, 2), (255, 8), (256, 9), (2**17 - 1, 17), (2**31, 32), (2**32 - 1, 32)],
 )
-def test_a_column_takes_the_bytes_of_its_largest_word_less_its_smallest(span, size):
-    low = 2**32 - 1 - span
-    words = np.array([low, 2**32 - 1], np.uint32)
-    assert len(pack(words, 1)) == constant_size(1) + 2 * size
+def test_a_column_takes_the_bits_of_its_largest_word_less_its_smallest(span, bits):
+    words = np.tile(np.array([2**32 - 1 - span, 2**32 - 1], np.uint32), 4)
+    assert len(pack(words, 1)) == constant_size(1) + bits
 
 
-def test_the_bytes_are_smallest_sizes_words_and_a_tail():
-    packed = pack(np.array([5, 300, 5, 301, 5, 0x12C + 0x1FF], np.uint32), 2)
-    assert packed.tolist() == [5, 0, 0, 0, 0x2C, 1, 0, 0, 0, 2, 0, 0, 1, 0, 0xFF, 1] + [0] * TAIL
+def test_the_bytes_are_smallest_words_bits_rows_and_a_tail():
+    packed = pack(np.array([5, 300, 5, 301, 5, 307], np.uint32), 2)
+    rows = 0b111_001_000
+    assert packed.tolist() == [5, 0, 0, 0, 44, 1, 0, 0, 0, 3, rows & 255, rows >> 8] + [0] * TAIL
 
 
 def test_columns_that_never_change_take_no_room_for_rows():
@@ -64,8 +65,8 @@ def test_columns_that_never_change_take_no_room_for_rows():
     np.testing.assert_array_equal(out.reshape(1000, 2), np.tile(words, (1000, 1)))
 
 
-def test_sizes_above_four_are_refused():
-    packed = pack(np.array([1, 2], np.uint32), 1)
-    packed[4] = 5
+def test_more_than_32_bits_are_refused():
+    packed = np.append(pack(np.array([1, 2], np.uint32), 1), np.zeros(99, np.uint8))
+    packed[4] = 33
     with pytest.raises(ValueError, match="cut off"):
         unpack(packed, 1, np.empty(2, np.uint32))

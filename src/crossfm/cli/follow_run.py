@@ -150,7 +150,8 @@ class Follower:
     def _report(self) -> None:
         if self.loss.recent_rows and not self.quiet:
             skipped = f", {self.skipped:,} lines skipped" if self.skipped else ""
-            n_features = len(self.model._machines[0].w)
+            encoder = self.model.encoder_
+            n_features = self.model.n_features_in_ if encoder is None else encoder.n_features
             say(f"{self.rows:,} rows, {self.loss.say()}, {n_features:,} features{skipped}")
 
     def _save(self) -> None:

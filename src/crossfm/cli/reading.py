@@ -62,19 +62,20 @@ CacheOption = Annotated[
 
 @dataclass(frozen=True)
 class Reading:
-    """How to read a file of rows; None recognises it."""
+    """How to read a file of rows; None recognises it, and 0 threads are all that there may be."""
 
     format: str | None = None
     separator: str | None = None
     header: bool | None = None
     column_names: str | None = None
     encoding: str | None = None
+    n_threads: int = 0
 
     def read(self, path: Path, *, n_features: int | None = None) -> Any:
         """Return ``Rows`` (libsvm, libffm) or an Arrow table."""
         from crossfm.data.readers import read
 
-        return read(path, n_features=n_features, **self.options())
+        return read(path, n_features=n_features, n_threads=self.n_threads, **self.options())
 
     def pieces(self, path: Path, limit: int) -> Iterator[Any]:
         """Yield what ``read`` returns, as much at a time as ``limit`` bytes of memory allow."""

@@ -266,7 +266,7 @@ def train(
     job = Job(
         data=data,
         out=out or Path(),  # not used by --cv
-        reading=Reading(format, separator, header, column_names, encoding),
+        reading=Reading(format, separator, header, column_names, encoding, threads or 0),
         task=task.value,
         machine=None if model is None else "fm" if model is Machine.linear else model.value,
         settings={name: value for name, value in settings.items() if value is not None},

@@ -28,7 +28,7 @@ from crossfm.data.blocks import Layout, decode_blocks, decode_targets, encode_bl
 from crossfm.data.rows import Rows
 from crossfm.errors import DataError
 
-VERSION = 1
+VERSION = 2
 MAGIC = b"crossfmB"
 _FOOTER = struct.Struct("<8sIIQQ")  # magic, version, CRC-32 of the index, its offset and length
 _BLOCK = np.dtype([("offset", "<u8"), ("size", "<u8"), ("crc", "<u4"), ("rows", "<u4"), ("nnz", "<u8")])

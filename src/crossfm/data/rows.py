@@ -94,22 +94,28 @@ class Rows:
         index = _positions(index, self.n_rows)
         target = None if self.target is None else self.target[index]
         weight = None if self.weight is None else self.weight[index]
-        fields = self.fields
         if self.indptr is None:
-            where = (index[:, None] * self.width + np.arange(self.width)).ravel()
             indptr = None
+
+            def chosen(array: NDArray[Any]) -> Any:
+                return array.reshape(-1, self.width or 1)[index].ravel()
         else:
             starts = self.indptr[index]
             lengths = self.indptr[index + 1] - starts
             indptr = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
             where = np.repeat(starts - indptr[:-1], lengths) + np.arange(indptr[-1])
+
+            def chosen(array: NDArray[Any]) -> Any:
+                return array[where]
+
+        fields = self.fields
         if fields is not None and len(fields) == self.nnz and not (self.width and len(fields) == self.width):
-            fields = fields[where]
+            fields = chosen(fields)
         return Rows(
-            indices=self.indices[where],
+            indices=chosen(self.indices),
             n_features=self.n_features,
             indptr=indptr,
-            values=None if self.values is None else self.values[where],
+            values=None if self.values is None else chosen(self.values),
             fields=fields,
             target=target,
             weight=weight,

@@ -18,6 +18,7 @@ from crossfm.kernels.text import ParsedText, parse_text
 
 ZeroBased = Literal["auto"] | bool
 FORMS = {"libsvm": "id:value", "libffm": "field:id:value"}
+_SAME_AT_ONCE = 1 << 16  # fields compared at once: in cache
 _BYTES_A_THREAD = 1 << 20  # less is not worth starting a thread for
 
 
@@ -82,5 +83,12 @@ def rows_of_text(path: object, found: ParsedText, n_features: int | None, *, fir
 
 def _fields_of_a_row(fields: NDArray[np.uint32], width: int) -> NDArray[np.uint32]:
     """Keep the fields once when they are the same in every row."""
-    first = fields[:width].copy()
-    return first if width and (fields.reshape(-1, width) == first).all() else fields
+    if not width:
+        return fields
+    first: NDArray[np.uint32] = fields[:width].copy()
+    some_rows = np.tile(first, 1 + _SAME_AT_ONCE // width)
+    for start in range(0, len(fields), len(some_rows)):
+        part = fields[start : start + len(some_rows)]
+        if not np.array_equal(part, some_rows[: len(part)]):
+            return fields
+    return first

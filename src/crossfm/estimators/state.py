@@ -45,7 +45,7 @@ class Stored(BaseEstimator):  # type: ignore[misc]
         meta["optimizer"] = tables[0].rule.name
         for number, table in enumerate(tables):
             arrays[f"machine.{number}.state"], arrays[f"machine.{number}.bias_state"] = table.state()
-            if table.penalty is not None:
+            if getattr(table, "penalty", None) is not None:
                 arrays[f"machine.{number}.penalty"] = table.penalty[:, : 1 + table.n_factors]
 
     def to_state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:

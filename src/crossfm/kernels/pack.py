@@ -1,4 +1,4 @@
-"""Matrices of 32-bit words in as few bytes as they need."""
+"""Matrices of 32-bit words in as few bits as they need."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ TAIL = int(_kernels.PACK_TAIL)
 def pack(words: NDArray[np.uint32], width: int) -> NDArray[np.uint8]:
     """Pack ``words`` (n_rows * width,), row after row; ``unpack`` gives them back.
 
-    The bytes are the smallest word of each column (``width`` words, little-endian), the bytes a word of each column
-    (``width`` of them, 0 to 4), the rows, and ``TAIL`` zeros. Each word is stored less the smallest of its column,
-    in the bytes that the largest needs: a column of equal words takes none.
+    The bytes are the smallest word of each column (``width`` words, little-endian), the bits a word of each column
+    (``width`` bytes, 0 to 32), the rows, one bit after another, and ``TAIL`` zeros. Each word is stored less the
+    smallest of its column, in the bits that the largest needs: a column of equal words takes none.
     """
     table = words.reshape(-1, width)
-    base = (
-        table.min(axis=0, initial=2**32 - 1).astype(np.uint32) if len(table) else np.zeros(width, np.uint32)
-    )
-    largest = table.max(axis=0, initial=0) - base if len(table) else base
-    size = sum((largest > np.uint32(limit)).astype(np.uint8) for limit in (0, 2**8 - 1, 2**16 - 1, 2**24 - 1))
-    out = np.zeros(packed_size(size, len(table)), np.uint8)
+    base = np.zeros(width, np.uint32) if not len(table) else table.min(axis=0)
+    largest = base if not len(table) else table.max(axis=0) - base
+    bits = np.frexp(largest.astype(np.float64))[1].astype(
+        np.uint8
+    )  # exact: 2**(bits - 1) <= largest < 2**bits
+    out = np.zeros(packed_size(bits, len(table)), np.uint8)
     out[: 4 * width] = base.astype("<u4").view(np.uint8)
-    out[4 * width : 5 * width] = size
-    _kernels.pack_words(words, base, size, out[5 * width :])
+    out[4 * width : 5 * width] = bits
+    _kernels.pack_words(words, base, bits, out[5 * width :])
     return out
 
 
@@ -41,9 +41,9 @@ def constant_size(width: int) -> int:
     return 5 * width + TAIL
 
 
-def packed_size(size: NDArray[np.uint8], n_rows: int) -> int:
-    """Bytes of ``n_rows`` packed rows whose columns take ``size`` (width,) bytes a word."""
-    return 5 * len(size) + int(size.sum(dtype=np.int64)) * n_rows + TAIL
+def packed_size(bits: NDArray[np.uint8], n_rows: int) -> int:
+    """Bytes of ``n_rows`` packed rows whose columns take ``bits`` (width,) a word."""
+    return constant_size(len(bits)) + -(-int(bits.sum(dtype=np.int64)) * n_rows // 8)
 
 
 def unpack(data: NDArray[np.uint8], width: int, out: NDArray[np.uint32]) -> int:
@@ -54,9 +54,9 @@ def unpack(data: NDArray[np.uint8], width: int, out: NDArray[np.uint32]) -> int:
     if len(data) < 5 * width:
         raise ValueError("packed words are cut off")
     base = data[: 4 * width].copy().view("<u4").astype(np.uint32)
-    size = data[4 * width : 5 * width].copy()
-    end = packed_size(size, len(out) // width)
-    if (size > 4).any() or len(data) < end:
+    bits = data[4 * width : 5 * width].copy()
+    end = packed_size(bits, len(out) // width)
+    if (bits > 32).any() or len(data) < end:
         raise ValueError("packed words are cut off")
-    _kernels.unpack_words(data[5 * width : end], base, size, out)
+    _kernels.unpack_words(data[5 * width : end], base, bits, out)
     return end
