@@ -6,29 +6,9 @@
 
 namespace crossfm::CROSSFM_ISA {
 
-// The query's factors: d loss / d v_if = x_i D_f with D = sum over sides of slope_j s_j.
-template <class R, class V, bool VALUES>
-inline void step_query(const ChoiceArgs& a, int64_t row, int blocks, const V* D) {
-  if (!blocks) return;
-  for (int64_t at = a.shared.begin(row), end = a.shared.end(row); at < end; ++at) {
-    float* record = a.table.data + a.shared.indices[at] * a.table.stride;
-    const float x = VALUES ? a.shared.values[at] : 1.0f;
-    step_factors<R, V>(record, blocks, a.table.padded, record + a.table.w_at, a.hyper,
-                       [&](int b, V) { return x * D[b]; });
-    count_update<R>(record + a.table.w_at + 1 + R::states, a.hyper);
-  }
-}
-
-template <class R, int BLOCKS, class V, bool VALUES>
-inline void step_item(const ChoiceArgs& a, int64_t row, float slope, const V* s) {
-  for (int64_t at = a.sides.begin(row), end = a.sides.end(row); at < end; ++at) {
-    const float x = VALUES ? a.sides.values[at] : 1.0f;
-    step_record<R, BLOCKS, V>(a.table.data + a.sides.indices[at] * a.table.stride, a.table, x, slope, s, a.hyper);
-  }
-}
-
 // Three steps ahead of the visit: the choice, then its group, then the records.
-inline void prefetch_choice(const ChoiceArgs& a, int64_t i) {
+template <class R, int BLOCKS, class V>
+CROSSFM_INLINE void prefetch_choice(const ChoiceArgs& a, int64_t i) {
   if (i + 8 * kAhead < a.end) {
     const int64_t row = a.which[i + 8 * kAhead];
     a.negatives.prefetch_choice(row);
@@ -37,8 +17,8 @@ inline void prefetch_choice(const ChoiceArgs& a, int64_t i) {
   if (i + 4 * kAhead < a.end) a.negatives.prefetch_group(a.which[i + 4 * kAhead]);
   if (i + kAhead < a.end) {
     const int64_t row = a.which[i + kAhead];
-    prefetch_row(a.shared, row, a.table);
-    prefetch_row(a.sides, a.negatives.positive[row], a.table);
+    prefetch_row<R, BLOCKS, V>(a.shared, row, a.table);
+    prefetch_row<R, BLOCKS, V>(a.sides, a.negatives.positive[row], a.table);
   }
 }
 
@@ -50,44 +30,91 @@ inline float joined_score(const RowSums<BLOCKS, V>& query, const RowSums<BLOCKS,
   return side.score + (blocks ? sum(cross) : 0.0f);
 }
 
-constexpr int64_t kFetched = 3;  // draws of WARP whose records are fetched before they are scored
+// Up to kGroup draws of WARP, and what they score under a query.
+struct Draws {
+  uint32_t item[kGroup];
+  int n;
+};
+
+// Draw numbers [from, ...) at a position of the pass, at most kGroup, and fetch their records.
+template <class R, int BLOCKS, class V>
+CROSSFM_INLINE Draws draw_group(const ChoiceArgs& a, int64_t position, int64_t from) {
+  Draws draws{};
+  for (; draws.n < kGroup && from + draws.n < a.n_negatives; ++draws.n) {
+    draws.item[draws.n] = a.negatives.item(position, from + draws.n);
+    prefetch_row<R, BLOCKS, V>(a.sides, draws.item[draws.n], a.table);
+  }
+  return draws;
+}
+
+// Scores of four draws at once; a side of one feature has no pairs inside.
+template <int BLOCKS, class V, bool VALUES>
+CROSSFM_INLINE Vec4 draw_scores(const ChoiceArgs& a, const Draws& draws, const RowSums<BLOCKS, V>& query, int blocks) {
+  Vec4 score{};
+  if (!a.sides.indptr && a.sides.width == 1) {
+    V products[kGroup]{};
+    for (int j = 0; j < kGroup; ++j) {
+      const uint32_t item = draws.item[j];
+      const float* const record = record_of(a.table, a.sides.indices[item]);
+      const float x = VALUES ? a.sides.values[item] : 1.0f;
+      for (int b = 0; b < blocks; ++b) products[j] += query.s[b] * load<V>(record + b * lanes<V>) * x;
+      score[j] = record[a.table.w_at] * x;
+    }
+    return blocks ? score + sums(products) : score;
+  }
+  RowSums<BLOCKS, V> side;
+  for (int j = 0; j < draws.n; ++j) {
+    sum_row<BLOCKS, V, VALUES>(a.sides, draws.item[j], a.table, 0.0f, side);
+    score[j] = joined_score(query, side, blocks);
+  }
+  return score;
+}
 
 // WARP: Weston, Bengio, Usunier, "WSABIE", IJCAI 2011, algorithm 1. Draws until one violates the margin of 1;
 // the N-th draw then weighs rank_weight[N - 1] = L(floor((n_items - 1) / N)). Draws that the group has chosen count in
 // N, so (n_items - 1) / N estimates how many of all items violate and are not chosen; whether one is chosen needs an
-// answer only where it violates.
+// answer only where it violates. Nothing moves before that, so draws are scored four at a time.
 template <class R, int BLOCKS, class V, bool SHARED_VALUES, bool SIDE_VALUES>
 double warp_rows(const ChoiceArgs& a) {
   const int blocks = count_blocks<BLOCKS>(a.table.padded, lanes<V>);
   RowSums<BLOCKS, V> query, better, worse;
   double total = 0.0;
+  Draws first = draw_group<R, BLOCKS, V>(a, a.begin, 0);
   for (int64_t i = a.begin; i < a.end; ++i) {
-    prefetch_choice(a, i);
-    for (int64_t n = 0; i + 1 < a.end && n < kFetched && n < a.n_negatives; ++n)
-      prefetch_row(a.sides, a.negatives.item(i + 1, n), a.table);
+    prefetch_choice<R, BLOCKS, V>(a, i);
+    Draws draws = first;
+    first = draw_group<R, BLOCKS, V>(a, i + 1, 0);  // of the next choice
     const int64_t row = a.which[i], positive = a.negatives.positive[row];
     sum_row<BLOCKS, V, SHARED_VALUES>(a.shared, row, a.table, 0.0f, query);
     sum_row<BLOCKS, V, SIDE_VALUES>(a.sides, positive, a.table, 0.0f, better);
     const float score = joined_score(query, better, blocks);
-    for (int64_t n = 0; n < a.n_negatives; ++n) {
-      const uint32_t negative = a.negatives.item(i, n);
-      if (n + kFetched < a.n_negatives) prefetch_row(a.sides, a.negatives.item(i, n + kFetched), a.table);
-      sum_row<BLOCKS, V, SIDE_VALUES>(a.sides, negative, a.table, 0.0f, worse);
-      const float hinge = 1.0f - score + joined_score(query, worse, blocks);
-      if (hinge <= 0.0f || a.negatives.is_chosen(row, negative)) continue;
-      const float weight = a.rank_weight[n] * (a.weight ? a.weight[row] : 1.0f);
-      total += static_cast<double>(weight) * hinge;
-      RowSums<BLOCKS, V> D;
-      for (int b = 0; b < blocks; ++b) {
-        D.s[b] = weight * (worse.s[b] - better.s[b]);
-        better.s[b] += query.s[b];
-        worse.s[b] += query.s[b];
+    int64_t n = 0;  // the violating draw
+    float hinge = 0.0f;
+    uint32_t negative = 0;
+    for (int64_t from = 0; from < a.n_negatives && hinge == 0.0f; from += kGroup) {
+      const Draws next = draw_group<R, BLOCKS, V>(a, i, from + kGroup);
+      const Vec4 hinges = 1.0f - score + draw_scores<BLOCKS, V, SIDE_VALUES>(a, draws, query, blocks);
+      for (unsigned left = positive_lanes(hinges) & ((1u << draws.n) - 1); left; left &= left - 1) {
+        const int j = __builtin_ctz(left);
+        if (a.negatives.is_chosen(row, draws.item[j])) continue;
+        n = from + j, hinge = hinges[j], negative = draws.item[j];
+        break;
       }
-      step_query<R, V, SHARED_VALUES>(a, row, blocks, D.s);
-      step_item<R, BLOCKS, V, SIDE_VALUES>(a, positive, -weight, better.s);
-      step_item<R, BLOCKS, V, SIDE_VALUES>(a, negative, weight, worse.s);
-      break;
+      draws = next;
     }
+    if (hinge == 0.0f) continue;
+    sum_row<BLOCKS, V, SIDE_VALUES>(a.sides, negative, a.table, 0.0f, worse);
+    const float weight = a.rank_weight[n] * (a.weight ? a.weight[row] : 1.0f);
+    total += static_cast<double>(weight) * hinge;
+    RowSums<BLOCKS, V> D;
+    for (int b = 0; b < blocks; ++b) {
+      D.s[b] = weight * (worse.s[b] - better.s[b]);
+      better.s[b] += query.s[b];
+      worse.s[b] += query.s[b];
+    }
+    step_shared<R, BLOCKS, V, SHARED_VALUES>(a.shared, row, a.table, a.hyper, D.s);
+    step_row<R, BLOCKS, V, SIDE_VALUES>(a.sides, positive, a.table, a.hyper, -weight, better.s);
+    step_row<R, BLOCKS, V, SIDE_VALUES>(a.sides, negative, a.table, a.hyper, weight, worse.s);
   }
   *a.used += a.end - a.begin;
   return total;
@@ -104,14 +131,14 @@ double softmax_rows(const ChoiceArgs& a) {
   float* const sums = share + 1 + a.n_negatives;  // (1 + n_negatives, padded)
   double total = 0.0;
   for (int64_t i = a.begin; i < a.end; ++i) {
-    prefetch_choice(a, i);
+    prefetch_choice<R, BLOCKS, V>(a, i);
     const int64_t row = a.which[i];
     a.items[0] = a.negatives.positive[row];
     int64_t n = 1;
     for (int64_t number = 0; number < a.n_negatives; ++number) {
       const int64_t item = a.negatives.draw(row, i, number);
       if (item < 0) continue;
-      prefetch_row(a.sides, item, a.table);
+      prefetch_row<R, BLOCKS, V>(a.sides, item, a.table);
       a.items[n++] = item;
     }
     if (n == 1) continue;
@@ -135,10 +162,10 @@ double softmax_rows(const ChoiceArgs& a) {
       share[j] = weight * (share[j] / all - (j == 0 ? 1.0f : 0.0f));  // now the slope
       for (int b = 0; b < blocks; ++b) D.s[b] += share[j] * load<V>(sums + j * a.table.padded + b * W);
     }
-    step_query<R, V, SHARED_VALUES>(a, row, blocks, D.s);
+    step_shared<R, BLOCKS, V, SHARED_VALUES>(a.shared, row, a.table, a.hyper, D.s);
     for (int64_t j = 0; j < n; ++j) {
       for (int b = 0; b < blocks; ++b) side.s[b] = query.s[b] + load<V>(sums + j * a.table.padded + b * W);
-      step_item<R, BLOCKS, V, SIDE_VALUES>(a, a.items[j], share[j], side.s);
+      step_row<R, BLOCKS, V, SIDE_VALUES>(a.sides, a.items[j], a.table, a.hyper, share[j], side.s);
     }
   }
   return total;

@@ -21,6 +21,7 @@ inline auto with_blocks(int64_t padded, F f) {
   constexpr int w = lanes<Wide>;
   switch (padded) {
     case 0: return f(Number<0>{}, Vec8{});
+    case 4: return f(Number<1>{}, Vec4{});
     case 8: return f(Number<1>{}, Vec8{});
     case 16: return f(Number<16 / w>{}, Wide{});
     case 32: return f(Number<32 / w>{}, Wide{});
@@ -73,7 +74,10 @@ void batch_update(Rule rule, const BatchArgs& a) {
 }
 
 void score(const ScoreArgs& a) {
-  with_values(a.rows.values, [&](auto values) { score_rows<values.value != 0>(a); });
+  const int64_t padded = a.n_factors && a.n_factors <= 4 ? 4 : (a.n_factors + 7) / 8 * 8;
+  with_blocks(padded, [&](auto blocks, auto v) {
+    with_values(a.rows.values, [&](auto values) { score_rows<blocks.value, decltype(v), values.value != 0>(a); });
+  });
 }
 
 double pair_pass(Rule rule, const PairArgs& a) {

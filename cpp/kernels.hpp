@@ -38,7 +38,8 @@ struct Hyper {
 };
 
 // A table of records, one a feature, weights beside optimizer state:
-// V[padded] | states of V | w | states of w | extra; padded is a multiple of 8 (0: linear model).
+// V[padded] | states of V | tail: w, its states, [accumulator of V], [count]; padded is a multiple of 8 and
+// the tail 4 numbers, whatever of them the rule uses (linear model: padded is 0 and the tail as short as it can be).
 struct Table {
   float* data;
   int64_t stride;

@@ -29,7 +29,9 @@ inline LossAt loss_at(Loss loss, float score, double target) {
       const bool positive = score > 0.0f;
       const float e = __builtin_expf(positive ? -score : score);
       const float sigmoid = (positive ? 1.0f : e) / (1.0f + e);
-      return {(positive ? score : 0.0) + __builtin_log1pf(e) - target * score, sigmoid - y};
+      const float u = 1.0f + e;  // log1p(e) = log(u) + what the rounding of u left out: faster than the library's
+      const float log_u = __builtin_logf(u) + (e - (u - 1.0f)) / u;
+      return {(positive ? score : 0.0) + log_u - target * score, sigmoid - y};
     }
     case Loss::poisson: {
       const float rate = __builtin_expf(score);

@@ -8,28 +8,20 @@
 
 namespace crossfm::CROSSFM_ISA {
 
-template <class R, int BLOCKS, class V, bool VALUES>
-inline void step_side(const PairArgs& a, int64_t row, float slope, const V* s) {
-  for (int64_t at = a.sides.begin(row), end = a.sides.end(row); at < end; ++at) {
-    const float x = VALUES ? a.sides.values[at] : 1.0f;
-    step_record<R, BLOCKS, V>(a.table.data + a.sides.indices[at] * a.table.stride, a.table, x, slope, s, a.hyper);
-  }
-}
-
 // One pass over pairs [begin, end); returns the sum of -log sigmoid(difference) before each update.
 template <class R, int BLOCKS, class V, bool SHARED_VALUES, bool SIDE_VALUES>
 double pair_rows(const PairArgs& a) {
   constexpr int W = lanes<V>;
   const int blocks = count_blocks<BLOCKS>(a.table.padded, W);
-  RowSums<BLOCKS, V> query, better, worse;
+  RowSums<BLOCKS, V> query, better, worse, D;
   for (int b = 0; b < blocks; ++b) query.s[b] = V{};
   double total = 0.0;
   int64_t correct = 0;
   for (int64_t i = a.begin; i < a.end; ++i) {
     if (i + kAhead < a.end) {
-      if (a.shared_at) prefetch_row(a.shared, a.shared_at[i + kAhead], a.table);
-      prefetch_row(a.sides, a.better[i + kAhead], a.table);
-      prefetch_row(a.sides, a.worse[i + kAhead], a.table);
+      if (a.shared_at) prefetch_row<R, BLOCKS, V>(a.shared, a.shared_at[i + kAhead], a.table);
+      prefetch_row<R, BLOCKS, V>(a.sides, a.better[i + kAhead], a.table);
+      prefetch_row<R, BLOCKS, V>(a.sides, a.worse[i + kAhead], a.table);
     }
     if (a.shared_at)
       sum_row<BLOCKS, V, SHARED_VALUES>(a.shared, a.shared_at[i], a.table, 0.0f, query);
@@ -44,22 +36,16 @@ double pair_rows(const PairArgs& a) {
     total += weight * at.value;
     correct += difference > 0.0f;
     const float slope = -weight * at.slope;
-    if (a.shared_at && blocks) {
-      const int64_t row = a.shared_at[i];
-      for (int64_t at = a.shared.begin(row), end = a.shared.end(row); at < end; ++at) {
-        float* record = a.table.data + a.shared.indices[at] * a.table.stride;
-        const float gx = slope * (SHARED_VALUES ? a.shared.values[at] : 1.0f);
-        step_factors<R, V>(record, blocks, a.table.padded, record + a.table.w_at, a.hyper,
-                           [&](int b, V) { return gx * (better.s[b] - worse.s[b]); });
-        count_update<R>(record + a.table.w_at + 1 + R::states, a.hyper);
-      }
+    if (a.shared_at) {
+      for (int b = 0; b < blocks; ++b) D.s[b] = slope * (better.s[b] - worse.s[b]);
+      step_shared<R, BLOCKS, V, SHARED_VALUES>(a.shared, a.shared_at[i], a.table, a.hyper, D.s);
     }
     for (int b = 0; b < blocks; ++b) {
       better.s[b] += query.s[b];
       worse.s[b] += query.s[b];
     }
-    step_side<R, BLOCKS, V, SIDE_VALUES>(a, a.better[i], slope, better.s);
-    step_side<R, BLOCKS, V, SIDE_VALUES>(a, a.worse[i], -slope, worse.s);
+    step_row<R, BLOCKS, V, SIDE_VALUES>(a.sides, a.better[i], a.table, a.hyper, slope, better.s);
+    step_row<R, BLOCKS, V, SIDE_VALUES>(a.sides, a.worse[i], a.table, a.hyper, -slope, worse.s);
   }
   *a.correct += correct;
   return total;

@@ -5,7 +5,8 @@
 //   counts   the record ends with the number of updates of the feature
 //   normalises  the step has the same size for small gradients: a rounding error in the place of 0 would move
 //            the weight as far as a true gradient
-//   step     (value, state pointer, distance between states, gradient, l1, l2, hyper, scale)
+//   step     (value, state pointer, distance between states, gradient, l1, l2, hyper, scale); the scale may be a
+//            vector like the value
 //
 // L2 enters the gradient of the touched features only, as in libFM, libffm and xLearn; FTRL-Proximal has it,
 // and L1, in its closed form.
@@ -32,8 +33,8 @@ struct Sgd {
   static constexpr int states = 0;
   static constexpr bool row_wise = false, counts = false, normalises = false;
 
-  template <class T>
-  static T step(T value, float*, int64_t, T grad, float, float l2, const Hyper& h, float) {
+  template <class T, class C>
+  static T step(T value, float*, int64_t, T grad, float, float l2, const Hyper& h, C) {
     return value - h.learning_rate * (grad + l2 * value);
   }
 };
@@ -44,8 +45,8 @@ struct AdaGrad {
   static constexpr int states = 1;
   static constexpr bool row_wise = false, counts = false, normalises = false;
 
-  template <class T>
-  static T step(T value, float* state, int64_t, T grad, float, float l2, const Hyper& h, float) {
+  template <class T, class C>
+  static T step(T value, float* state, int64_t, T grad, float, float l2, const Hyper& h, C) {
     const T g = grad + l2 * value;
     const T G = get<T>(state) + g * g;
     put<T>(state, G);
@@ -64,8 +65,8 @@ struct Adam {
   static constexpr int states = 2;
   static constexpr bool row_wise = false, counts = true, normalises = true;
 
-  template <class T>
-  static T step(T value, float* state, int64_t apart, T grad, float, float l2, const Hyper& h, float scale) {
+  template <class T, class C>
+  static T step(T value, float* state, int64_t apart, T grad, float, float l2, const Hyper& h, C scale) {
     const T g = grad + l2 * value;
     const T m = h.adam_beta1 * get<T>(state) + (1.0f - h.adam_beta1) * g;
     const T v = h.adam_beta2 * get<T>(state + apart) + (1.0f - h.adam_beta2) * g * g;
@@ -83,8 +84,8 @@ struct Ftrl {
   static constexpr int states = 2;
   static constexpr bool row_wise = false, counts = false, normalises = false;
 
-  template <class T>
-  static T step(T value, float* state, int64_t apart, T grad, float l1, float l2, const Hyper& h, float) {
+  template <class T, class C>
+  static T step(T value, float* state, int64_t apart, T grad, float l1, float l2, const Hyper& h, C) {
     const float inverse = 1.0f / h.learning_rate;
     const T n = get<T>(state + apart);
     const T n_new = h.ftrl_decay * n + grad * grad;
@@ -113,14 +114,22 @@ inline float count_update(float* counter, const Hyper& h) {
   }
 }
 
-// A scalar parameter [value, states..., count]: the bias and every w.
+// The product rounded where the rule asks for it.
+template <class R, class T>
+inline T rounded_for(T product) {
+  if constexpr (R::normalises) return CROSSFM_ROUNDED(product);
+  else return product;
+}
+
+// A scalar parameter [value, states..., count]: the bias, and w where there are no factors.
 template <class R>
 inline void step_scalar(float* p, float grad, float l1, float l2, const Hyper& h) {
   const float scale = count_update<R>(p + 1 + R::states, h);
   *p = R::template step<float>(*p, p + 1, 1, grad, l1, l2, h, scale);
 }
 
-// The factors of one feature: v_if moves by the gradient that `grad_of(block, v)` gives.
+// The factors of one feature: v_if moves by the gradient that `grad_of(block, v)` gives (one record at a
+// time; record.hpp moves several).
 template <class R, class V, class Grad>
 inline void step_factors(float* record, int blocks, int64_t padded, float* w_record, const Hyper& h, Grad grad_of) {
   constexpr int W = lanes<V>;

@@ -58,12 +58,20 @@ inline V load(const float* p) {
   return v;
 }
 
-// The first n floats, zeros behind them.
+// The first n floats, 0 < n < lanes, zeros behind them; nothing behind them is read.
 template <class V>
 inline V load_first(const float* p, int n) {
+#if defined(__AVX512VL__)
+  const unsigned first = (1u << n) - 1;
+  if constexpr (lanes<V> == 4) return (V)_mm_maskz_loadu_ps(static_cast<__mmask8>(first), p);
+  else if constexpr (lanes<V> == 8) return (V)_mm256_maskz_loadu_ps(static_cast<__mmask8>(first), p);
+  else return (V)_mm512_maskz_loadu_ps(static_cast<__mmask16>(first), p);
+#else
   V v{};
-  std::memcpy(&v, p, sizeof(float) * static_cast<std::size_t>(n));
+  for (int i = 0; i < lanes<V>; ++i)
+    if (i < n) v[i] = p[i];
   return v;
+#endif
 }
 
 template <class V>
@@ -77,13 +85,55 @@ inline float sum(Vec4 v) {
   return two[0] + two[1];
 }
 
-inline float sum(Vec8 v) {
-  return sum(__builtin_shufflevector(v, v, 0, 1, 2, 3) + __builtin_shufflevector(v, v, 4, 5, 6, 7));
+inline Vec4 halved(Vec8 v) {
+  return __builtin_shufflevector(v, v, 0, 1, 2, 3) + __builtin_shufflevector(v, v, 4, 5, 6, 7);
 }
 
-inline float sum(Vec16 v) {
-  return sum(__builtin_shufflevector(v, v, 0, 1, 2, 3, 4, 5, 6, 7) +
-             __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15));
+inline Vec8 halved(Vec16 v) {
+  return __builtin_shufflevector(v, v, 0, 1, 2, 3, 4, 5, 6, 7) +
+         __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15);
+}
+
+inline float sum(Vec8 v) { return sum(halved(v)); }
+inline float sum(Vec16 v) { return sum(halved(v)); }
+
+// The sum of each of four vectors.
+inline Vec4 sums(const Vec8* v) {
+  const Vec8 ab = __builtin_shufflevector(v[0], v[1], 0, 8, 2, 10, 4, 12, 6, 14) +
+                  __builtin_shufflevector(v[0], v[1], 1, 9, 3, 11, 5, 13, 7, 15);
+  const Vec8 cd = __builtin_shufflevector(v[2], v[3], 0, 8, 2, 10, 4, 12, 6, 14) +
+                  __builtin_shufflevector(v[2], v[3], 1, 9, 3, 11, 5, 13, 7, 15);
+  return halved(__builtin_shufflevector(ab, cd, 0, 1, 8, 9, 4, 5, 12, 13) +
+                __builtin_shufflevector(ab, cd, 2, 3, 10, 11, 6, 7, 14, 15));
+}
+
+inline Vec4 sums(const Vec16* v) {
+  const Vec8 half[4] = {halved(v[0]), halved(v[1]), halved(v[2]), halved(v[3])};
+  return sums(half);
+}
+
+inline void transpose(Vec4* v) {
+  const Vec4 a = __builtin_shufflevector(v[0], v[1], 0, 4, 1, 5), b = __builtin_shufflevector(v[0], v[1], 2, 6, 3, 7);
+  const Vec4 c = __builtin_shufflevector(v[2], v[3], 0, 4, 1, 5), d = __builtin_shufflevector(v[2], v[3], 2, 6, 3, 7);
+  v[0] = __builtin_shufflevector(a, c, 0, 1, 4, 5), v[1] = __builtin_shufflevector(a, c, 2, 3, 6, 7);
+  v[2] = __builtin_shufflevector(b, d, 0, 1, 4, 5), v[3] = __builtin_shufflevector(b, d, 2, 3, 6, 7);
+}
+
+inline Vec4 sums(const Vec4* v) {
+  Vec4 t[4] = {v[0], v[1], v[2], v[3]};
+  transpose(t);
+  return (t[0] + t[1]) + (t[2] + t[3]);
+}
+
+// Bit i is set where lane i is above 0; NaN counts as above, so that a divergence shows in the loss.
+inline unsigned positive_lanes(Vec4 v) {
+#if defined(__SSE2__)
+  return static_cast<unsigned>(_mm_movemask_ps(_mm_cmpnle_ps((__m128)v, _mm_setzero_ps())));
+#else
+  unsigned bits = 0;
+  for (int i = 0; i < 4; ++i) bits |= static_cast<unsigned>(!(v[i] <= 0.0f)) << i;
+  return bits;
+#endif
 }
 
 // The value rounded to float before it is used: keeps a product out of a fused multiply-add.
@@ -153,9 +203,10 @@ inline Vec8 vrsqrt(Vec8 x) {
 #endif
 }
 
+// With a mask of all lanes: gcc warns of an uninitialised value inside the forms without.
 inline Vec16 vsqrt(Vec16 x) {
 #if defined(__AVX512F__)
-  return (Vec16)_mm512_sqrt_ps((__m512)x);
+  return (Vec16)_mm512_maskz_sqrt_ps(0xffff, (__m512)x);
 #else
   Vec16 r;
   for (int i = 0; i < 16; ++i) r[i] = __builtin_sqrtf(x[i]);
@@ -165,7 +216,7 @@ inline Vec16 vsqrt(Vec16 x) {
 
 inline Vec16 vrsqrt(Vec16 x) {
 #if defined(__AVX512F__)
-  const Vec16 r = (Vec16)_mm512_rsqrt14_ps((__m512)x);
+  const Vec16 r = (Vec16)_mm512_maskz_rsqrt14_ps(0xffff, (__m512)x);
   return r * (1.5f - 0.5f * x * r * r);
 #else
   Vec16 r;

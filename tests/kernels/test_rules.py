@@ -204,10 +204,15 @@ def test_features_that_no_row_has_stay_as_they_are(rule):
 
 
 @pytest.mark.parametrize("rule", RULES)
-def test_a_feature_twice_in_a_row_moves_twice(rule):
-    rows = [[(1, 0.5), (0, 1.0), (1, -2.0)]]
-    params = random_params(np.random.default_rng(15), 2, 8)
-    built = as_rows(rows, 2, target=[1.5])
+@pytest.mark.parametrize(
+    "ids", [[1, 0, 1], [0, 1, 2, 1], [0, 1, 2, 3, 4, 4, 5, 6], [2, 2, 2, 2, 2], range(9)]
+)
+def test_groups_of_features_move_and_a_feature_twice_in_a_row_moves_twice(rule, ids):
+    """Records are moved four at a time, but one after another where an id comes twice."""
+    xs = np.random.default_rng(15).normal(size=len(ids)).astype(np.float32)
+    rows = [[(i, float(x)) for i, x in zip(ids, xs, strict=True)]]
+    params = random_params(np.random.default_rng(15), 9, 8)
+    built = as_rows(rows, 9, target=[1.5])
     learner, _ = learn(rule, params, rows, [1.5], [1.0], [0], "squared")
     for isa in ISAS:
         table = Table.start(params, RULES[rule], HYPER)

@@ -105,9 +105,12 @@ def train_pass(
 ) -> float:
     """Visit the rows in ``order``, moving ``table``; return the sum of the losses before each update.
 
-    One thread updates row by row and is exact; several race (Hogwild), or with ``deterministic`` work on
-    synchronous mini-batches of ``BATCH_ROWS`` rows, whose result does not depend on ``n_threads``.
+    One thread updates row by row and is exact. Several work on private copies of the frequent features' records,
+    reconciled every few thousand rows, and race on the others (Hogwild); or with ``deterministic`` on synchronous
+    mini-batches of ``BATCH_ROWS`` rows, whose result does not depend on ``n_threads``.
     """
+    copies = n_threads * _kernels.HOT_PLACES if n_threads > 1 and not deterministic else 0
+    spare = table.spare(copies) if copies else None  # first: it may move the table
     common = (
         table.rule.code, rows.indptr, rows.indices, rows.values, rows.width, order, table.data, table.padded,
         table.w_at, table.bias, rows.target, rows.weight, loss.code, hyper_dict(hyper, table.n_factors),
@@ -115,7 +118,9 @@ def train_pass(
     )  # fmt: skip
     if deterministic:
         return float(_kernels.fm_batches(*common, BATCH_ROWS))
-    return float(_kernels.fm_pass(*common))
+    total = float(_kernels.fm_pass(*common, spare, table.visited))
+    table.visited += len(order)
+    return total
 
 
 def hyper_dict(hyper: Hyper, n_factors: int) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from crossfm.core.params import FMParams
 from crossfm.core.rules import Rule
 
 LINE = 16  # floats in a cache line
+TAIL = 4  # numbers that w and what it keeps take, where there are factors
 
 
 @dataclass(eq=False)
@@ -20,7 +21,8 @@ class Table:
     """Weights and optimizer state of a machine in training.
 
     A record is V[padded] | states of V | w | states of w | [accumulator of V] | [count]; ``padded`` is
-    ``n_factors`` rounded up to a multiple of 8. ``bias`` holds the bias and its states the same way as ``w``.
+    ``n_factors`` rounded up to a multiple of 8, and w takes ``TAIL`` numbers with all behind it.
+    ``bias`` holds the bias and its states the same way as ``w``.
     """
 
     rule: Rule
@@ -31,6 +33,7 @@ class Table:
         None  # of "sgda": lambda of w and of each factor (n_groups, 1 + padded)
     )
     room: NDArray[np.float32] | None = None  # what ``data`` is the first part of, once it has grown
+    visited: int = 0  # rows it has learnt from
 
     @property
     def rank(self) -> int:
@@ -104,6 +107,15 @@ class Table:
             room[:old] = self.data
         self.room, self.data = room, room[:n_features]
         self._start_accumulators(self.data[old:], hyper)
+
+    def spare(self, n: int) -> NDArray[np.float32]:
+        """Return ``n`` empty records right behind those of the table, which may move for it."""
+        old, stride = self.data.shape
+        if self.room is None or len(self.room) < old + n:
+            room = aligned_zeros(old + n, stride)
+            room[:old] = self.data
+            self.room, self.data = room, room[:old]
+        return self.room[old : old + n]
 
     def asleep(self, ids: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Mark (n_ids,) features whose ``V`` is 0 and was never moved: from there it would not learn a pair."""
@@ -180,7 +192,7 @@ def padded_factors(n_factors: int) -> int:
 def record_floats(n_factors: int, rule: Rule) -> int:
     """Floats of a record of the second-order machine."""
     w_at = padded_factors(n_factors) * (1 if rule.row_wise else 1 + rule.states)
-    return record_stride(w_at + 1 + rule.states + rule.row_wise + rule.counts)
+    return record_stride(w_at + (TAIL if n_factors else 1 + rule.states + rule.row_wise + rule.counts))
 
 
 def record_stride(used: int) -> int:

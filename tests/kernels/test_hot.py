@@ -1,0 +1,99 @@
+"""Several threads with private copies of frequent records: what they agree on, and what they leave behind."""
+
+import numpy as np
+import pytest
+
+from crossfm.core.losses import find_loss
+from crossfm.core.options import Hyper
+from crossfm.core.params import FMParams
+from crossfm.core.rules import RULES, find_rule
+from crossfm.data.rows import Rows
+from crossfm.kernels.fm import scores, train_pass
+from crossfm.kernels.table import Table
+from machines import table_states
+
+RATES = {"sgd": 0.02, "adagrad": 0.05, "adagrad-row": 0.05, "adam": 0.002, "ftrl": 0.05}
+
+
+def skewed(n_rows=30_000, n_fields=6, seed=0):
+    """Rows of Zipf ids with logistic targets from hidden linear weights."""
+    rng = np.random.default_rng(seed)
+    n_features = 500 * n_fields
+    ids = np.minimum(rng.zipf(1.3, (n_rows, n_fields)), 500) - 1 + 500 * np.arange(n_fields)
+    score = rng.normal(size=n_features)[ids].sum(1) / 2
+    target = (rng.random(n_rows) < 1 / (1 + np.exp(-score))).astype(np.float64)
+    return Rows(ids.ravel().astype(np.uint32), n_features, width=n_fields, target=target)
+
+
+def loss_after(rows, rule, n_threads, passes=2):
+    hyper = Hyper(learning_rate=RATES[rule])
+    start = FMParams.start(rows.n_features, 4, np.random.default_rng(0), scale=0.05)
+    table = Table.start(start, find_rule(rule), hyper)
+    loss = find_loss("logistic")
+    for _ in range(passes):
+        train_pass(rows, np.arange(rows.n_rows), table, loss, hyper, n_threads=n_threads)
+    return float(loss.value(scores(rows, table).astype(float), rows.target).mean()), table
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_threads_learn_about_as_well_as_one(rule):
+    rows = skewed()
+    one, _ = loss_after(rows, rule, 1)
+    constant = np.log(2)
+    for n_threads in (2, 3, 8):
+        several, table = loss_after(rows, rule, n_threads)
+        assert np.isfinite(table.data).all()
+        assert several < one + 0.1 * (constant - one), (one, several)
+
+
+@pytest.mark.parametrize("rule", ["adagrad", "adagrad-row", "ftrl"])
+@pytest.mark.parametrize("n_factors", [0, 3])
+@pytest.mark.parametrize("n_threads", [2, 5])
+def test_what_a_frequent_feature_has_gathered_adds_up(rule, n_factors, n_threads):
+    """At a tiny rate gradients do not change: accumulators are sums (z nearly), and steps those of one thread."""
+    n = 4_000
+    rng = np.random.default_rng(1)
+    rows = Rows(
+        np.zeros(n, np.uint32), 2, width=1, values=rng.random(n).astype(np.float32), target=np.ones(n)
+    )
+    hyper = Hyper(learning_rate=1e-6, initial_accumulator=0.5)
+    tables = []
+    for threads in (1, n_threads):
+        start = FMParams(0.0, np.zeros(2, np.float32), np.zeros((2, n_factors), np.float32))
+        table = Table.start(start, find_rule(rule), hyper)
+        train_pass(rows, np.arange(n), table, find_loss("squared"), hyper, n_threads=threads)
+        tables.append(table)
+    one, several = tables
+    for single, shared in zip(table_states(one)[:2], table_states(several)[:2], strict=True):
+        for name in single:
+            np.testing.assert_allclose(
+                shared[name], single[name], rtol=0.03 if name == "z" else 1e-3, err_msg=name
+            )
+    np.testing.assert_allclose(several.w, one.w, rtol=0.02)
+    np.testing.assert_allclose(several.bias[0], one.bias[0], rtol=0.02)
+
+
+def test_records_behind_the_table_are_left_empty():
+    rows = skewed(n_rows=3_000)
+    _, table = loss_after(rows, "adagrad", 3, passes=1)
+    assert not table.spare(3 * 4096).any()
+    before = table.data.copy()
+    table.grow(rows.n_features + 5, Hyper(learning_rate=0.1))
+    np.testing.assert_array_equal(table.data[: rows.n_features], before)
+    assert not table.w[rows.n_features :].any()
+
+
+@pytest.mark.parametrize("n_rows", [0, 1, 3])
+def test_fewer_rows_than_threads(n_rows):
+    rows = skewed(n_rows=3)
+    table = Table.start(
+        FMParams.start(rows.n_features, 2, np.random.default_rng(0)),
+        find_rule("sgd"),
+        Hyper(learning_rate=0.1),
+    )
+    before = table.data.copy()
+    total = train_pass(
+        rows, np.arange(n_rows), table, find_loss("logistic"), Hyper(learning_rate=0.1), n_threads=8
+    )
+    assert (total > 0) == (n_rows > 0)
+    assert np.array_equal(before, table.data) == (n_rows == 0)
