@@ -46,6 +46,8 @@ MACHINES = {
     "xlearn": {"fm", "linear", "ffm"},
     "vw": {"linear"},
 }  # others: fm
+OUR_SOLVERS = {("fm", "adagrad"), ("fm", "adagrad-row"), ("fm", "ftrl")}
+OUR_SOLVERS |= {("linear", "adagrad"), ("ffm", "adagrad"), ("ffm", "adagrad-row")}
 EPOCHS = {"crossfm", "xlearn"}  # tell the log loss of every epoch
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS")
 
@@ -289,9 +291,7 @@ def plan(options: argparse.Namespace) -> list[Setting]:
                     settings += [
                         Setting(engine, machine, solver, factors, threads)
                         for solver in solvers
-                        if machine == "fm"
-                        or solver == options.solvers[0]
-                        or (machine, solver) == ("ffm", "adagrad-row")
+                        if engine != OURS or (machine, solver) in OUR_SOLVERS
                     ]
     return settings
 
