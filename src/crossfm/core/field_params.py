@@ -58,11 +58,6 @@ class FFMParams:
         """Number of features."""
         return len(self.w)
 
-    @property
-    def rank(self) -> int:
-        """``n_factors``, as every machine's parameters have it."""
-        return self.n_factors
-
     def interactions(self, ids: NDArray[Any], fields: NDArray[Any]) -> NDArray[np.float64]:
         """Return <V_{i, f_j}, V_{j, f_i}> (n, n) of the features of one row, given with their fields."""
         n = len(ids)
@@ -91,11 +86,6 @@ class FFMParams:
         for block in self.blocks:
             V[block.ids[:, None], block.meets[None, :]] = block.V
         return V
-
-    def is_finite(self) -> bool:
-        """Whether every parameter is a finite number."""
-        arrays: list[Any] = [self.bias, self.w, *(block.V for block in self.blocks)]
-        return all(bool(np.isfinite(a).all()) for a in arrays)
 
     def lengths(self) -> NDArray[np.float64]:
         """Return the Euclidean length of all vectors of each feature together (n_features,)."""
@@ -156,6 +146,11 @@ def pair_count(n_fields: int) -> int:
     return n_fields * (n_fields - 1) // 2
 
 
+def pair_number(a: Any, b: Any, n_fields: int) -> Any:
+    """Return the place of the pair of fields a < b among all of them, as (0, 1), (0, 2), ..., (1, 2), ..."""
+    return a * n_fields - a * (a + 1) // 2 + b - a - 1
+
+
 @dataclass(frozen=True, eq=False)
 class FieldPairParams:
     """Parameters of FwFM and FmFM: second-order, with a weight or a matrix for each pair of fields.
@@ -189,18 +184,13 @@ class FieldPairParams:
         """Length of each row of ``V``."""
         return int(self.V.shape[1])
 
-    @property
-    def rank(self) -> int:
-        """``n_factors``, as every machine's parameters have it."""
-        return self.n_factors
-
     def between(self, a: int, b: int) -> NDArray[np.float32]:
         """Return the weight () of two fields, or the matrix (n_factors, n_factors) with a's factors as rows."""
         matrices = self.pairs.ndim == 3
         if a == b:
             return np.eye(self.n_factors, dtype=np.float32) if matrices else np.float32(1.0).reshape(())
         low, high = min(a, b), max(a, b)
-        pair = self.pairs[low * self.n_fields - low * (low + 1) // 2 + high - low - 1]
+        pair = self.pairs[pair_number(low, high, self.n_fields)]
         return np.asarray(pair.T if a > b else pair)
 
     def interactions(self, ids: NDArray[Any], fields: NDArray[Any]) -> NDArray[np.float64]:

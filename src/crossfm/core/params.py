@@ -36,7 +36,7 @@ class FMParams:
 
     @property
     def rank(self) -> int:
-        """``n_factors``, as every machine's parameters have it."""
+        """``n_factors``, by the name that training tables have for it: ``scores`` takes either."""
         return self.n_factors
 
     @classmethod
@@ -110,11 +110,6 @@ class HOFMParams:
     def n_factors(self) -> int:
         """Factors of each degree."""
         return int(self.V.shape[1])
-
-    @property
-    def rank(self) -> int:
-        """``n_factors``."""
-        return self.n_factors
 
     def lengths(self) -> NDArray[np.float64]:
         """Return the Euclidean length of each feature's factors of both degrees (n_features,)."""

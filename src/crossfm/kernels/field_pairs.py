@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from crossfm.core.field_params import FieldPairParams, pair_count
+from crossfm.core.field_params import FieldPairParams, pair_count, pair_number
 from crossfm.core.losses import Loss
 from crossfm.core.options import Hyper
 from crossfm.core.params import FMParams
@@ -32,11 +32,6 @@ class PairTable(Table):
     n_fields: int = 0
     matrices: bool = False
     pairs: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 4), np.float32))
-
-    @property
-    def states(self) -> int:
-        """States beside each number of a record of a pair."""
-        return 0 if self.rule.row_wise and self.matrices else self.rule.states
 
     def pair_values(self, state: int = 0) -> NDArray[np.float32]:
         """View of the weights (n_pairs,) or matrices (n_pairs, n_factors, n_factors), or of their states 1, 2."""
@@ -105,7 +100,7 @@ class PairTable(Table):
         )
         wider = PairTable.start_pairs(fresh, self.rule, hyper)
         a, b = np.triu_indices(self.n_fields, 1)
-        wider.pairs[a * n_fields - a * (a + 1) // 2 + b - a - 1] = self.pairs
+        wider.pairs[pair_number(a, b, n_fields)] = self.pairs
         wider.data, wider.room, wider.bias = self.data, self.room, self.bias
         return wider
 

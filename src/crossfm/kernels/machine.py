@@ -37,29 +37,6 @@ def windows(rows: Data) -> Iterable[Rows]:
     return [rows] if isinstance(rows, Rows) else rows
 
 
-class Params(Protocol):
-    """What a machine has learnt."""
-
-    bias: float
-
-    @property
-    def n_features(self) -> int:
-        """Number of features."""
-
-    @property
-    def rank(self) -> int:
-        """``n_factors`` as users give it."""
-
-    def lengths(self) -> NDArray[np.float64]:
-        """Return the Euclidean length of all factors of each feature (n_features,)."""
-
-    def rescaled(self, shift: float, scale: float) -> Params:
-        """Return the machine whose score is ``shift + scale * score``."""
-
-    def to_arrays(self) -> Arrays:
-        """Return the parameters as named arrays, for model files."""
-
-
 class TrainingTable(Protocol):
     """Weights and optimizer state in training."""
 
