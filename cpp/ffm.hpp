@@ -13,12 +13,6 @@
 
 namespace crossfm::CROSSFM_ISA {
 
-#if defined(__AVX512F__)
-using Wide = Vec16;
-#else
-using Wide = Vec8;
-#endif
-
 // One feature of a row: its record.
 struct FieldRecord {
   float* V;

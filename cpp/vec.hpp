@@ -1,5 +1,5 @@
 // Vectors of W floats through the compiler's vector types, so that one source serves every instruction set.
-// Included only by isa_kernels.cpp: everything lives in the namespace of one instruction set, and nothing
+// Included only by isa_*.cpp: everything lives in the namespace of one instruction set, and nothing
 // here instantiates library templates, whose code the linker could share with another set's copy.
 #pragma once
 
@@ -47,6 +47,13 @@ template <>
 struct VecOf<16> {
   using type = Vec16;
 };
+
+// The widest vector that the instruction set has.
+#if defined(__AVX512F__)
+using Wide = Vec16;
+#else
+using Wide = Vec8;
+#endif
 
 template <class T>
 inline constexpr int lanes = sizeof(T) / sizeof(float);

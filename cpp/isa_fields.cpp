@@ -1,0 +1,85 @@
+// Machines that know fields, and of degree 3, compiled once per instruction set.
+#include "ffm.hpp"
+#include "fwfm.hpp"
+#include "hofm.hpp"
+#include "passes.hpp"
+#include "choose.hpp"
+#include "isa_verbs.hpp"
+
+namespace crossfm::CROSSFM_ISA {
+
+namespace {
+
+// Call with the register and the fields it holds that fit the floats of a vector.
+template <class F>
+inline auto with_vector(int64_t vector, F f) {
+  constexpr int w = lanes<Wide>;
+  if (vector == 4) return f(Number<w / 4>{}, Wide{});
+  if (vector == 8) return f(Number<w / 8>{}, Wide{});
+  if (vector % w == 0) return f(Number<1>{}, Wide{});
+  return f(Number<1>{}, Vec4{});
+}
+
+template <class T>
+struct Type {
+  using type = T;
+};
+
+// Call with the class that goes through any row.
+template <class F>
+inline auto with_machine(Machine machine, const float* values, F f) {
+  return with_values(values, [&](auto given) {
+    constexpr bool has = given.value != 0;
+    switch (machine) {
+      case Machine::ffm: return f(Type<Ffm<has>>{});
+      case Machine::fwfm: return f(Type<FieldPairs<FieldWeight, has>>{});
+      case Machine::fmfm: return f(Type<FieldPairs<FieldMatrix, has>>{});
+      default: return f(Type<Hofm<has>>{});
+    }
+  });
+}
+
+}  // namespace
+
+int64_t machine_scratch(Machine machine, const FieldPassArgs& a) {
+  return with_machine(machine, a.pass.rows.values, [&](auto m) { return decltype(m)::type::scratch_floats(a); });
+}
+
+double machine_pass(Machine machine, Rule rule, const FieldPassArgs& a) {
+  return with_rule(rule, [&](auto r) {
+    using R = decltype(r);
+    if (machine == Machine::ffm)
+      return with_vector(a.layout.vector, [&](auto fields, auto v) {
+        return with_values(a.pass.rows.values, [&](auto values) {
+          constexpr bool has = values.value != 0;
+          return ffm_rows<R, FfmBlocks<decltype(v), fields.value, has>, Ffm<has>>(a);
+        });
+      });
+    return with_machine(machine, a.pass.rows.values,
+                        [&](auto m) { return machine_rows<R, typename decltype(m)::type>(a); });
+  });
+}
+
+void machine_forward(Machine machine, const FieldPassArgs& a) {
+  with_machine(machine, a.pass.rows.values, [&](auto m) { machine_batch_forward<typename decltype(m)::type>(a); });
+}
+
+void machine_update(Machine machine, Rule rule, const FieldPassArgs& a) {
+  with_rule(rule, [&](auto r) {
+    with_machine(machine, a.pass.rows.values,
+                 [&](auto m) { machine_batch_update<decltype(r), typename decltype(m)::type>(a); });
+  });
+}
+
+void machine_score(Machine machine, const FieldPassArgs& a) {
+  if (machine == Machine::ffm)
+    return with_vector(a.layout.vector, [&](auto fields, auto v) {
+      with_values(a.pass.rows.values, [&](auto values) {
+        constexpr bool has = values.value != 0;
+        ffm_score_rows<FfmBlocks<decltype(v), fields.value, has>, Ffm<has>>(a);
+      });
+    });
+  with_machine(machine, a.pass.rows.values, [&](auto m) { machine_scores<typename decltype(m)::type>(a); });
+}
+
+}  // namespace crossfm::CROSSFM_ISA

@@ -1,0 +1,13 @@
+// The table of one instruction set (CROSSFM_ISA names it), and the search for the largest inner products.
+#include "isa_verbs.hpp"
+#include "topk.hpp"
+
+namespace crossfm::CROSSFM_ISA {
+
+static void top(const TopArgs& a) { top_items<Wide>(a); }
+
+extern const Isa table;
+const Isa table = {CROSSFM_ISA_NAME, pass, batch_forward, batch_update, score, pair_pass, warp_pass, softmax_pass, top,
+                   sgda_pass, machine_scratch, machine_pass, machine_forward, machine_update, machine_score};
+
+}  // namespace crossfm::CROSSFM_ISA
