@@ -35,17 +35,15 @@ double shared_pass(Rule rule, const PassArgs& all, float* spare, int64_t n_featu
   std::vector<double> totals(static_cast<std::size_t>(n_threads), 0.0);
   const int64_t longest = (all.end + n_threads - 1) / n_threads;
   run_parts(n_threads, [&](int part) {
-    PlacedRows placed(all, hot, part);
-    int64_t at = part_begin(all.end, part, n_threads);
+    PassArgs args = hot.args(part);
+    args.end = part_begin(all.end, part, n_threads);
     const int64_t end = part_begin(all.end, part + 1, n_threads);
     double mine = 0.0;
     for (int64_t done = 0; done < longest;) {
       const int64_t round = round_rows(visited + done * n_threads, n_threads);
-      for (const int64_t stop = std::min(end, at + round); at < stop;) {
-        PassArgs rows = placed.next(at, stop);
-        rows.bias = hot.bias(part);
-        mine += isa().pass(rule, rows);
-      }
+      args.begin = args.end;
+      args.end = std::min(end, args.begin + round);
+      if (args.begin < args.end) mine += isa().pass(rule, args);
       done += round;
       barrier.wait();
       hot.reconcile(part);
@@ -141,7 +139,7 @@ void bind_fm(nb::module_& m) {
         nb::arg("width"), nb::arg("order").noconvert(), nb::arg("table").noconvert(), nb::arg("padded"), nb::arg("w_at"), nb::arg("bias").noconvert(),
         nb::arg("target").noconvert(), nb::arg("weight").none(), nb::arg("loss"), nb::arg("hyper"), nb::arg("n_threads"),
         nb::arg("spare").none(), nb::arg("visited"));
-  m.attr("HOT_PLACES") = kHotPlaces;
+  m.attr("HOT_PLACES") = HotPlaces::count;
   m.def("fm_batches", &fm_batches, nb::arg("rule"), nb::arg("indptr").none(), nb::arg("indices").noconvert(),
         nb::arg("values").none(), nb::arg("width"), nb::arg("order").noconvert(), nb::arg("table").noconvert(), nb::arg("padded"),
         nb::arg("w_at"), nb::arg("bias").noconvert(), nb::arg("target").noconvert(), nb::arg("weight").none(), nb::arg("loss"),

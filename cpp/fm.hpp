@@ -2,6 +2,7 @@
 // Rendle, "Factorization Machines", ICDM 2010: eq. (1) in the form of Lemma 3.1, gradients of eq. (4).
 #pragma once
 
+#include "places.hpp"
 #include "record.hpp"
 
 namespace crossfm::CROSSFM_ISA {
@@ -22,21 +23,60 @@ CROSSFM_INLINE void prefetch_ids(const PassArgs& a, int64_t i) {
   }
 }
 
+// The rows of an order with their records: those of the table, or where PLACED the thread's own copies of frequent ones.
+// Then the ids of a row are turned into places kAhead rows before it is needed.
+template <bool PLACED>
+class RowsAhead {
+ public:
+  explicit RowsAhead(const PassArgs& a) : a_(a) {
+    for (int64_t i = a.begin; i < a.begin + kAhead; ++i) place(i);
+  }
+
+  // Row number i of the order.
+  CROSSFM_INLINE Row at(int64_t i) const {
+    Row row = row_of(a_.rows, a_.order[i]);
+    if constexpr (PLACED) row.ids = slot(i);
+    return row;
+  }
+
+  // What is worth fetching of row number i: copies are in the cache.
+  CROSSFM_INLINE Row to_fetch(int64_t i) const {
+    if (i >= a_.end) return {};
+    if constexpr (PLACED) return {slot(i) + a_.hot.room, nullptr, n_cold_[i % HotPlaces::slots]};
+    else return at(i);
+  }
+
+  CROSSFM_INLINE void place(int64_t i) {
+    if (!PLACED || i >= a_.end) return;
+    const Row row = row_of(a_.rows, a_.order[i]);
+    uint32_t* const to = slot(i);
+    n_cold_[i % HotPlaces::slots] = place_ids(a_.hot, row.ids, row.n, to, to + a_.hot.room);
+  }
+
+ private:
+  static_assert(kAhead < HotPlaces::slots);
+  CROSSFM_INLINE uint32_t* slot(int64_t i) const { return a_.hot.ring + (i % HotPlaces::slots) * 2 * a_.hot.room; }
+
+  const PassArgs& a_;
+  int64_t n_cold_[HotPlaces::slots] = {};
+};
+
 // One pass of stochastic updates over order[begin, end); returns the sum of the losses before each update.
-template <class R, int BLOCKS, class V, bool VALUES>
+template <class R, int BLOCKS, class V, bool VALUES, bool PLACED>
 double pass_rows(const PassArgs& a) {
   RowSums<BLOCKS, V> sums;
+  RowsAhead<PLACED> rows(a);
   double total = 0.0;
   for (int64_t i = a.begin; i < a.end; ++i) {
-    const int64_t row = a.order[i];
     prefetch_ids(a, i);
-    sum_row<BLOCKS, V, VALUES>(a.rows, row, a.table, *a.bias, sums);
-    const float weight = a.weight ? a.weight[row] : 1.0f;
-    const LossAt loss = loss_at(a.loss, sums.score, a.target[row]);
+    rows.place(i + kAhead);
+    const Row row = rows.at(i);
+    sum_row<BLOCKS, V, VALUES>(row, a.table, *a.bias, sums);
+    const float weight = a.weight ? a.weight[a.order[i]] : 1.0f;
+    const LossAt loss = loss_at(a.loss, sums.score, a.target[a.order[i]]);
     total += weight * loss.value;
     const float slope = weight * loss.slope;
-    const int64_t next = a.order[i + kAhead < a.end ? i + kAhead : i];
-    step_row<R, BLOCKS, V, VALUES>(a.rows, row, a.table, a.hyper, slope, sums.s, a.rows.begin(next), a.rows.end(next));
+    step_row<R, BLOCKS, V, VALUES>(row, a.table, a.hyper, slope, sums.s, rows.to_fetch(i + kAhead));
     step_scalar<R>(a.bias, slope, 0.0f, 0.0f, a.hyper);
   }
   return total;
@@ -69,11 +109,11 @@ void update_part(const BatchArgs& batch) {
   const int blocks = count_blocks<BLOCKS>(a.table.padded, W);
   RowSums<BLOCKS, V> sums;
   for (int64_t i = a.begin; i < a.end; ++i) {
-    const int64_t row = a.order[i];
+    const Row row = row_of(a.rows, a.order[i]);
     for (int b = 0; b < blocks; ++b) sums.s[b] = load<V>(batch.sums + i * a.table.padded + b * W);
-    for (int64_t at = a.rows.begin(row), end = a.rows.end(row); at < end; ++at) {
-      if (a.rows.indices[at] % batch.parts != batch.part) continue;
-      step_one<R, BLOCKS, V, VALUES>(a.rows, at, a.table, a.hyper, batch.slope[i], sums.s);
+    for (int64_t at = 0; at < row.n; ++at) {
+      if (row.ids[at] % batch.parts != batch.part) continue;
+      step_one<R, BLOCKS, V, VALUES>(row, at, a.table, a.hyper, batch.slope[i], sums.s);
     }
     if (batch.part == 0) step_scalar<R>(a.bias, batch.slope[i], 0.0f, 0.0f, a.hyper);
   }

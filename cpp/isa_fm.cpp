@@ -1,5 +1,6 @@
 // Passes, mini-batches and scores of the second-order machine, compiled once per instruction set.
 #include "fm.hpp"
+#include "merge.hpp"
 #include "sgda.hpp"
 #include "choose.hpp"
 #include "isa_verbs.hpp"
@@ -10,10 +11,16 @@ double pass(Rule rule, const PassArgs& a) {
   return with_rule(rule, [&](auto r) {
     return with_blocks(a.table.padded, [&](auto blocks, auto v) {
       return with_values(a.rows.values, [&](auto values) {
-        return pass_rows<decltype(r), blocks.value, decltype(v), values.value != 0>(a);
+        constexpr bool has = values.value != 0;
+        if (a.hot.key) return pass_rows<decltype(r), blocks.value, decltype(v), has, true>(a);
+        return pass_rows<decltype(r), blocks.value, decltype(v), has, false>(a);
       });
     });
   });
+}
+
+void merge(const MergeArgs& a) {
+  with_rule(a.rule, [&](auto r) { merge_records<decltype(r)>(a); });
 }
 
 void batch_forward(const BatchArgs& a) {

@@ -6,6 +6,7 @@
 namespace crossfm::CROSSFM_ISA {
 
 double pass(Rule rule, const PassArgs& a);
+void merge(const MergeArgs& a);
 void batch_forward(const BatchArgs& a);
 void batch_update(Rule rule, const BatchArgs& a);
 void score(const ScoreArgs& a);

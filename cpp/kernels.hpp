@@ -23,6 +23,34 @@ struct RowsView {
   [[gnu::always_inline]] const uint32_t* fields_of(int64_t row) const { return fields + (same_fields ? 0 : begin(row)); }
 };
 
+// One row: `n` ids, and their values unless all are 1.
+struct Row {
+  const uint32_t* ids;
+  const float* values;
+  int64_t n;
+};
+
+[[gnu::always_inline]] inline Row row_of(const RowsView& rows, int64_t row) {
+  const int64_t begin = rows.begin(row);
+  return {rows.indices + begin, rows.values ? rows.values + begin : nullptr, rows.end(row) - begin};
+}
+
+// Where a thread finds records: its own copies of frequent ones, the table's of the others. A bucket of ids has one
+// copy, of the id that is its key.
+struct HotPlaces {
+  static constexpr int bits = 12;
+  static constexpr int64_t count = int64_t{1} << bits;  // copies a thread
+  static constexpr int64_t slots = 4;                   // rows of a ring
+  static constexpr uint32_t golden = 0x9e3779b1u;
+
+  const uint32_t* key;  // (count,) id of each bucket; null: no copies
+  uint32_t first;       // record number of the thread's first copy
+  uint32_t* ring;       // (slots, 2 * room) rows to come: ids turned into places, and those of them that are not copies
+  int64_t room;         // non-zeros of the longest row, and 16 more
+
+  [[gnu::always_inline]] static uint32_t bucket(uint32_t id) { return (id * golden) >> (32 - bits); }
+};
+
 enum class Loss : int { squared = 0, logistic = 1, poisson = 2 };
 enum class Rule : int { sgd = 0, adagrad = 1, adagrad_row = 2, adam = 3, ftrl = 4 };
 constexpr int kRules = 5;
@@ -79,6 +107,20 @@ struct PassArgs {
   const float* weight;  // null: all 1
   Loss loss;
   Hyper hyper;
+  HotPlaces hot = {};
+};
+
+// Copies of the same records that several threads have moved, to be made one again.
+struct MergeArgs {
+  Rule rule;
+  Hyper hyper;
+  int64_t stride, padded, w_at;
+  float* base;            // (n, stride) the records as last agreed on
+  float* copies;          // record places[i] of thread t stands at copies + t * apart + places[i] * stride
+  const int64_t* places;  // (n,)
+  int64_t apart;
+  int threads;
+  int64_t begin, end;  // the part of n to do
 };
 
 // A synchronous mini-batch: forward fills slope and sums for order[begin, end), update applies them.
@@ -188,6 +230,7 @@ constexpr int64_t kTopGroup = 4;     // queries scored at a time
 struct Isa {
   const char* name;
   double (*pass)(Rule, const PassArgs&);
+  void (*merge)(const MergeArgs&);
   void (*batch_forward)(const BatchArgs&);
   void (*batch_update)(Rule, const BatchArgs&);
   void (*score)(const ScoreArgs&);

@@ -18,7 +18,8 @@ constexpr int kAhead = 2;  // rows whose records are fetched before they are nee
 // nothing but prefetch.
 #define CROSSFM_INLINE [[gnu::always_inline]] inline
 
-// One copy each, called once a row: they take what they read again and again by value, where no store can reach it.
+// One copy each, called once a row: they take what they read again and again by value, where no store can reach it. A row
+// comes in pieces, which go through registers: put together in memory, it would wait for the stores of the row before.
 #define CROSSFM_CALLED [[gnu::noinline]]
 
 constexpr int kTail = 4;
@@ -79,12 +80,13 @@ struct Running {
 // Score and factor sums of one row: bias + sum_i w_i x_i + 1/2 sum_f (s_f^2 - sum_i v_if^2 x_i^2).
 // Even and odd places are summed apart, so that an addition need not wait for the one before.
 template <int BLOCKS, class V, bool VALUES>
-CROSSFM_CALLED void sum_row(RowsView rows, int64_t row, Table t, float bias, RowSums<BLOCKS, V>& out) {
+CROSSFM_CALLED void sum_ids(const uint32_t* ids, const float* values, int64_t n, Table t, float bias,
+                            RowSums<BLOCKS, V>& out) {
   const int blocks = count_blocks<BLOCKS>(t.padded, lanes<V>);
-  int64_t at = rows.begin(row);
-  const int64_t end = rows.end(row);
+  int64_t at = 0;
+  const int64_t end = n;
   const auto add_to = [&](Running<BLOCKS, V>& sums) __attribute__((always_inline)) {
-    sums.template add<VALUES>(record_of(t, rows.indices[at]), VALUES ? rows.values[at] : 1.0f, t, blocks);
+    sums.template add<VALUES>(record_of(t, ids[at]), VALUES ? values[at] : 1.0f, t, blocks);
     ++at;
   };
   Running<BLOCKS, V> even(blocks);
@@ -102,6 +104,16 @@ CROSSFM_CALLED void sum_row(RowsView rows, int64_t row, Table t, float bias, Row
     total += even.s[b] * even.s[b];
   }
   out.score = bias + even.linear + (blocks ? 0.5f * sum(total) : 0.0f);
+}
+
+template <int BLOCKS, class V, bool VALUES>
+CROSSFM_INLINE void sum_row(Row row, const Table& t, float bias, RowSums<BLOCKS, V>& out) {
+  sum_ids<BLOCKS, V, VALUES>(row.ids, row.values, row.n, t, bias, out);
+}
+
+template <int BLOCKS, class V, bool VALUES>
+CROSSFM_INLINE void sum_row(const RowsView& rows, int64_t row, const Table& t, float bias, RowSums<BLOCKS, V>& out) {
+  sum_row<BLOCKS, V, VALUES>(row_of(rows, row), t, bias, out);
 }
 
 // Move N records. `w_grad` is the gradient of each w, `grad(j, b, v)` that of the factors v in block b of record j.
@@ -159,16 +171,16 @@ CROSSFM_INLINE bool all_differ(const uint32_t* ids) {
          (ids[2] != ids[3]);
 }
 
-// Move the records of `ids[at, ...)`, N of them: d score / d v_if = x_i s_f - v_if x_i^2, times the slope. Where the rule
+// Move the records of `row.ids[at, ...)`, N of them: d score / d v_if = x_i s_f - v_if x_i^2, times the slope. Where the rule
 // asks for it, the product is rounded as in sum_row, so that a feature alone in its row has a gradient of exactly
 // 0 and not what a fused multiply-add leaves.
 template <class R, int BLOCKS, class V, bool VALUES, int N>
-CROSSFM_INLINE void step_records(const RowsView& rows, int64_t at, const Table& t, const Hyper& h, float slope, const V* s) {
+CROSSFM_INLINE void step_records(const Row& row, int64_t at, const Table& t, const Hyper& h, float slope, const V* s) {
   float* records[N];
   Vec4 x{};
   for (int j = 0; j < N; ++j) {
-    records[j] = record_of(t, rows.indices[at + j]);
-    x[j] = VALUES ? rows.values[at + j] : 1.0f;
+    records[j] = record_of(t, row.ids[at + j]);
+    x[j] = VALUES ? row.values[at + j] : 1.0f;
   }
   const Vec4 gx = slope * x;
   step_group<R, BLOCKS, V, N, true>(t, h, records, gx, [&](int j, int b, V v) __attribute__((always_inline)) {
@@ -177,34 +189,44 @@ CROSSFM_INLINE void step_records(const RowsView& rows, int64_t at, const Table& 
 }
 
 template <class R, int BLOCKS, class V, bool VALUES>
-CROSSFM_INLINE void step_one(const RowsView& rows, int64_t at, const Table& t, const Hyper& h, float slope, const V* s) {
+CROSSFM_INLINE void step_one(const Row& row, int64_t at, const Table& t, const Hyper& h, float slope, const V* s) {
   if constexpr (BLOCKS == 0) {
-    const float x = VALUES ? rows.values[at] : 1.0f;
-    step_scalar<R>(record_of(t, rows.indices[at]), slope * x, h.l1_w, h.l2_w, h);
+    const float x = VALUES ? row.values[at] : 1.0f;
+    step_scalar<R>(record_of(t, row.ids[at]), slope * x, h.l1_w, h.l2_w, h);
   } else {
-    step_records<R, BLOCKS, V, VALUES, 1>(rows, at, t, h, slope, s);
+    step_records<R, BLOCKS, V, VALUES, 1>(row, at, t, h, slope, s);
   }
 }
 
-// Move all features of a row whose sums are `s`. The records of the ids at [ahead, ahead_end), which a later row will
-// need, are fetched one by one between the updates, not in a burst.
+// Move all features of a row whose sums are `s`. The records of the row `ahead` are fetched one by one between the
+// updates, not in a burst.
 template <class R, int BLOCKS, class V, bool VALUES>
-CROSSFM_CALLED void step_row(RowsView rows, int64_t row, Table t, Hyper h, float slope, const V* s,
-                             int64_t ahead = 0, int64_t ahead_end = 0) {
-  int64_t at = rows.begin(row);
-  const int64_t end = rows.end(row);
+CROSSFM_CALLED void step_ids(const uint32_t* ids, const float* values, int64_t n, Table t, Hyper h, float slope,
+                             const V* s, const uint32_t* ahead, int64_t n_ahead) {
+  const Row row{ids, values, n};
+  int64_t at = 0, next = 0;
   if constexpr (BLOCKS != 0) {
-    for (; at + kGroup <= end && all_differ(rows.indices + at); at += kGroup) {
-      for (int64_t stop = ahead + kGroup; ahead < stop && ahead < ahead_end; ++ahead)
-        prefetch_record<R, BLOCKS, V>(t, record_of(t, rows.indices[ahead]));
-      step_records<R, BLOCKS, V, VALUES, kGroup>(rows, at, t, h, slope, s);
+    for (; at + kGroup <= n && all_differ(ids + at); at += kGroup) {
+      for (const int64_t stop = next + kGroup; next < stop && next < n_ahead; ++next)
+        prefetch_record<R, BLOCKS, V>(t, record_of(t, ahead[next]));
+      step_records<R, BLOCKS, V, VALUES, kGroup>(row, at, t, h, slope, s);
     }
   }
-  for (; at < end; ++at) {
-    if (ahead < ahead_end) prefetch_record<R, BLOCKS, V>(t, record_of(t, rows.indices[ahead++]));
-    step_one<R, BLOCKS, V, VALUES>(rows, at, t, h, slope, s);
+  for (; at < n; ++at) {
+    if (next < n_ahead) prefetch_record<R, BLOCKS, V>(t, record_of(t, ahead[next++]));
+    step_one<R, BLOCKS, V, VALUES>(row, at, t, h, slope, s);
   }
-  for (; ahead < ahead_end; ++ahead) prefetch_record<R, BLOCKS, V>(t, record_of(t, rows.indices[ahead]));
+  for (; next < n_ahead; ++next) prefetch_record<R, BLOCKS, V>(t, record_of(t, ahead[next]));
+}
+
+template <class R, int BLOCKS, class V, bool VALUES>
+CROSSFM_INLINE void step_row(Row row, const Table& t, const Hyper& h, float slope, const V* s, Row ahead = {}) {
+  step_ids<R, BLOCKS, V, VALUES>(row.ids, row.values, row.n, t, h, slope, s, ahead.ids, ahead.n);
+}
+
+template <class R, int BLOCKS, class V, bool VALUES>
+CROSSFM_INLINE void step_row(const RowsView& rows, int64_t row, const Table& t, const Hyper& h, float slope, const V* s) {
+  step_row<R, BLOCKS, V, VALUES>(row_of(rows, row), t, h, slope, s);
 }
 
 // Move the factors of a row's features along D, x_i D_f each, and leave w alone: a row that both sides share.

@@ -14,6 +14,7 @@ from crossfm.core.rules import Rule
 
 LINE = 16  # floats in a cache line
 TAIL = 4  # numbers that w and what it keeps take, where there are factors
+SPARE = 1 << 16  # records behind a table for its threads; the system gives memory when they are first written
 
 
 @dataclass(eq=False)
@@ -68,8 +69,9 @@ class Table:
     @classmethod
     def start(cls, params: FMParams, rule: Rule, hyper: Hyper) -> Table:
         """Lay out ``params`` with fresh optimizer state."""
-        data = aligned_zeros(params.n_features, record_floats(params.n_factors, rule))
-        table = cls(rule, params.n_factors, data, np.zeros(4, np.float32))
+        n_features = params.n_features
+        room = aligned_zeros(n_features + SPARE, record_floats(params.n_factors, rule))
+        table = cls(rule, params.n_factors, room[:n_features], np.zeros(4, np.float32), room=room)
         table.V[:] = params.V
         table.w[:] = params.w
         table.bias[0] = params.bias

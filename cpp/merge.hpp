@@ -1,0 +1,116 @@
+// What several threads did to copies of the same records since they last agreed, put together and given to all.
+#pragma once
+
+#include "rules.hpp"
+
+namespace crossfm::CROSSFM_ISA {
+
+// One record of MergeArgs: the one agreed on, and each thread's copy of it.
+class Copies {
+ public:
+  Copies(const MergeArgs& a, int64_t i)
+      : own(a.base + i * a.stride), first_(a.copies + a.places[i] * a.stride), apart_(a.apart), threads_(a.threads) {}
+
+  float* of(int thread) const { return first_ + thread * apart_; }
+
+  template <class T>
+  void add_up(int64_t f) const {
+    const T before = get<T>(own + f);
+    T total = before;
+    for (int t = 0; t < threads_; ++t) total += get<T>(of(t) + f) - before;
+    put<T>(own + f, total);
+  }
+
+  template <class T>
+  void average(int64_t f) const {
+    T total{};
+    for (int t = 0; t < threads_; ++t) total += get<T>(of(t) + f);
+    put<T>(own + f, total / static_cast<float>(threads_));
+  }
+
+  // AdaGrad: how much of the summed steps the weight goes, under accumulators at G. For equal gradients it is as far
+  // as steps under their sum would have taken it: (sqrt(G + sum of all) - sqrt(G)) / (sum of (sqrt(G + own) - sqrt(G))).
+  template <class T>
+  T share(int64_t G) const {
+    const T before = get<T>(own + G), root = vsqrt(before);
+    T gained{}, apart{};
+    for (int t = 0; t < threads_; ++t) {
+      const T now = get<T>(of(t) + G);
+      gained += now - before;
+      apart += vsqrt(now) - root;
+    }
+    const T together = vsqrt(before + gained) - root;
+    return apart > 0.0f ? together / apart : T{} + 1.0f;
+  }
+
+  template <class T>
+  void move(int64_t f, T share) const {
+    const T before = get<T>(own + f);
+    T total{};
+    for (int t = 0; t < threads_; ++t) total += get<T>(of(t) + f) - before;
+    put<T>(own + f, before + share * total);
+  }
+
+  void give(int64_t size) const {
+    for (int t = 0; t < threads_; ++t) std::memcpy(of(t), own, static_cast<std::size_t>(size) * sizeof(float));
+  }
+
+  float* const own;
+
+ private:
+  float* const first_;
+  const int64_t apart_;
+  const int threads_;
+};
+
+// FTRL's closed form; see rules.hpp.
+template <class T>
+inline T ftrl_weight(T z, T n, float l1, float l2, const Hyper& h) {
+  const T size = z < 0.0f ? -z : z;
+  const T shrunk = z < 0.0f ? size - l1 : l1 - size;
+  const T moved = shrunk / ((h.ftrl_beta + vsqrt(n)) * (1.0f / h.learning_rate) + l2);
+  return size > l1 ? moved : moved * 0.0f;
+}
+
+// AdaGrad: accumulators add up, and weights go as `share` says. FTRL: z and n add up, and the weight follows from them.
+// Elsewhere copies are averaged; Adam's count adds up. With padding of 8, factors are whole vectors.
+template <class R>
+void merge_records(const MergeArgs& a) {
+  constexpr bool adagrad = __is_same(R, AdaGrad) || __is_same(R, AdaGradRow), ftrl = __is_same(R, Ftrl);
+  const Hyper& h = a.hyper;
+  const int64_t padded = a.padded, w = a.w_at;
+  for (int64_t i = a.begin; i < a.end; ++i) {
+    const Copies copies(a, i);
+    float* const own = copies.own;
+    if constexpr (adagrad) {
+      const float rate = R::row_wise && padded ? copies.share<float>(w + 2) : 1.0f;
+      for (int64_t f = 0; f < padded; f += 8) {
+        if constexpr (R::row_wise) {
+          copies.move<Vec8>(f, Vec8{} + rate);
+        } else {
+          copies.move<Vec8>(f, copies.share<Vec8>(f + padded));
+          copies.add_up<Vec8>(f + padded);
+        }
+      }
+      copies.move<float>(w, copies.share<float>(w + 1));
+      copies.add_up<float>(w + 1);
+      if (R::row_wise && padded) copies.add_up<float>(w + 2);
+    } else if (ftrl && h.ftrl_decay == 1.0f) {
+      for (int64_t f = 0; f < padded; f += 8) {
+        copies.add_up<Vec8>(f + padded);
+        copies.add_up<Vec8>(f + 2 * padded);
+        put<Vec8>(own + f, ftrl_weight(get<Vec8>(own + f + padded), get<Vec8>(own + f + 2 * padded), h.l1_V, h.l2_V, h));
+      }
+      copies.add_up<float>(w + 1);
+      copies.add_up<float>(w + 2);
+      own[w] = ftrl_weight(own[w + 1], own[w + 2], h.l1_w, h.l2_w, h);
+    } else {
+      for (int64_t f = 0; f < w; f += 8) copies.average<Vec8>(f);
+      for (int64_t f = w; f < w + 1 + R::states; ++f) copies.average<float>(f);
+      if constexpr (R::counts) copies.add_up<float>(w + 1 + R::states);
+    }
+    copies.give(a.stride);
+  }
+}
+
+}  // namespace crossfm::CROSSFM_ISA
