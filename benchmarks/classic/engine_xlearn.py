@@ -1,7 +1,7 @@
 """xLearn: FM, LR and FFM, AdaGrad, lock-free.
 
 FM: instance-wise normalisation is off (with it its FM is no better than a linear model) and the initial scale is 0.1
-(the best of a short search; its default 0.66 is far worse here). LR: learning rate 0.1; FFM: its defaults. With
+(the best of a short search; its default 0.66 is far worse). LR: learning rate 0.1; FFM: its defaults. With
 several epochs it validates on the test rows after each, and its times include that. It reads text, and keeps a binary
 copy.
 """

@@ -4,7 +4,7 @@
 
 One thread, processor seconds, best of three, on the made click log of ``data.py``. For each rule and number of
 factors: a pass over shuffled rows, the same with all ids falling into 2,000 records that stay in the cache, and
-scoring.
+scoring. ``run.py`` asks for the limits alone, of field-aware machines too (``Limits``).
 
 The limits are of the shuffled pass. Arithmetic: operations on floats, counted from ``cpp/record.hpp`` and
 ``cpp/rules.hpp`` (a multiply-add is two, a reciprocal root with its Newton step seven), over the rate of a matrix
@@ -29,6 +29,7 @@ from crossfm.core.options import Hyper
 from crossfm.core.params import FMParams
 from crossfm.core.rules import find_rule
 from crossfm.data.rows import Rows
+from crossfm.kernels.ffm import record_floats
 from crossfm.kernels.fm import isa, scores, train_pass
 from crossfm.kernels.table import Table
 
@@ -68,6 +69,35 @@ def moved_bytes(ids: np.ndarray, record: int) -> float:
     often = np.sort(np.bincount(ids))[::-1]
     cold = often[CACHE // record :].sum()
     return ids.nbytes + 2.0 * LINE * -(-record // LINE) * float(cold)
+
+
+class Limits:
+    """Least seconds of a pass over ``ids`` (n_rows, n_fields) that one thread of this machine allows."""
+
+    def __init__(self, ids: np.ndarray) -> None:
+        self.shape = ids.shape
+        self.ids = ids.ravel()
+        self.rate, self.line_rate = flops(), bandwidth()
+
+    def of(self, machine: str, rule: str, k: int) -> tuple[float, float]:
+        """Seconds of moving bytes and of arithmetic, for "fm", "linear" (``k`` is 0) or "ffm"."""
+        record, operations = (self._ffm if machine == "ffm" else self._fm)(rule, k)
+        return moved_bytes(self.ids, record) / self.line_rate, self.shape[0] * operations / self.rate
+
+    def _fm(self, rule: str, k: int) -> tuple[int, float]:
+        """Bytes of a record, and operations a row."""
+        table = Table.start(
+            FMParams.start(1, k, np.random.default_rng(0)), find_rule(rule), Hyper(learning_rate=1.0)
+        )
+        weights = max(table.padded, k) + 1
+        return table.data.strides[0], self.shape[1] * weights * (FORWARD + UPDATE[rule])
+
+    def _ffm(self, rule: str, k: int) -> tuple[int, float]:
+        """Two vectors a pair of fields: a product of k terms, a gradient and an update for each weight."""
+        fields = self.shape[1]
+        pairs = fields * (fields - 1) / 2
+        operations = pairs * (2 * k + 2 * k * (1 + UPDATE[rule])) + fields * (1 + UPDATE[rule])
+        return 4 * record_floats(fields, k, find_rule(rule)), operations
 
 
 def main() -> None:
