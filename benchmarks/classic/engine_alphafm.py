@@ -12,7 +12,7 @@ import subprocess
 import time
 
 import numpy as np
-from adapter import N_IDS, Answer, Job, log_loss, main
+from adapter import N_IDS, Answer, Job, log_loss, main, peak_mb
 
 SETTINGS = {"w_l1": 0.01, "w_l2": 1.0, "v_l1": 0.0, "v_l2": 1.0}
 
@@ -21,18 +21,18 @@ def engine(job: Job) -> Answer:
     """Several epochs are several passes, all in one run: their text follows each other."""
     seconds, losses = [], []
     for epochs in range(1, job.epochs + 1):
-        taken = one_run(job, epochs)
+        taken, peak = one_run(job, epochs)
         seconds.append(taken - sum(seconds))
         ids, y = job.rows("test")
         probabilities = predict(job, ids)
         losses.append(log_loss(y, probabilities))
     return Answer(
-        seconds, "its run, parsing included", probabilities, SETTINGS, losses if job.epochs > 1 else []
+        seconds, "its run, parsing included", probabilities, SETTINGS, losses if job.epochs > 1 else [], peak
     )
 
 
-def one_run(job: Job, epochs: int) -> float:
-    """Train on the text ``epochs`` times over; return the seconds until it writes the model."""
+def one_run(job: Job, epochs: int) -> tuple[float, float]:
+    """Train on the text ``epochs`` times over; return the seconds until it writes the model, and its peak of memory."""
     options = [str(part) for name, value in SETTINGS.items() for part in (f"-{name}", value)]
     options += ["-dim", f"1,1,{job.factors}", "-core", str(job.threads), "-m", str(job.scratch / "model.txt")]
     start = time.perf_counter()
@@ -40,13 +40,13 @@ def one_run(job: Job, epochs: int) -> float:
     run = subprocess.Popen(
         [os.environ["ALPHAFM"], *options], stdin=text.stdout, stdout=subprocess.PIPE, text=True
     )
-    taken = 0.0
+    taken = peak = 0.0
     for line in run.stdout or ():
         if line.startswith("output model"):
-            taken = time.perf_counter() - start
+            taken, peak = time.perf_counter() - start, peak_mb(run.pid)
     if run.wait() or text.wait() or not taken:
         raise RuntimeError(f"alphaFM ended with code {run.returncode}")
-    return taken
+    return taken, peak
 
 
 def predict(job: Job, ids: np.ndarray) -> np.ndarray:

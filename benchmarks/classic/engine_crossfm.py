@@ -78,13 +78,11 @@ def rows(job: Job, part: str) -> tuple[Any, np.ndarray]:
 
 def read(job: Job) -> Any:
     """Read the training rows from text."""
-    from dataclasses import replace
-
     from crossfm.data.formats import Format
     from crossfm.data.text import read_text
 
-    found = read_text(job.folder / "train.libsvm", Format("libsvm"), n_threads=job.threads)
-    return replace(found, n_features=N_IDS)
+    path = job.folder / "train.libsvm"
+    return read_text(path, Format("libsvm"), n_features=N_IDS, zero_based=True, n_threads=job.threads).rows
 
 
 if __name__ == "__main__":

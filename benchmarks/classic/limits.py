@@ -56,11 +56,11 @@ def flops() -> float:
     return 2 * 1024**3 / seconds(lambda: a @ a)
 
 
-def bandwidth() -> float:
-    """Bytes a second of copying random lines: each read once, and written once elsewhere."""
-    table = np.ones((2**21, LINE // 4), np.float32)
-    chosen = np.random.default_rng(0).integers(0, len(table), 2**20)
-    out = np.empty((len(chosen), LINE // 4), np.float32)
+def bandwidth(record: int = LINE) -> float:
+    """Bytes a second of copying random records of so many bytes: each read once, and written once elsewhere."""
+    table = np.ones((2**27 // record, record // 4), np.float32)
+    chosen = np.random.default_rng(0).integers(0, len(table), 2**26 // record)
+    out = np.empty((len(chosen), record // 4), np.float32)
     return 2 * out.nbytes / seconds(lambda: np.take(table, chosen, axis=0, out=out, mode="clip"))
 
 
@@ -77,12 +77,15 @@ class Limits:
     def __init__(self, ids: np.ndarray) -> None:
         self.shape = ids.shape
         self.ids = ids.ravel()
-        self.rate, self.line_rate = flops(), bandwidth()
+        self.rate = flops()
+        self.bandwidths: dict[int, float] = {}
 
     def of(self, machine: str, rule: str, k: int) -> tuple[float, float]:
         """Seconds of moving bytes and of arithmetic, for "fm", "linear" (``k`` is 0) or "ffm"."""
         record, operations = (self._ffm if machine == "ffm" else self._fm)(rule, k)
-        return moved_bytes(self.ids, record) / self.line_rate, self.shape[0] * operations / self.rate
+        lines = LINE * -(-record // LINE)
+        rate = self.bandwidths.setdefault(lines, bandwidth(lines))
+        return moved_bytes(self.ids, record) / rate, self.shape[0] * operations / self.rate
 
     def _fm(self, rule: str, k: int) -> tuple[int, float]:
         """Bytes of a record, and operations a row."""

@@ -83,11 +83,15 @@ def run_once(setting: Setting, epochs: int, folder: Path, seed: int, wrap: list[
             raise RuntimeError(
                 f"exit code {process.returncode}: {log.read_text(errors='replace')[-600:].strip()}"
             )
-        p = np.load(answer.with_suffix(".npy"))
         found = json.loads(answer.read_text())
+        probabilities = answer.with_suffix(".npy")
+        p = np.load(probabilities) if probabilities.exists() else None
+    peak = found.get("peak_mb", usage.ru_maxrss / 1024)
+    if p is None:
+        return Run(setting, found, found["log_losses"][-1], float("nan"), peak)
     with np.load(folder / "test.npz") as test:
         y = test["y"]
-    return Run(setting, found, log_loss(y, p), auc(y, p), usage.ru_maxrss / 1024)
+    return Run(setting, found, log_loss(y, p), auc(y, p), peak)
 
 
 def summary(runs: list[Run], n_rows: int) -> dict[str, Any]:
