@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from adapter import N_IDS, Answer, Job, as_csr, by_difference, main
 
-SHARE = 20  # of the rows, for FFM
+SHARE = 5  # of the rows, for FFM
 SETTINGS = {
     "adagrad": {"optimizer": "adagrad", "learning_rate": 0.05, "batch_size": 4096},
     "ftrl": {"optimizer": "ftrl", "learning_rate": 0.05, "l2_linear": 1.0, "l2_factors": 1.0},

@@ -113,7 +113,7 @@ def _number(value: float | None, decimals: int) -> str:
 
 def plot_curves(curves: list[dict[str, Any]], path: Path) -> None:
     """Draw test log loss over seconds of training, on a logarithmic scale, a panel a machine."""
-    from matplotlib import pyplot
+    from matplotlib import pyplot, ticker
 
     machines = [m for m in MACHINES if any(r["machine"] == m and r["log_losses"] for r in curves)]
     figure, panels = pyplot.subplots(1, len(machines), figsize=(4.4 * len(machines), 4.6), squeeze=False)
@@ -125,7 +125,11 @@ def plot_curves(curves: list[dict[str, Any]], path: Path) -> None:
             style = {"linestyle": "-" if ours else "--", "marker": "o" if ours else "s", "markersize": 4}
             panel.plot(x, r["log_losses"], color=colour, label=f"{r['engine']} {r['solver']}", **style)
         panel.set(title=MACHINES[machine], xlabel="seconds of training", xscale="log")
+        panel.xaxis.set_major_locator(ticker.LogLocator(subs=(1.0, 2.0, 5.0)))
         panel.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        panel.xaxis.set_minor_locator(ticker.NullLocator())
+        lowest = min(min(r["log_losses"]) for r in shown)
+        panel.set_ylim(top=min(panel.get_ylim()[1], lowest + 0.05))  # what is worse stands above the panel
         panel.spines[["top", "right"]].set_visible(False)
         panel.legend(
             frameon=False,
@@ -163,7 +167,7 @@ def plot_speeds(results: list[dict[str, Any]], path: Path) -> None:
             at += 1
     panel.axvline(1, color="#444444", linewidth=0.8, linestyle=":")
     panel.set_yticks(ticks, names, fontsize=8)
-    panel.invert_yaxis()
+    panel.set_ylim(at, -0.7)
     panel.set(xlabel="speed of training, one thread; fastest peer = 1")
     panel.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, bbox_inches="tight")
