@@ -1,15 +1,15 @@
-"""Vowpal Wabbit: a linear model (it has no factorization machine), for scale."""
+"""Vowpal Wabbit: a linear model (it has no factorization machine)."""
 
 from __future__ import annotations
 
-import time
+from pathlib import Path
 
 import numpy as np
-from adapter import Answer, Job, main
+from adapter import Answer, Job, by_difference, main
 
 
 def engine(job: Job) -> Answer:
-    """It tells no times: a pass over its binary cache is half the difference of three passes and one."""
+    """It tells no times; passes are over its binary cache."""
     from vowpalwabbit import Workspace
 
     options = "--loss_function logistic --link logistic -b 20 --noconstant -l 0.5"
@@ -17,13 +17,17 @@ def engine(job: Job) -> Answer:
     weights, out = job.scratch / "model.vw", job.scratch / "out.txt"
     common = f"{options} -d {train} --cache_file {cache} --holdout_off --quiet"
     Workspace(f"{common} --passes 1").finish()  # makes the cache
-    times = {}
-    for passes in (3, 1):
-        start = time.perf_counter()
+
+    def fit(passes: int) -> Path:
         Workspace(f"{common} --passes {passes} -f {weights}").finish()
-        times[passes] = time.perf_counter() - start
-    Workspace(f"-i {weights} -t -d {job.folder / 'test.vw'} -p {out} --quiet").finish()
-    return Answer([(times[3] - times[1]) / 2], "3 passes less 1", np.loadtxt(out), {"options": options})
+        return weights
+
+    def predict(weights: Path) -> np.ndarray:
+        Workspace(f"-i {weights} -t -d {job.folder / 'test.vw'} -p {out} --quiet").finish()
+        return np.loadtxt(out)
+
+    seconds, probabilities, losses = by_difference(job, fit, predict)
+    return Answer(seconds, "3 passes less 1", probabilities, {"options": options}, losses)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@
 
 One thread, processor seconds, best of three, on the made click log of ``data.py``. For each rule and number of
 factors: a pass over shuffled rows, the same with all ids falling into 2,000 records that stay in the cache, and
-scoring.
+scoring. ``run.py`` asks for the limits alone, of field-aware machines too (``Limits``).
 
 The limits are of the shuffled pass. Arithmetic: operations on floats, counted from ``cpp/record.hpp`` and
 ``cpp/rules.hpp`` (a multiply-add is two, a reciprocal root with its Newton step seven), over the rate of a matrix
@@ -29,6 +29,7 @@ from crossfm.core.options import Hyper
 from crossfm.core.params import FMParams
 from crossfm.core.rules import find_rule
 from crossfm.data.rows import Rows
+from crossfm.kernels.ffm import record_floats
 from crossfm.kernels.fm import isa, scores, train_pass
 from crossfm.kernels.table import Table
 
@@ -55,11 +56,11 @@ def flops() -> float:
     return 2 * 1024**3 / seconds(lambda: a @ a)
 
 
-def bandwidth() -> float:
-    """Bytes a second of copying random lines: each read once, and written once elsewhere."""
-    table = np.ones((2**21, LINE // 4), np.float32)
-    chosen = np.random.default_rng(0).integers(0, len(table), 2**20)
-    out = np.empty((len(chosen), LINE // 4), np.float32)
+def bandwidth(record: int = LINE) -> float:
+    """Bytes a second of copying random records of so many bytes: each read once, and written once elsewhere."""
+    table = np.ones((2**27 // record, record // 4), np.float32)
+    chosen = np.random.default_rng(0).integers(0, len(table), 2**26 // record)
+    out = np.empty((len(chosen), record // 4), np.float32)
     return 2 * out.nbytes / seconds(lambda: np.take(table, chosen, axis=0, out=out, mode="clip"))
 
 
@@ -68,6 +69,38 @@ def moved_bytes(ids: np.ndarray, record: int) -> float:
     often = np.sort(np.bincount(ids))[::-1]
     cold = often[CACHE // record :].sum()
     return ids.nbytes + 2.0 * LINE * -(-record // LINE) * float(cold)
+
+
+class Limits:
+    """Least seconds of a pass over ``ids`` (n_rows, n_fields) that one thread of this machine allows."""
+
+    def __init__(self, ids: np.ndarray) -> None:
+        self.shape = ids.shape
+        self.ids = ids.ravel()
+        self.rate = flops()
+        self.bandwidths: dict[int, float] = {}
+
+    def of(self, machine: str, rule: str, k: int) -> tuple[float, float]:
+        """Seconds of moving bytes and of arithmetic, for "fm", "linear" (``k`` is 0) or "ffm"."""
+        record, operations = (self._ffm if machine == "ffm" else self._fm)(rule, k)
+        lines = LINE * -(-record // LINE)
+        rate = self.bandwidths.setdefault(lines, bandwidth(lines))
+        return moved_bytes(self.ids, record) / rate, self.shape[0] * operations / self.rate
+
+    def _fm(self, rule: str, k: int) -> tuple[int, float]:
+        """Bytes of a record, and operations a row."""
+        table = Table.start(
+            FMParams.start(1, k, np.random.default_rng(0)), find_rule(rule), Hyper(learning_rate=1.0)
+        )
+        weights = max(table.padded, k) + 1
+        return table.data.strides[0], self.shape[1] * weights * (FORWARD + UPDATE[rule])
+
+    def _ffm(self, rule: str, k: int) -> tuple[int, float]:
+        """Two vectors a pair of fields: a product of k terms, a gradient and an update for each weight."""
+        fields = self.shape[1]
+        pairs = fields * (fields - 1) / 2
+        operations = pairs * (2 * k + 2 * k * (1 + UPDATE[rule])) + fields * (1 + UPDATE[rule])
+        return 4 * record_floats(fields, k, find_rule(rule)), operations
 
 
 def main() -> None:

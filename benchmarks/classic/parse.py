@@ -30,8 +30,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from run import HERE, RESULTS, machine
+from report import RESULTS, machine
 from setup_envs import ENVS, python_of
+from turns import HERE
 
 import data
 from crossfm.data.formats import Format
@@ -178,8 +179,20 @@ def _cell(value: float | None, decimals: int) -> str:
     return "-" if value is None else f"{value:,.{decimals}f}"
 
 
-def main() -> None:
+def run(n_rows: int, options: argparse.Namespace) -> None:
     """Measure, print and write the report."""
+    files = texts(n_rows)
+    about = machine()
+    results = {text: measure(path, options) for text, path in files.items()}
+    report = {"machine": about, "rounds": options.rounds, "results": results}
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    (RESULTS / "parse.json").write_text(json.dumps(report, indent=2) + "\n")
+    (RESULTS / "parse.md").write_text(markdown(report))
+    print("\n" + markdown(report))
+
+
+def main() -> None:
+    """Read the command line."""
     there = [name for name in PEERS if name == "scikit-learn" or (ENVS / name / "done").exists()]
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -189,14 +202,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--peers", nargs="*", default=there, choices=list(PEERS))
     options = parser.parse_args()
-    files = texts(options.rows)
-    about = machine()
-    results = {text: measure(path, options) for text, path in files.items()}
-    report = {"machine": about, "rounds": options.rounds, "results": results}
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    (RESULTS / "parse.json").write_text(json.dumps(report, indent=2) + "\n")
-    (RESULTS / "parse.md").write_text(markdown(report))
-    print("\n" + markdown(report))
+    run(options.rows, options)
 
 
 if __name__ == "__main__":

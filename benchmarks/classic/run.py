@@ -1,21 +1,20 @@
 """Claim: training on skewed one-hot rows is faster than each peer's, at an equal or better log loss.
 
-Every engine trains on the same made click log (see ``data.py``; 1,000,000 rows of 39 non-zeros over 2^20 ids), alone
-in a process and environment of its own, in rounds that take turns. Printed, and written to ``classic.json`` and
-``classic.md`` in ``benchmarks/results``: seconds an epoch without loading or parsing (median and range of the
-rounds), rows and non-zeros a second, test log loss and AUC after the epoch, peak memory of the whole process, and the
-ratio to the fastest peer with the same machine, factors and threads. With ``--epochs`` above 1: one run each of so
-many epochs, the log loss after each of them, the seconds to the best log loss that all engines of a machine reach,
-and a plot (``classic.svg``).
+    python benchmarks/classic/run.py                # all of it: some hours with five rounds
+    python benchmarks/classic/run.py --quick        # a tenth of the rows, one round, one thread, k = 8: minutes
 
-    python benchmarks/classic/setup_envs.py          # once: the peers
-    python benchmarks/classic/run.py [--rows 50000] [--rounds 5] [--factors 8 16 32] [--engines crossfm xlearn]
-    python benchmarks/classic/run.py --machines linear ffm --factors 4 --solvers adagrad adagrad-row
-    python benchmarks/classic/run.py --machines fm ffm --threads 1 2 --engines crossfm xlearn
-    python benchmarks/classic/run.py --epochs 4 --solvers adagrad ftrl --engines crossfm xlearn
+It installs the peers, each in a virtual environment of its own (``setup_envs.py``), makes the click log (``data.py``;
+1,000,000 rows of 39 non-zeros over 2^20 ids) and then, every engine alone in a process of its own:
 
-No package of libffm installs from the index (``pylibffm`` has no wheel for recent Pythons and does not build), and
-alphaFM is not there.
+1. one epoch of everything, in rounds that take turns: seconds without loading or parsing (median and range of the
+   rounds), rows and non-zeros a second, test log loss after the epoch, peak memory of the process, the ratio to the
+   fastest peer with the same machine, factors and threads, and on one thread to the limit (``limits.py``);
+2. three epochs, the log loss after each, and the seconds to a given log loss (``--targets``), with the first of
+   ``--threads`` and ``--factors``;
+3. parsing of text (``parse.py``).
+
+Written to ``benchmarks/results``: ``classic.json``, ``classic.md``, ``classic-curves.svg``, ``classic-speed.svg`` and
+``parse.md``. alphaFM, which is not in the package index, takes part where ALPHAFM names its program.
 """
 
 from __future__ import annotations
@@ -23,327 +22,209 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
-import statistics
-import subprocess
+import shlex
 import sys
-import tempfile
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from setup_envs import ENVS, PEERS, python_of
+import parse
+from adapter import log_loss
+from engine_crossfm import FROM_TEXT, VARIANTS, solvers
+from limits import UPDATE, Limits
+from report import RESULTS, machine, markdown, plot_curves, plot_speeds
+from setup_envs import ENVS, install
+from turns import OURS, Run, Setting, add_ratios, auc, run_once, summary
 
 import data
 
-HERE = Path(__file__).resolve().parent
-RESULTS = HERE.parent / "results"
-OURS = "crossfm"
-TEXT = {"xlearn": "libsvm", "vw": "vw"}  # the form that an engine reads; others take arrays; FFM: libffm
-MACHINES = {
-    "crossfm": {"fm", "linear", "ffm"},
-    "xlearn": {"fm", "linear", "ffm"},
-    "vw": {"linear"},
-}  # others: fm
-OUR_SOLVERS = {("fm", "adagrad"), ("fm", "adagrad-row"), ("fm", "ftrl")}
-OUR_SOLVERS |= {("linear", "adagrad"), ("ffm", "adagrad"), ("ffm", "adagrad-row")}
-EPOCHS = {"crossfm", "xlearn"}  # tell the log loss of every epoch
-THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS")
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What is timed."""
-
-    engine: str
-    machine: str
-    solver: str
-    factors: int
-    threads: int
-
-    def __str__(self) -> str:
-        parts = [self.engine, self.machine, *([f"k={self.factors}"] if self.factors else [])]
-        return " ".join([*parts, self.solver, *([f"{self.threads} threads"] if self.threads > 1 else [])])
-
-
-@dataclass(frozen=True)
-class Run:
-    """One round of one engine."""
-
-    setting: Setting
-    found: dict[str, Any]
-    log_loss: float
-    auc: float
-    peak_mb: float
-
-
-def log_loss(y: np.ndarray, p: np.ndarray) -> float:
-    """Mean negative log likelihood; probabilities are kept 1e-7 from 0 and 1."""
-    p = np.clip(p, 1e-7, 1 - 1e-7)
-    return float(-np.mean(np.where(y == 1, np.log(p), np.log1p(-p))))
-
-
-def auc(y: np.ndarray, p: np.ndarray) -> float:
-    """Area under the ROC curve: the mean rank of positives, ties sharing theirs."""
-    _, place, counts = np.unique(p, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(counts) - (counts - 1) / 2)[place]
-    n_positive = int(y.sum())
-    n_negative = len(y) - n_positive
-    return float((ranks[y == 1].sum() - n_positive * (n_positive + 1) / 2) / (n_positive * n_negative))
-
-
-def run_once(setting: Setting, epochs: int, folder: Path, seed: int) -> Run:
-    """Run one engine in its own process; raises ``RuntimeError`` with its last words."""
-    engine = setting.engine
-    python = Path(sys.executable) if engine == OURS else python_of(engine)
-    with tempfile.TemporaryDirectory(dir=data.FOLDER) as scratch:
-        job, answer = Path(scratch) / "job.json", Path(scratch) / "answer.json"
-        paths = {"folder": str(folder), "scratch": scratch, "answer": str(answer)}
-        asked = {name: value for name, value in vars(setting).items() if name != "engine"}
-        job.write_text(json.dumps({**paths, **asked, "epochs": epochs, "seed": seed}))
-        log = Path(scratch) / "output.txt"
-        with log.open("wb") as out:
-            process = subprocess.Popen(
-                [str(python), str(HERE / f"engine_{engine}.py"), str(job)],
-                stdout=out,
-                stderr=subprocess.STDOUT,
-                env={**os.environ, **dict.fromkeys(THREADS, str(setting.threads))},
-            )
-            _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode or not answer.exists():
-            raise RuntimeError(
-                f"exit code {process.returncode}: {log.read_text(errors='replace')[-600:].strip()}"
-            )
-        p = np.load(answer.with_suffix(".npy"))
-        found = json.loads(answer.read_text())
-    with np.load(folder / "test.npz") as test:
-        y = test["y"]
-    return Run(setting, found, log_loss(y, p), auc(y, p), usage.ru_maxrss / 1024)
-
-
-def summary(runs: list[Run], n_rows: int) -> dict[str, Any]:
-    """Medians over the rounds of one engine and number of factors."""
-    seconds = [s for run in runs for s in run.found["seconds"]]
-    middle = statistics.median(seconds)
-    return {
-        **vars(runs[0].setting),
-        "version": runs[0].found["version"],
-        "seconds": middle,
-        "log_losses": runs[0].found["log_losses"],
-        "seconds_all": seconds,
-        "rows_per_second": n_rows / middle,
-        "million_nonzeros_per_second": n_rows * data.N_FIELDS / middle / 1e6,
-        "test_log_loss": statistics.median(run.log_loss for run in runs),
-        "test_auc": statistics.median(run.auc for run in runs),
-        "peak_mb": statistics.median(run.peak_mb for run in runs),
-        "timed_by": runs[0].found["timed_by"],
-        "settings": runs[0].found["settings"],
-    }
-
-
-def add_ratios(results: list[dict[str, Any]]) -> None:
-    """Add ``speed_over_fastest_peer``: of the same machine, factors and threads; that one's is 1."""
-    groups = {(result["machine"], result["factors"], result["threads"]) for result in results}
-    for group in groups:
-        same = [r for r in results if (r["machine"], r["factors"], r["threads"]) == group]
-        peers = [result["seconds"] for result in same if result["engine"] != OURS]
-        for result in same:
-            result["speed_over_fastest_peer"] = min(peers) / result["seconds"] if peers else None
-
-
-def machine() -> dict[str, Any]:
-    """Name the machine, and how busy it is with other work."""
-    cpu = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        names = [
-            line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line
-        ]
-        cpu = names[0] if names else cpu
-    return {
-        "cpu": cpu,
-        "cores": os.cpu_count(),
-        "load_at_start": round(os.getloadavg()[0], 2),
-        "system": f"{platform.system()} {platform.release()}",
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-    }
-
-
-def markdown(report: dict[str, Any]) -> str:
-    """Render the report as a table."""
-    about, task = report["machine"], report["task"]
-    lines = [
-        "# Training on a skewed click log",
-        "",
-        f"{task['rows']:,} rows of {data.N_FIELDS} one-hot fields, {task['test_rows']:,} test rows, "
-        f"median of {task['rounds']} rounds (range). Teacher: test log loss {task['teacher_log_loss']:.4f}, "
-        f"AUC {task['teacher_auc']:.4f}; constant {task['constant_log_loss']:.4f}.",
-        "",
-        f"{about['cpu']}, {about['cores']} cores, load {about['load_at_start']} at the start, "
-        f"Python {about['python']}.",
-        "",
-        "| engine | machine | solver | k | threads | s/epoch | rows/s | M non-zeros/s | test log loss | test AUC | "
-        "peak MB | speed, fastest peer = 1 | timed by |",
-        "|---|---|---|---|---|---|---|---|---|---|---|---|---|",
-    ]
-    for r in report["results"]:
-        ratio = r.get("speed_over_fastest_peer")
-        ratio = "-" if ratio is None else f"{ratio:.2f}"
-        lines.append(
-            f"| {r['engine']} {r['version']} | {r['machine']} | {r['solver']} | {r['factors']} | {r['threads']} "
-            f"| {r['seconds']:.3f} ({min(r['seconds_all']):.3f} to {max(r['seconds_all']):.3f}) "
-            f"| {r['rows_per_second']:,.0f} | {r['million_nonzeros_per_second']:.1f} | {r['test_log_loss']:.4f} "
-            f"| {r['test_auc']:.4f} | {r['peak_mb']:,.0f} | {ratio} | {r['timed_by']} |"
-        )
-    if task["epochs"] > 1:
-        lines += _curves(report["results"])
-    lines += [f"\nFailed: {engine}: {reason}" for engine, reason in report["failed"].items()]
-    return "\n".join(lines) + "\n"
-
-
-def _curves(results: list[dict[str, Any]]) -> list[str]:
-    """Render log losses by epoch, and the seconds to one that all engines of a machine reach."""
-    lines = [
-        "",
-        "| engine | machine | solver | k | log loss by epoch | s to log loss |",
-        "|---|---|---|---|---|---|",
-    ]
-    for r in results:
-        same = [o for o in results if (o["machine"], o["threads"]) == (r["machine"], r["threads"])]
-        target = max(min(other["log_losses"] or [np.inf]) for other in same)
-        reached = next((n for n, loss in enumerate(r["log_losses"], 1) if loss <= target), None)
-        seconds = "-" if reached is None else f"{sum(r['seconds_all'][:reached]):.2f} to {target:.4f}"
-        losses = ", ".join(f"{loss:.4f}" for loss in r["log_losses"])
-        lines.append(
-            f"| {r['engine']} | {r['machine']} | {r['solver']} | {r['factors']} | {losses} | {seconds} |"
-        )
-    return lines
-
-
-def plot(results: list[dict[str, Any]], path: Path) -> None:
-    """Draw test log loss over seconds of training, a panel a machine."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    machines = sorted({r["machine"] for r in results})
-    figure, panels = pyplot.subplots(1, len(machines), figsize=(5 * len(machines), 3.6), squeeze=False)
-    for machine, panel in zip(machines, panels[0], strict=True):
-        for r in (r for r in results if r["machine"] == machine):
-            label = (
-                f"{r['engine']} {r['solver']}, k = {r['factors']}"
-                if r["factors"]
-                else f"{r['engine']} {r['solver']}"
-            )
-            style = "-" if r["engine"] == OURS else "--"
-            panel.plot(
-                np.cumsum(r["seconds_all"]), r["log_losses"], style, marker="o", markersize=4, label=label
-            )
-        panel.set(title=machine, xlabel="seconds of training", ylabel="test log loss", xlim=(0, None))
-        panel.legend(frameon=False, fontsize=8)
-        panel.spines[["top", "right"]].set_visible(False)
-    figure.tight_layout()
-    figure.savefig(path)
+TEXT = {"xlearn": "libsvm", "vw": "vw", "alphafm": "libsvm"}  # what an engine reads; others: arrays
+# The solvers that are timed, and those that are only followed over epochs; ours are in engine_crossfm.py.
+SPEED: dict[str, dict[str, list[str]]] = {
+    "xlearn": {"fm": ["adagrad"], "ffm": ["adagrad"], "linear": ["adagrad"]},
+    "modern_fm": {"fm": ["adagrad"], "ffm": ["adagrad"]},
+    "fastfm": {"fm": ["sgd"]},
+    "libffm": {"ffm": ["adagrad"]},
+    "vw": {"linear": ["adaptive"]},
+    "alphafm": {"fm": ["ftrl" + FROM_TEXT]},
+}
+CURVES = {"modern_fm": {"fm": ["ftrl"]}, OURS: {"fm": ["adam", "sgd"]}}
+ONE_THREAD = {"fastfm", "vw"}
+TARGETS = {"fm": 0.465, "ffm": 0.503, "linear": 0.506}
 
 
 def arguments() -> argparse.Namespace:
     """Read the command line."""
-    engines = [OURS, *(peer for peer in PEERS if (HERE / f"engine_{peer}.py").exists())]
-    there = [engine for engine in engines if engine == OURS or (ENVS / engine / "done").exists()]
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--rows", type=int, default=1_000_000)
-    parser.add_argument("--test-rows", type=int, default=100_000)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--factors", type=int, nargs="+", default=[8])
-    parser.add_argument("--machines", nargs="+", default=["fm", "linear"], choices=["fm", "linear", "ffm"])
-    parser.add_argument(
-        "--solvers",
-        nargs="+",
-        default=["adagrad"],
-        choices=["adagrad", "adagrad-row", "ftrl"],
-        help="of crossfm",
-    )
-    parser.add_argument("--threads", type=int, nargs="+", default=[1])
-    parser.add_argument("--epochs", type=int, default=1, help="above 1: log loss by epoch, one round")
-    parser.add_argument("--engines", nargs="+", default=there, choices=engines)
-    parser.add_argument("--output", type=Path, default=RESULTS, help="folder of classic.json and classic.md")
-    return parser.parse_args()
+    add = parser.add_argument
+    add("--rows", type=int, default=1_000_000)
+    add("--test-rows", type=int, default=100_000)
+    add("--rounds", type=int, default=5)
+    add("--factors", type=int, nargs="+", default=[8, 16, 32], help="of FM")
+    add("--ffm-factors", type=int, nargs="+", default=[4], help="of FFM")
+    add("--machines", nargs="+", default=["fm", "ffm", "linear"], choices=list(VARIANTS))
+    add("--threads", type=int, nargs="+", default=[1, 2])
+    add("--engines", nargs="+", choices=[OURS, *SPEED], default=[OURS, *SPEED])
+    add("--solvers", nargs="+", help="of crossfm; default: all that it has")
+    add("--epochs", type=int, default=3, help="to follow the log loss over; 1: do not")
+    add("--targets", type=float, nargs=3, metavar=("FM", "FFM", "LINEAR"), default=list(TARGETS.values()))
+    add("--quick", action="store_true", help="100,000 rows, one round, one thread, k = 8, no parsing")
+    add("--no-setup", dest="setup", action="store_false", help="take the environments that are there")
+    add("--no-parse", dest="parse", action="store_false", help="do not measure parsing")
+    add("--wrap", type=shlex.split, default=[], help='put before each engine\'s command, as "taskset -c 1"')
+    add("--output", type=Path, default=RESULTS, help="folder of the reports")
+    options = parser.parse_args()
+    if options.quick:
+        options.rows, options.test_rows, options.rounds, options.threads = 100_000, 10_000, 1, [1]
+        options.factors, options.parse = [8], False
+    return options
 
 
-def plan(options: argparse.Namespace) -> list[Setting]:
-    """Return what is to be timed, in turns."""
-    settings = []
-    for machine in options.machines:
-        for factors in options.factors if machine != "linear" else [0]:
-            for threads in options.threads:
-                for engine in options.engines:
-                    if machine not in MACHINES.get(engine, {"fm"}) or (
-                        options.epochs > 1 and engine not in EPOCHS
-                    ):
+def there(engines: list[str], *, setup: bool) -> tuple[list[str], dict[str, str]]:
+    """Return the engines that can run, and why others cannot."""
+    skipped = {}
+    for engine in engines:
+        if engine == "alphafm":
+            if not os.environ.get("ALPHAFM"):
+                skipped[engine] = "ALPHAFM does not name its program"
+        elif engine != OURS:
+            reason = install(engine) if setup else ""
+            if not (ENVS / engine / "done").exists():
+                skipped[engine] = (
+                    f"not installed: {reason.splitlines()[-1] if reason else 'run setup_envs.py'}"
+                )
+    for engine, reason in skipped.items():
+        print(f"{engine} is skipped: {reason}", flush=True)
+    return [engine for engine in engines if engine not in skipped], skipped
+
+
+def plan(options: argparse.Namespace, engines: list[str], *, curves: bool) -> Iterator[Setting]:
+    """Yield what is run, in turns: all for one epoch, or what is followed over several."""
+    factors = {"fm": options.factors, "ffm": options.ffm_factors, "linear": [0]}
+    for machine_ in options.machines:
+        for k in factors[machine_][:1] if curves else factors[machine_]:
+            for threads in options.threads[:1] if curves else options.threads:
+                for engine in engines:
+                    if threads > 1 and engine in ONE_THREAD:
                         continue
-                    solvers = options.solvers if engine == OURS else ["its best"]
-                    settings += [
-                        Setting(engine, machine, solver, factors, threads)
-                        for solver in solvers
-                        if engine != OURS or (machine, solver) in OUR_SOLVERS
-                    ]
-    return settings
+                    for solver in _solvers(options, engine, machine_, curves=curves):
+                        yield Setting(engine, machine_, solver, k, threads)
 
 
-def main() -> int:
-    """Run all engines in turns, print and write the report; 1 if one of them failed."""
-    options = arguments()
-    about = machine()
-    folder = data.make(options.rows, options.test_rows)
-    settings = plan(options)
+def _solvers(options: argparse.Namespace, engine: str, machine_: str, *, curves: bool) -> list[str]:
+    """What an engine has for a machine; nothing that reads as it learns is followed, but for alphaFM's passes."""
+    followed = CURVES.get(engine, {}).get(machine_, [])
+    if engine != OURS:
+        return SPEED[engine].get(machine_, []) + (followed if curves else [])
+    found = [name for name in solvers(machine_) if options.solvers is None or name in options.solvers]
+    if curves:
+        return [name for name in found if not name.endswith(FROM_TEXT)]
+    text = "alphafm" in options.engines
+    return [name for name in found if name not in followed and (text or not name.endswith(FROM_TEXT))]
+
+
+def texts(folder: Path, settings: list[Setting]) -> None:
+    """Write the texts that the engines read, unless they are there."""
     forms = {TEXT[s.engine] if s.machine != "ffm" else "libffm" for s in settings if s.engine in TEXT}
+    forms |= {"libsvm" for s in settings if s.solver.endswith(FROM_TEXT)}
     for form in sorted(forms):
         for part in ("train", "test"):
             data.as_text(folder / f"{part}.npz", form)
+
+
+def turns(
+    settings: list[Setting], rounds: int, epochs: int, folder: Path, wrap: list[str], failed: dict[str, str]
+) -> list[dict[str, Any]]:
+    """Run all settings, round by round; what fails once is left out from then on."""
     runs: dict[Setting, list[Run]] = {}
-    failed: dict[str, str] = {}
-    rounds = 1 if options.epochs > 1 else options.rounds
     for number in range(rounds):
         for setting in settings:
             if str(setting) in failed:
                 continue
             try:
-                run = run_once(setting, options.epochs, folder, seed=number)
+                run = run_once(setting, epochs, folder, number, wrap)
             except RuntimeError as error:
                 failed[str(setting)] = str(error)
                 print(f"{setting}: failed: {error}", file=sys.stderr, flush=True)
                 continue
             runs.setdefault(setting, []).append(run)
-            seconds = statistics.median(run.found["seconds"])
-            print(f"round {number + 1}: {setting}: {seconds:.3f} s, log loss {run.log_loss:.4f}", flush=True)
-    results = [summary(found, options.rows) for found in runs.values()]
-    results.sort(key=lambda r: (r["machine"], r["factors"], r["threads"], r["seconds"]))
+            losses = run.found["log_losses"] or [run.log_loss]
+            print(
+                f"round {number + 1}: {setting}: {np.median(run.found['seconds']):.3f} s, log loss "
+                + ", ".join(f"{loss:.4f}" for loss in losses),
+                flush=True,
+            )
+    with np.load(folder / "train.npz") as train:
+        n_rows = len(train["y"])
+    results = [summary(found, n_rows) for found in runs.values()]
+    order = list(VARIANTS)
+    results.sort(key=lambda r: (order.index(r["machine"]), r["factors"], r["threads"], r["seconds"]))
+    return results
+
+
+def add_limits(results: list[dict[str, Any]], folder: Path) -> None:
+    """Add the limit of the machine, and the ratio to it, to our results on one thread."""
+    with np.load(folder / "train.npz") as train:
+        limits = Limits(train["ids"])
+    for r in results:
+        rule = r["settings"].get("solver", "adagrad") if r["engine"] == OURS else ""
+        if rule in UPDATE and r["threads"] == 1 and not r["solver"].endswith(FROM_TEXT):
+            r["memory_limit"], r["arithmetic_limit"] = limits.of(r["machine"], rule, r["factors"])
+            r["time_over_limit"] = r["seconds"] / max(r["memory_limit"], r["arithmetic_limit"])
+
+
+def main() -> int:
+    """Run all engines in turns, print and write the reports; 1 if one of them failed."""
+    options = arguments()
+    about = machine()
+    engines, skipped = there(options.engines, setup=options.setup)
+    options.engines = engines
+    folder = data.make(options.rows, options.test_rows)
+    speed = list(plan(options, engines, curves=False))
+    followed = list(plan(options, engines, curves=True)) if options.epochs > 1 else []
+    texts(folder, speed + followed)
+    failed: dict[str, str] = {}
+    results = turns(speed, options.rounds, 1, folder, options.wrap, failed)
     add_ratios(results)
+    add_limits(results, folder)
+    curves = turns(followed, 1, options.epochs, folder, options.wrap, failed)
     with np.load(folder / "test.npz") as test:
         y, p = test["y"], test["p"].astype(np.float64)
     task = {
         "rows": options.rows,
         "test_rows": options.test_rows,
-        "rounds": rounds,
-        "epochs": options.epochs,
+        "rounds": options.rounds,
         "teacher_log_loss": log_loss(y, p),
         "teacher_auc": auc(y, p),
         "constant_log_loss": log_loss(y, np.full(len(y), y.mean())),
     }
-    report = {"machine": about, "task": task, "results": results, "failed": failed}
-    options.output.mkdir(parents=True, exist_ok=True)
-    (options.output / "classic.json").write_text(json.dumps(report, indent=2) + "\n")
-    (options.output / "classic.md").write_text(markdown(report))
-    if options.epochs > 1:
-        plot(results, options.output / "classic.svg")
-    print("\n" + markdown(report))
+    report = {"machine": about, "task": task, "results": results, "curves": curves, "failed": failed}
+    report |= {"skipped": skipped, "targets": dict(zip(TARGETS, options.targets, strict=True))}
+    write(report, options.output)
+    if options.parse:
+        peers = ["scikit-learn", *(name for name in engines if name in parse.PEERS)]
+        parse.run(
+            options.rows,
+            argparse.Namespace(rounds=options.rounds, threads=options.threads, peers=peers),
+        )
     return int(bool(failed))
+
+
+def write(report: dict[str, Any], output: Path) -> None:
+    """Write the report as JSON, tables and plots; print the tables."""
+    output.mkdir(parents=True, exist_ok=True)
+    (output / "classic.json").write_text(json.dumps(report, indent=2) + "\n")
+    (output / "classic.md").write_text(markdown(report))
+    print("\n" + markdown(report))
+    import matplotlib
+
+    matplotlib.use("Agg")
+    if report["curves"]:
+        plot_curves(report["curves"], output / "classic-curves.svg")
+    plot_speeds(report["results"], output / "classic-speed.svg")
 
 
 if __name__ == "__main__":

@@ -216,3 +216,19 @@ def test_memory_is_only_for_features_that_occur() -> None:
     )
     table = ffm.start(rows, 4, rng, crossfm.core.rules.find_rule("sgd"), None, scale=0.1, bias=0.0)
     assert table.nbytes <= 10 * 64
+
+
+@pytest.mark.parametrize("solver", ["adagrad", "adagrad-row", "ftrl", "adam"])
+@pytest.mark.parametrize(("kind", "asked"), [("FMRegressor", 0.005), ("FFMRegressor", 0.001)])
+def test_the_penalty_is_the_solvers_own_unless_given(solver: str, kind: str, asked: float) -> None:
+    rng = np.random.default_rng(SEED)
+    X, y = rng.normal(size=(50, 4)), rng.normal(size=50)
+    given = asked if solver.startswith("adagrad") else 0.0
+    V = [
+        getattr(crossfm, kind)(4, solver=solver, max_iter=2, random_state=SEED, **options)
+        .fit(X, y)
+        .predict(X)
+        for options in ({}, {"l2_V": given}, {"l2_V": 0.1})
+    ]
+    np.testing.assert_array_equal(V[0], V[1])
+    assert not np.array_equal(V[0], V[2])

@@ -138,7 +138,9 @@ def train(
         Text, _option("--schedule", help="constant, inverse, linear or cosine.", panel=LEARNING)
     ] = None,
     l2_w: Annotated[Number, _option("--l2-w", help="L2 penalty on linear weights.", panel=LEARNING)] = None,
-    l2_v: Annotated[Number, _option("--l2-v", help="L2 penalty on factors.", panel=LEARNING)] = None,
+    l2_v: Annotated[
+        Number, _option("--l2-v", help="L2 penalty on factors; else the solver's own.", panel=LEARNING)
+    ] = None,
     l1_w: Annotated[
         Number, _option("--l1-w", help="L1 penalty on linear weights (ftrl).", panel=LEARNING)
     ] = None,

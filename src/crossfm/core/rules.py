@@ -1,4 +1,4 @@
-"""The table of update rules: the numbers each keeps beside a weight, and its usual learning rate.
+"""The table of update rules: the numbers each keeps beside a weight, and its usual learning rate and penalty.
 
 The arithmetic lives in ``cpp/rules.hpp``.
 """
@@ -26,6 +26,8 @@ class Rule:
         Whether the record counts the feature's updates.
     learning_rate : float
         Default step size.
+    l2_V : float
+        Default penalty on the factors.
     """
 
     name: str
@@ -34,14 +36,15 @@ class Rule:
     row_wise: bool
     counts: bool
     learning_rate: float
+    l2_V: float = 0.0
 
 
 RULES = {
     rule.name: rule
     for rule in (
         Rule("sgd", 0, states=0, row_wise=False, counts=False, learning_rate=0.01),
-        Rule("adagrad", 1, states=1, row_wise=False, counts=False, learning_rate=0.05),
-        Rule("adagrad-row", 2, states=1, row_wise=True, counts=False, learning_rate=0.05),
+        Rule("adagrad", 1, states=1, row_wise=False, counts=False, learning_rate=0.05, l2_V=0.005),
+        Rule("adagrad-row", 2, states=1, row_wise=True, counts=False, learning_rate=0.05, l2_V=0.005),
         Rule("adam", 3, states=2, row_wise=False, counts=True, learning_rate=0.001),
         Rule("ftrl", 4, states=2, row_wise=False, counts=False, learning_rate=0.05),
     )

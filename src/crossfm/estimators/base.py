@@ -52,6 +52,7 @@ class BaseFM(Stored):
 
     monitor = "loss"
     ftrl_decay: float = 1.0
+    _share_of_l2_V: ClassVar[float] = 1.0  # of the solver's own penalty
     _y_checks: ClassVar[dict[str, Any]] = {}
 
     # ------------------------------------------------------------------ options
@@ -77,10 +78,11 @@ class BaseFM(Stored):
             raise OptionError(f'solver="sgda" runs on one thread, but n_threads={self.n_threads!r}')
         check_number("init_scale", self.init_scale)
         rate = rule.learning_rate if self.learning_rate is None else self.learning_rate
+        l2_V = rule.l2_V * self._share_of_l2_V if self.l2_V is None else self.l2_V
         hyper = Hyper(
             learning_rate=check_number("learning_rate", rate, above=True),
             l2_w=check_number("l2_w", self.l2_w),
-            l2_V=check_number("l2_V", self.l2_V),
+            l2_V=check_number("l2_V", l2_V),
             l1_w=check_number("l1_w", self.l1_w),
             l1_V=check_number("l1_V", self.l1_V),
             ftrl_decay=decay,

@@ -41,8 +41,10 @@ class FMRegressor(RegressorMixin, BaseFM):  # type: ignore[misc]
         How the rate falls over the epochs.
     max_iter : int, default=20
         Epochs.
-    l2_w, l2_V, l1_w, l1_V : float, default=0
-        Penalties on the features of each visited row.
+    l2_w, l1_w, l1_V : float, default=0
+    l2_V : float or None, default=None
+        Penalties on the features of each visited row. None takes the solver's own: 0.005 for adagrad and adagrad-row
+        (0.001 in field-aware machines), which overfit rare features from the second epoch on without one, 0 for others.
     ftrl_decay : float, default=1
         FTRL: the sum of squared gradients of a weight, which makes its steps smaller, fades by this factor at each of
         its updates. Below 1 the model forgets: what counts are the last 1 / (1 - ftrl_decay) rows of a feature. For
@@ -108,7 +110,7 @@ class FMRegressor(RegressorMixin, BaseFM):  # type: ignore[misc]
         schedule: str = "constant",
         max_iter: int = 20,
         l2_w: float = 0.0,
-        l2_V: float = 0.0,
+        l2_V: float | None = None,
         l1_w: float = 0.0,
         l1_V: float = 0.0,
         ftrl_decay: float = 1.0,
@@ -261,7 +263,7 @@ class FMClassifier(ClassifierMixin, BaseFM):  # type: ignore[misc]
         schedule: str = "constant",
         max_iter: int = 20,
         l2_w: float = 0.0,
-        l2_V: float = 0.0,
+        l2_V: float | None = None,
         l1_w: float = 0.0,
         l1_V: float = 0.0,
         ftrl_decay: float = 1.0,

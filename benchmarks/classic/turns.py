@@ -1,0 +1,127 @@
+"""Running the engines in turns, each alone in its process, and what is made of their answers."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from adapter import log_loss
+from setup_envs import python_of
+
+import data
+
+HERE = Path(__file__).resolve().parent
+OURS = "crossfm"
+OURS_TOO = {OURS, "alphafm"}  # run by our interpreter: alphaFM is a program
+FROM_TEXT = "from text"  # what parses as it learns is compared with its like only
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is timed."""
+
+    engine: str
+    machine: str
+    solver: str
+    factors: int
+    threads: int
+
+    def __str__(self) -> str:
+        parts = [self.engine, self.machine, *([f"k={self.factors}"] if self.factors else [])]
+        return " ".join([*parts, self.solver, *([f"{self.threads} threads"] if self.threads > 1 else [])])
+
+
+@dataclass(frozen=True)
+class Run:
+    """One round of one engine."""
+
+    setting: Setting
+    found: dict[str, Any]
+    log_loss: float
+    auc: float
+    peak_mb: float
+
+
+def auc(y: np.ndarray, p: np.ndarray) -> float:
+    """Area under the ROC curve: the mean rank of positives, ties sharing theirs."""
+    _, place, counts = np.unique(p, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(counts) - (counts - 1) / 2)[place]
+    n_positive = int(y.sum())
+    n_negative = len(y) - n_positive
+    return float((ranks[y == 1].sum() - n_positive * (n_positive + 1) / 2) / (n_positive * n_negative))
+
+
+def run_once(setting: Setting, epochs: int, folder: Path, seed: int, wrap: list[str]) -> Run:
+    """Run one engine in its own process, behind the command ``wrap``; raises ``RuntimeError`` with its last words."""
+    engine = setting.engine
+    python = Path(sys.executable) if engine in OURS_TOO else python_of(engine)
+    with tempfile.TemporaryDirectory(dir=data.FOLDER) as scratch:
+        job, answer = Path(scratch) / "job.json", Path(scratch) / "answer.json"
+        paths = {"folder": str(folder), "scratch": scratch, "answer": str(answer)}
+        asked = {name: value for name, value in vars(setting).items() if name != "engine"}
+        job.write_text(json.dumps({**paths, **asked, "epochs": epochs, "seed": seed}))
+        log = Path(scratch) / "output.txt"
+        with log.open("wb") as out:
+            process = subprocess.Popen(
+                [*wrap, str(python), str(HERE / f"engine_{engine}.py"), str(job)],
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **dict.fromkeys(THREADS, str(setting.threads))},
+            )
+            _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode or not answer.exists():
+            raise RuntimeError(
+                f"exit code {process.returncode}: {log.read_text(errors='replace')[-600:].strip()}"
+            )
+        found = json.loads(answer.read_text())
+        probabilities = answer.with_suffix(".npy")
+        p = np.load(probabilities) if probabilities.exists() else None
+    peak = found.get("peak_mb", usage.ru_maxrss / 1024)
+    if p is None:
+        return Run(setting, found, found["log_losses"][-1], float("nan"), peak)
+    with np.load(folder / "test.npz") as test:
+        y = test["y"]
+    return Run(setting, found, log_loss(y, p), auc(y, p), peak)
+
+
+def summary(runs: list[Run], n_rows: int) -> dict[str, Any]:
+    """Medians over the rounds of one engine and number of factors."""
+    seconds = [s for run in runs for s in run.found["seconds"]]
+    middle = statistics.median(seconds)
+    comparable = runs[0].found["comparable"]
+    return {
+        **vars(runs[0].setting),
+        "version": runs[0].found["version"],
+        "seconds": middle,
+        "log_losses": runs[0].found["log_losses"] if comparable else [],
+        "seconds_all": seconds,
+        "rows_per_second": n_rows / middle,
+        "million_nonzeros_per_second": n_rows * data.N_FIELDS / middle / 1e6,
+        "test_log_loss": statistics.median(run.log_loss for run in runs) if comparable else None,
+        "test_auc": statistics.median(run.auc for run in runs) if comparable else None,
+        "peak_mb": statistics.median(run.peak_mb for run in runs),
+        "timed_by": runs[0].found["timed_by"],
+        "settings": runs[0].found["settings"],
+    }
+
+
+def group(result: dict[str, Any]) -> tuple[Any, ...]:
+    """What a result is compared within."""
+    return result["machine"], result["factors"], result["threads"], result["solver"].endswith(FROM_TEXT)
+
+
+def add_ratios(results: list[dict[str, Any]]) -> None:
+    """Add ``speed_over_fastest_peer``: of the same machine, factors and threads; that one's is 1."""
+    for result in results:
+        peers = [r["seconds"] for r in results if group(r) == group(result) and r["engine"] != OURS]
+        result["speed_over_fastest_peer"] = min(peers) / result["seconds"] if peers else None
