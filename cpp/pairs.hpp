@@ -10,7 +10,9 @@ namespace crossfm::CROSSFM_ISA {
 
 // Ids alone: one feature of value 1 a row. Then a row is its record, with no loops and no pairs inside.
 CROSSFM_INLINE bool is_lone(const RowsView& rows) { return !rows.indptr && rows.width == 1 && !rows.values; }
-CROSSFM_INLINE float* lone_record(const Table& t, const RowsView& rows, int64_t row) { return record_of(t, rows.indices[row]); }
+CROSSFM_INLINE float* lone_record(const Table& t, const RowsView& rows, int64_t row) {
+  return record_of(t, rows.indices[row]);
+}
 
 // Move a query and its two sides: `slope` is that of the better one's score, -slope the other's.
 template <class R, int BLOCKS, class V>
@@ -18,14 +20,16 @@ CROSSFM_INLINE void step_lone(const Table& t, const Hyper& h, float* query, floa
   constexpr int W = lanes<V>, capacity = RowSums<BLOCKS, V>::capacity;
   const int blocks = count_blocks<BLOCKS>(t.padded, W);
   V q[capacity], up[capacity], down[capacity];  // as they are before any moves
-  for (int b = 0; b < blocks; ++b) q[b] = load<V>(query + b * W), up[b] = load<V>(better + b * W), down[b] = load<V>(worse + b * W);
+  for (int b = 0; b < blocks; ++b)
+    q[b] = load<V>(query + b * W), up[b] = load<V>(better + b * W), down[b] = load<V>(worse + b * W);
   float* const sides[2] = {better, worse};
   step_group<R, BLOCKS, V, 1, false>(t, h, &query, Vec4{}, [&](int, int b, V) __attribute__((always_inline)) {
     return slope * (up[b] - down[b]);
   });
   if (query != better && query != worse && better != worse) {
-    step_group<R, BLOCKS, V, 2, true>(t, h, sides, Vec4{slope, -slope}, [&](int j, int b, V) __attribute__((always_inline)) {
-      return (j ? -slope : slope) * q[b];
+    const Vec4 grad = {slope, -slope};
+    step_group<R, BLOCKS, V, 2, true>(t, h, sides, grad, [&](int j, int b, V) __attribute__((always_inline)) {
+      return grad[j] * q[b];
     });
     return;
   }
@@ -56,7 +60,8 @@ double lone_pairs(const PairArgs& args) {
     float* const better = lone_record(a.table, a.sides, a.better[i]);
     float* const worse = lone_record(a.table, a.sides, a.worse[i]);
     V cross{};
-    for (int b = 0; b < blocks; ++b) cross += load<V>(query + b * W) * (load<V>(better + b * W) - load<V>(worse + b * W));
+    for (int b = 0; b < blocks; ++b)
+      cross += load<V>(query + b * W) * (load<V>(better + b * W) - load<V>(worse + b * W));
     float difference = better[a.table.w_at] - worse[a.table.w_at] + sum(cross);
     if (a.offset) difference += a.offset[a.better[i]] - a.offset[a.worse[i]];
     const float weight = a.weight ? a.weight[i] : 1.0f;
