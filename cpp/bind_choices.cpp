@@ -11,13 +11,16 @@ namespace {
 constexpr int64_t kBlock = 512;  // pairs drawn before they are trained on: the draws stay in the cache
 
 Negatives read_negatives(const nb::dict& d, uint64_t seed) {
-  return {nb::cast<int64_t>(d["n_items"]),
+  const auto n_items = nb::cast<int64_t>(d["n_items"]);
+  return {n_items,
           data_or_null<const float>(d["keep"]),
           data_or_null<const uint32_t>(d["alias"]),
           data_or_null<const int64_t>(d["positive"]),
           data_or_null<const int64_t>(d["group"]),
           data_or_null<const int64_t>(d["indptr"]),
           data_or_null<const uint32_t>(d["chosen"]),
+          data_or_null<const uint32_t>(d["bits"]),
+          (n_items + 31) / 32,
           seed};
 }
 
@@ -29,7 +32,7 @@ void draw_negatives(const nb::dict& negatives, uint64_t seed, bool chosen_too, A
   int64_t* item = out.data();
   nb::gil_scoped_release release;
   for (int64_t i = 0; i < n; ++i)
-    for (int64_t k = 0; k < each; ++k) item[i * each + k] = chosen_too ? pool.item(i, k) : pool.draw(choice[i], i, k);
+    for (int64_t k = 0; k < each; ++k) item[i * each + k] = chosen_too ? pool.item(pool.stream(i), k) : pool.draw(choice[i], i, k);
 }
 
 // BPR: blocks of pairs are drawn, then trained on by pair_pass.

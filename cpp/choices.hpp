@@ -39,9 +39,10 @@ struct Draws {
 // Draw numbers [from, ...) at a position of the pass, at most kGroup, and fetch their records.
 template <class R, int BLOCKS, class V>
 CROSSFM_INLINE Draws draw_group(const ChoiceArgs& a, int64_t position, int64_t from) {
+  const uint64_t stream = a.negatives.stream(position);
   Draws draws{};
   for (; draws.n < kGroup && from + draws.n < a.n_negatives; ++draws.n) {
-    draws.item[draws.n] = a.negatives.item(position, from + draws.n);
+    draws.item[draws.n] = a.negatives.item(stream, from + draws.n);
     prefetch_row<R, BLOCKS, V>(a.sides, draws.item[draws.n], a.table);
   }
   return draws;
@@ -70,12 +71,94 @@ CROSSFM_INLINE Vec4 draw_scores(const ChoiceArgs& a, const Draws& draws, const R
   return score;
 }
 
+typedef uint64_t Long8 __attribute__((vector_size(64)));
+constexpr int kDraws = 16;  // of one feature each, scored together
+
+// As Draws, where sides are ids alone.
+struct LoneDraws {
+  uint32_t item[kDraws];
+};
+
+// Draw numbers [from, from + kDraws) at a position of the pass as Negatives::item does, eight at a time, and fetch
+// what scoring reads of those that are wanted.
+template <int BLOCKS, class V>
+CROSSFM_INLINE void draw_lone(const ChoiceArgs& a, int64_t position, int64_t from, LoneDraws& draws) {
+  const Negatives& pool = a.negatives;
+  const uint64_t stream = pool.stream(position) + kGolden * static_cast<uint64_t>(from);
+  constexpr Long8 numbers = {1, 2, 3, 4, 5, 6, 7, 8};
+  for (int j = 0; j < kDraws; j += 8) {
+    const Long8 z = mix64(stream + kGolden * (numbers + static_cast<uint64_t>(j)));
+    const Long8 column = (z >> 32) * static_cast<uint64_t>(pool.n_items) >> 32;
+    for (int i = 0; i < 8; ++i) draws.item[j + i] = static_cast<uint32_t>(column[i]);
+    if (pool.keep)
+      for (int i = 0; i < 8; ++i) draws.item[j + i] = pool.kept(draws.item[j + i], z[i]);
+  }
+  const int64_t wanted = a.n_negatives - from < kDraws ? a.n_negatives - from : kDraws;
+  for (int64_t j = 0; j < wanted; ++j) {
+    const float* const record = lone_record(a.table, a.sides, draws.item[j]);
+    for (int64_t at = 0; at < a.table.padded; at += 16) __builtin_prefetch(record + at, 1, 3);
+    __builtin_prefetch(record + a.table.w_at, 1, 3);
+  }
+}
+
+// warp_rows where both sides are ids alone.
+template <class R, int BLOCKS, class V>
+double lone_warp(const ChoiceArgs& args) {
+  const ChoiceArgs a = args;  // no store can reach the copy
+  constexpr int W = lanes<V>;
+  const int blocks = count_blocks<BLOCKS>(a.table.padded, W);
+  double total = 0.0;
+  LoneDraws later, draws;
+  draw_lone<BLOCKS, V>(a, a.begin, 0, later);
+  for (int64_t i = a.begin; i < a.end; ++i) {
+    prefetch_choice<R, BLOCKS, V>(a, i);
+    draws = later;
+    draw_lone<BLOCKS, V>(a, i + 1, 0, later);
+    const int64_t row = a.which[i];
+    float* const query = lone_record(a.table, a.shared, row);
+    float* const better = lone_record(a.table, a.sides, a.negatives.positive[row]);
+    V q[RowSums<BLOCKS, V>::capacity], cross{};
+    for (int b = 0; b < blocks; ++b) q[b] = load<V>(query + b * W), cross += q[b] * load<V>(better + b * W);
+    const float margin = 1.0f - better[a.table.w_at] - sum(cross);
+    for (int64_t from = 0; from < a.n_negatives; from += kDraws) {
+      if (from) draw_lone<BLOCKS, V>(a, i, from, draws);
+      const int n = static_cast<int>(a.n_negatives - from < kDraws ? a.n_negatives - from : kDraws);
+      float hinge[kDraws];
+      unsigned left = 0;
+      for (int g = 0; g < n; g += kGroup) {
+        Vec4 score{};
+        V products[kGroup]{};
+        for (int j = 0; j < kGroup; ++j) {
+          const float* const record = lone_record(a.table, a.sides, draws.item[g + j]);
+          for (int b = 0; b < blocks; ++b) products[j] += q[b] * load<V>(record + b * W);
+          score[j] = record[a.table.w_at];
+        }
+        const Vec4 hinges = margin + score + sums(products);
+        store(hinge + g, hinges);
+        left |= positive_lanes(hinges) << g;
+      }
+      left &= (1u << n) - 1;
+      while (left && a.negatives.is_chosen(row, draws.item[__builtin_ctz(left)])) left &= left - 1;
+      if (!left) continue;
+      const int j = __builtin_ctz(left);
+      const float weight = a.rank_weight[from + j] * (a.weight ? a.weight[row] : 1.0f);
+      total += static_cast<double>(weight) * hinge[j];
+      step_lone<R, BLOCKS, V>(a.table, a.hyper, query, better, lone_record(a.table, a.sides, draws.item[j]), -weight);
+      break;
+    }
+  }
+  *a.used += a.end - a.begin;
+  return total;
+}
+
 // WARP: Weston, Bengio, Usunier, "WSABIE", IJCAI 2011, algorithm 1. Draws until one violates the margin of 1;
 // the N-th draw then weighs rank_weight[N - 1] = L(floor((n_items - 1) / N)). Draws that the group has chosen count in
 // N, so (n_items - 1) / N estimates how many of all items violate and are not chosen; whether one is chosen needs an
 // answer only where it violates. Nothing moves before that, so draws are scored four at a time.
 template <class R, int BLOCKS, class V, bool SHARED_VALUES, bool SIDE_VALUES>
 double warp_rows(const ChoiceArgs& a) {
+  if constexpr (BLOCKS != 0 && !SHARED_VALUES && !SIDE_VALUES)
+    if (is_lone(a.shared) && is_lone(a.sides)) return lone_warp<R, BLOCKS, V>(a);
   const int blocks = count_blocks<BLOCKS>(a.table.padded, lanes<V>);
   RowSums<BLOCKS, V> query, better, worse;
   double total = 0.0;

@@ -157,7 +157,9 @@ void score_rows(const ScoreArgs& args) {
       if (ahead < ahead_end) {
         const int64_t next = a.rows.indices[ahead++];
         __builtin_prefetch(a.w + next * a.w_stride, 0, 3);
-        for (int64_t f = 0; f < blocks * W; f += 16) __builtin_prefetch(a.V + next * a.V_stride + f, 0, 3);
+        const float* const v = a.V + next * a.V_stride;
+        for (int64_t f = 0; f < blocks * W; f += 16) __builtin_prefetch(v + f, 0, 3);
+        if (blocks) __builtin_prefetch(v + a.n_factors - 1, 0, 3);  // a line more where v starts inside one
       }
     };
     while (at + 1 < end) add_to(0), add_to(1);

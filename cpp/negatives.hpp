@@ -8,8 +8,11 @@ namespace crossfm {
 
 constexpr int kTries = 11;  // to find an unseen negative; users who saw nearly everything lose it
 
-// The finaliser of SplitMix64 (Steele, Lea, Flood 2014).
-[[gnu::always_inline]] inline uint64_t mix64(uint64_t z) {
+constexpr uint64_t kGolden = 0x9e3779b97f4a7c15ull;
+
+// The finaliser of SplitMix64 (Steele, Lea, Flood 2014), of a number or of a vector of numbers.
+template <class T>
+[[gnu::always_inline]] inline T mix64(T z) {
   z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
   z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
   return z ^ (z >> 31);
@@ -23,10 +26,17 @@ struct Negatives {
   const int64_t* group;  // (n_choices,) or null: only the own positive is left out
   const int64_t* indptr;  // (n_groups + 1,): what each group has chosen,
   const uint32_t* chosen;  // sorted inside the group
+  const uint32_t* bits;  // (n_groups, words) or null: the same, a bit for each item
+  int64_t words;
   uint64_t seed;
+
+  [[gnu::always_inline]] const uint32_t* word_of(int64_t choice, uint32_t item) const {
+    return bits + group[choice] * words + item / 32;
+  }
 
   [[gnu::always_inline]] bool is_chosen(int64_t choice, uint32_t item) const {
     if (!group) return positive[choice] == item;
+    if (bits) return *word_of(choice, item) >> item % 32 & 1;
     const uint32_t* first = chosen + indptr[group[choice]];
     int64_t n = indptr[group[choice] + 1] - indptr[group[choice]];
     if (n == 0) return false;
@@ -44,26 +54,34 @@ struct Negatives {
     if (group) __builtin_prefetch(group + choice);
   }
   [[gnu::always_inline]] void prefetch_group(int64_t choice) const {
-    if (!group) return;
+    if (!group || bits) return;
     constexpr int64_t most = 32 * 16;  // 32 cache lines; longer lists are rare
     const int64_t start = indptr[group[choice]], end = indptr[group[choice] + 1];
     for (int64_t at = start; at < end && at < start + most; at += 16) __builtin_prefetch(chosen + at);
   }
 
-  // Item `number` drawn at `position` of the pass, chosen or not.
-  [[gnu::always_inline]] uint32_t item(int64_t position, int64_t number) const {
-    constexpr uint64_t golden = 0x9e3779b97f4a7c15ull;
-    const uint64_t stream = mix64(seed + golden * static_cast<uint64_t>(position + 1));
-    const uint64_t z = mix64(stream + golden * static_cast<uint64_t>(number + 1));
-    const uint32_t column = static_cast<uint32_t>((z >> 32) * static_cast<uint64_t>(n_items) >> 32);
+  // Where the numbers of a position come from.
+  [[gnu::always_inline]] uint64_t stream(int64_t position) const {
+    return mix64(seed + kGolden * static_cast<uint64_t>(position + 1));
+  }
+
+  // The item for a random column of the alias table, with 32 more random bits in the lower half of z.
+  [[gnu::always_inline]] uint32_t kept(uint32_t column, uint64_t z) const {
     if (!keep || static_cast<float>(static_cast<uint32_t>(z) >> 8) * 0x1p-24f < keep[column]) return column;
     return alias[column];
   }
 
+  // Item `number` drawn from a stream, chosen or not.
+  [[gnu::always_inline]] uint32_t item(uint64_t from, int64_t number) const {
+    const uint64_t z = mix64(from + kGolden * static_cast<uint64_t>(number + 1));
+    return kept(static_cast<uint32_t>((z >> 32) * static_cast<uint64_t>(n_items) >> 32), z);
+  }
+
   // Negative `number` of `choice`, the one at `position` of the pass; -1 when none was found.
   [[gnu::always_inline]] int64_t draw(int64_t choice, int64_t position, int64_t number) const {
+    const uint64_t from = stream(position);
     for (int k = 0; k < kTries; ++k) {
-      const uint32_t drawn = item(position, number * kTries + k);
+      const uint32_t drawn = item(from, number * kTries + k);
       if (!is_chosen(choice, drawn)) return drawn;
     }
     return -1;

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import pickle
+import weakref
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,7 @@ from sklearn.base import clone
 import crossfm
 from crossfm import Categorical, MultiCategorical, Numeric
 from crossfm.errors import ColumnError, CrossFMError, DataError, DivergenceError, LabelError, OptionError
+from crossfm.io import read_model
 
 SEED = 7
 
@@ -33,6 +36,21 @@ def clicks(n: int = 600, seed: int = 0) -> tuple[pd.DataFrame, np.ndarray]:
 
 
 COLUMNS = [Categorical("user"), Categorical("item"), Categorical("kind"), Numeric("price")]
+
+
+def assert_lets_go_of_the_file(model: Any, path: Any) -> None:
+    """A loaded model has arrays of its own: one view of the file's buffer would keep all of it."""
+    crossfm.save(model, path)
+    arrays, meta = read_model(path)
+    buffer = next(iter(arrays.values()))
+    while isinstance(buffer.base, np.ndarray):
+        buffer = buffer.base
+    alive = weakref.ref(buffer)
+    loaded = type(model).from_state(arrays, meta)
+    del arrays, buffer
+    gc.collect()
+    assert alive() is None
+    assert loaded is not None
 
 
 class EstimatorContract:
@@ -146,6 +164,9 @@ class EstimatorContract:
         assert np.array_equal(loaded.explain(table).pairs, model.explain(table).pairs)
         assert loaded.history_ == model.history_
         assert [p.name for p in tmp_path.iterdir()] == ["model.crossfm"]
+
+    def test_a_loaded_model_does_not_keep_the_bytes_of_its_file(self, model: Any, tmp_path: Any) -> None:
+        assert_lets_go_of_the_file(model, tmp_path / "model.crossfm")
 
     def test_a_model_can_be_cloned_and_pickled(self, data: Any, model: Any) -> None:
         assert clone(model).get_params().keys() == model.get_params().keys()
@@ -448,6 +469,11 @@ class RecommenderContract:
     def test_the_same_seed_gives_the_same_bits(self, data: Any, model: Any) -> None:
         users = data[1].user_id
         assert self.make().fit(*data).recommend(users, 9).equals(model.recommend(users, 9))
+
+    def test_a_loaded_recommender_does_not_keep_the_bytes_of_its_file(
+        self, model: Any, tmp_path: Any
+    ) -> None:
+        assert_lets_go_of_the_file(model, tmp_path / "model.crossfm")
 
     def test_a_saved_recommender_gives_the_same_lists(self, data: Any, model: Any, tmp_path: Any) -> None:
         path = tmp_path / "shop.crossfm"

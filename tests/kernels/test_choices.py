@@ -1,6 +1,7 @@
 """Passes over choices (BPR, WARP, softmax) against the oracle's steps on the negatives that they draw."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from crossfm.core.options import Hyper
 from crossfm.core.params import FMParams
 from crossfm.core.rules import RULES
 from crossfm.data.rows import Rows
-from crossfm.kernels.choices import LOSSES, Negatives, alias_table, choice_pass, rank_weights
+from crossfm.kernels.choices import LOSSES, Negatives, alias_table, choice_pass, chosen_bits, rank_weights
 from crossfm.kernels.table import Table
 from crossfm.solvers.pairwise import CatalogueNegatives
 from machines import HYPER, ISAS, SIZES, as_rows, assert_same_machine, random_params, random_rows, using_isa
@@ -18,17 +19,31 @@ from oracles import Learner, fm_score
 N_QUERY, N_ITEM, N_SIDES, N_CHOICES, EACH, SEED = 6, 8, 9, 12, 3, 77
 
 
-def sample(seed, *, values):
-    """Queries, sides, the order of visits, weights and a pool by popularity with groups."""
+def sample(seed, kind):
+    """Queries, sides, the order of visits, weights and a pool by popularity with groups.
+
+    Rows of several features, "ones" or with "values", or "ids": one feature each (two sides have the same one).
+    """
     rng = np.random.default_rng(seed)
-    queries = random_rows(rng, N_CHOICES, N_QUERY, values=values, longest=3)
-    sides = random_rows(rng, N_SIDES, N_ITEM, values=values, longest=3)
-    sides = [[(N_QUERY + i, x) for i, x in row] for row in sides]
+    if kind == "ids":
+        queries = [[(int(i), 1.0)] for i in rng.integers(0, N_QUERY, N_CHOICES)]
+        sides = [[(N_QUERY + i % N_ITEM, 1.0)] for i in range(N_SIDES)]
+    else:
+        queries = random_rows(rng, N_CHOICES, N_QUERY, values=kind == "values", longest=3)
+        sides = random_rows(rng, N_SIDES, N_ITEM, values=kind == "values", longest=3)
+        sides = [[(N_QUERY + i, x) for i, x in row] for row in sides]
     weight = np.round(rng.random(N_CHOICES) * 2, 2).astype(np.float32)
     pool = CatalogueNegatives(
         rng.integers(0, N_SIDES, N_CHOICES), rng.integers(0, 3, N_CHOICES), N_SIDES, "popularity"
     )
     return queries, sides, rng.integers(0, N_CHOICES, 10), weight, pool
+
+
+def packed(rows, n_features, kind):
+    """``Rows`` in the form that ``kind`` comes in."""
+    if kind == "ids":
+        return Rows(np.array([row[0][0] for row in rows], np.uint32), n_features, width=1)
+    return as_rows(rows, n_features, values=kind == "values")
 
 
 def oracle_step(loss, learner, query, sides, positive, drawn, weight, offset, banned):
@@ -43,11 +58,11 @@ def oracle_step(loss, learner, query, sides, positive, drawn, weight, offset, ba
     return learner.softmax_step(query, items, weight, np.asarray(offset, float)[[positive, *drawn]])
 
 
-@pytest.mark.parametrize("values", [False, True], ids=["ones", "values"])
+@pytest.mark.parametrize("kind", ["ones", "values", "ids"])
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("loss", LOSSES)
-def test_a_pass_is_the_sequence_of_steps_on_the_negatives_it_draws(loss, rule, values):
-    queries, sides, which, weight, pool = sample(1, values=values)
+def test_a_pass_is_the_sequence_of_steps_on_the_negatives_it_draws(loss, rule, kind):
+    queries, sides, which, weight, pool = sample(1, kind)
     positive, each = pool.negatives.positive, 1 if loss == "bpr" else EACH
     drawn = pool.negatives.draw(which, each, SEED, chosen_too=loss == "warp")
     assert (drawn >= 0).all()
@@ -71,7 +86,7 @@ def test_a_pass_is_the_sequence_of_steps_on_the_negatives_it_draws(loss, rule, v
         )
         for isa in ISAS:
             table = Table.start(params, RULES[rule], HYPER)
-            q, t = as_rows(queries, N_QUERY, values=values), as_rows(sides, N_QUERY + N_ITEM, values=values)
+            q, t = packed(queries, N_QUERY, kind), packed(sides, N_QUERY + N_ITEM, kind)
             more = {"seed": SEED, "n_negatives": each, "weight": weight, "offset": pool.offset}
             with using_isa(isa):
                 got, used = choice_pass(loss, q, t, which, pool.negatives, table, HYPER, **more)
@@ -149,6 +164,47 @@ def test_warp_moves_only_on_a_violated_margin(violates):
     assert moved.sum() == pytest.approx(0.0)
 
 
+@pytest.mark.parametrize("kind", ["ids", "query of two"])
+def test_warp_looks_further_than_the_draws_that_it_scores_together(kind):
+    n_items, each = 300, 60
+    rng = np.random.default_rng(4)
+    positive = rng.integers(0, 5, 40)
+    pool = CatalogueNegatives(positive, rng.integers(0, 4, 40), n_items, "uniform")
+    params = random_params(rng, 2 + n_items, 8)
+    params.w[:] = -9.0
+    params.w[2:12] = 3.0  # the chosen ones, and a few that violate
+    queries = [[(0, 1.0)] if kind == "ids" else [(0, 1.0), (1, 1.0)]] * 40
+    sides = [[(2 + i, 1.0)] for i in range(n_items)]
+    drawn = pool.negatives.draw(np.arange(40), each, SEED, chosen_too=True)
+    assert ((drawn < 10).argmax(axis=1) > 16).sum() > 5
+    group = pool.negatives.group
+    learner = Learner("adagrad", params.bias, params.w, params.V, HYPER)
+    total = sum(
+        learner.warp_step(
+            queries[c],
+            sides[positive[c]],
+            [None if j in positive[group == group[c]] else sides[j] for j in drawn[c]],
+            1.0,
+            n_items,
+        )
+        for c in range(40)
+    )
+    t = packed(sides, 2 + n_items, "ids")
+    q = (
+        packed(queries, 2, "ids")
+        if kind == "ids"
+        else Rows(np.tile([0, 1], 40).astype(np.uint32), 2, width=2)
+    )
+    for isa in ISAS:
+        table = Table.start(params, RULES["adagrad"], HYPER)
+        with using_isa(isa):
+            got, _ = choice_pass(
+                "warp", q, t, np.arange(40), pool.negatives, table, HYPER, seed=SEED, n_negatives=each
+            )
+        assert got == pytest.approx(total, rel=1e-4)
+        assert_same_machine(table, learner, context=isa)
+
+
 @pytest.mark.parametrize("chance", [[1.0], [3.0, 1.0], [5.0, 1e-6, 2.0, 2.0, 0.5], np.arange(1.0, 300.0)])
 def test_an_alias_table_gives_back_the_chances(chance):
     chance = np.asarray(chance, float)
@@ -165,6 +221,25 @@ def test_what_a_group_chose_is_never_drawn():
         drawn = CatalogueNegatives(item, group, 40, kind).negatives.draw(np.arange(300), 50, SEED)
         for g in range(12):
             assert not np.isin(drawn[group == g], item[group == g]).any()
+
+
+def test_bits_and_lists_say_the_same_of_what_a_group_chose():
+    rng = np.random.default_rng(5)
+    item, group = rng.integers(0, 70, 400), rng.integers(0, 9, 400)
+    pool = CatalogueNegatives(item, group, 70, "uniform").negatives
+    assert pool.bits is not None
+    dense = np.unpackbits(pool.bits.view(np.uint8), axis=1, bitorder="little").astype(bool)
+    expected = np.zeros((9, 96), bool)
+    expected[group, item] = True
+    np.testing.assert_array_equal(dense, expected)
+    by_list = replace(pool, bits=None).draw(np.arange(400), 5, SEED)
+    np.testing.assert_array_equal(pool.draw(np.arange(400), 5, SEED), by_list)
+
+
+def test_bits_are_left_out_where_the_lists_are_far_smaller():
+    indptr, chosen = np.array([0, 1, 2]), np.array([3, 127], np.uint32)
+    assert chosen_bits(indptr, chosen, 4 * 32).shape == (2, 4)
+    assert chosen_bits(indptr, chosen, 4 * 32 + 1) is None
 
 
 def test_the_corrected_softmax_rests_at_the_log_of_the_frequency():
@@ -194,7 +269,7 @@ def test_the_corrected_softmax_rests_at_the_log_of_the_frequency():
 
 @pytest.mark.parametrize("loss", LOSSES)
 def test_the_seed_decides_the_bits(loss):
-    queries, sides, which, _, pool = sample(2, values=False)
+    queries, sides, which, _, pool = sample(2, "ones")
     params = random_params(np.random.default_rng(0), N_QUERY + N_ITEM, 8)
     bits = []
     for seed in (5, 5, 6):

@@ -55,6 +55,18 @@ def test_rows_without_values_have_value_one(machine):
 
 
 @given(machines())
+def test_packed_parameters_score_the_same_bits_and_take_the_same_bytes(machine):
+    rows, params = machine
+    packed = params.packed()
+    assert packed.V.base is packed.w.base
+    assert packed.V.base.nbytes == params.V.nbytes + params.w.nbytes
+    for isa in ISAS:
+        with using_isa(isa):
+            one, other = (scores(as_rows(rows, params.n_features), p) for p in (params, packed))
+        np.testing.assert_array_equal(one, other)
+
+
+@given(machines())
 def test_sums_are_the_factors_weighted_by_the_values(machine):
     rows, params = machine
     expected = [factor_sums(row, params.V) for row in rows]

@@ -55,6 +55,31 @@ def test_one_pass_is_the_sequence_of_steps_on_the_score_differences(rule, shared
 
 
 @pytest.mark.parametrize("rule", RULES)
+def test_pairs_of_ids_alone_are_the_same_steps_also_where_ids_meet(rule):
+    rng = np.random.default_rng(9)
+    users, items = np.array([0, 1, 2, 3], np.uint32), np.array([4, 5, 6, 7, 4, 1], np.uint32)
+    at, better, worse = rng.integers(0, 4, 30), rng.integers(0, 6, 30), rng.integers(0, 6, 30)
+    same = items[better] == items[worse]
+    assert same.any()
+    assert ((users[at] == 1) & ((items[better] == 1) ^ (items[worse] == 1))).any()
+    for k in SIZES:
+        params = random_params(np.random.default_rng(k), 8, k)
+        learner = Learner(rule, params.bias, params.w, params.V, HYPER)
+        steps = [
+            learner.pair_step([(int(q), 1.0)], [(int(i), 1.0)], [(int(j), 1.0)])
+            for q, i, j in zip(users[at], items[better], items[worse], strict=True)
+        ]
+        for isa in ISAS:
+            table = Table.start(params, RULES[rule], HYPER)
+            q, t = Rows(users, 4, width=1), Rows(items, 8, width=1)
+            with using_isa(isa):
+                total, correct = pair_pass(t, better, worse, table, HYPER, shared=q, shared_at=at)
+            assert total == pytest.approx(sum(loss for loss, _ in steps), rel=1e-4), (k, isa)
+            assert correct == sum(in_order for _, in_order in steps)
+            assert_same_machine(table, learner, context=f"k={k} {isa}")
+
+
+@pytest.mark.parametrize("rule", RULES)
 def test_pairs_without_a_query_compare_whole_rows(rule):
     _, sides, _, better, worse, _ = sample(2, shared_values=True, side_values=True)
     params = random_params(np.random.default_rng(0), N_QUERY + N_ITEM, 5)

@@ -135,7 +135,12 @@ class FFMParams:
                 raise ValueError(f"block {number} has V of shape {V.shape}")
             if (np.diff(meets) < 0).any() or (np.diff(ids) < 0).any():
                 raise ValueError(f"block {number}: its features, or the fields that it meets, do not rise")
-            blocks.append(FieldBlock(fields, meets, ids, V))
+            own = (
+                fields.copy(),
+                meets.copy(),
+                ids.copy(),
+            )  # a table keeps them: views would keep the whole file
+            blocks.append(FieldBlock(*own, V))
         if not taken.all():
             raise ValueError("a field is in no block")
         return cls(float(arrays["bias"]), w, n_fields, n_factors, blocks)

@@ -70,6 +70,15 @@ class FMParams:
             self.V * np.float32(np.sqrt(scale)),
         )
 
+    def packed(self) -> FMParams:
+        """Return a copy whose ``V`` and ``w`` are views of one array, [V_i | w_i] for each feature.
+
+        It takes the same bytes, and scoring a feature waits for one place in memory, not two.
+        """
+        both = np.empty((self.n_features, self.n_factors + 1), np.float32)
+        both[:, :-1], both[:, -1] = self.V, self.w
+        return FMParams(self.bias, both[:, -1], both[:, :-1])
+
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """Return the parameters as named arrays; ``from_arrays`` takes them back."""
         return {"bias": np.asarray(self.bias, np.float64), "w": self.w, "V": self.V}

@@ -100,7 +100,10 @@ class Stored(BaseEstimator):  # type: ignore[misc]
             model.followed_ = meta["followed"]
         model.encoder_ = None
         if "encoder" in meta:
-            model.encoder_ = Encoder.from_state(_part(arrays, "encoder."), meta["encoder"])
+            own = {
+                name: array.copy() for name, array in _part(arrays, "encoder.").items()
+            }  # lets go of the file's
+            model.encoder_ = Encoder.from_state(own, meta["encoder"])
         return model
 
 

@@ -15,6 +15,7 @@ from crossfm.kernels.table import Table
 
 Positions = NDArray[np.int64]
 LOSSES = ("bpr", "warp", "softmax")
+BITS_OVER_LIST = 4  # memory for looking a choice up in one step instead of by binary search
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +33,8 @@ class Negatives:
         Whose choice it is; None: only the own positive is left out.
     indptr, chosen : int64 (n_groups + 1,), uint32 (n_chosen,) or None
         What each group has chosen, sorted; never drawn for it.
+    bits : uint32 (n_groups, ceil(n_items / 32)) or None
+        The same, a bit for each item: asked instead of ``chosen``.
     """
 
     n_items: int
@@ -41,6 +44,7 @@ class Negatives:
     group: Positions | None = None
     indptr: Positions | None = None
     chosen: NDArray[np.uint32] | None = None
+    bits: NDArray[np.uint32] | None = None
 
     def draw(self, which: Positions, each: int, seed: int, *, chosen_too: bool = False) -> Positions:
         """Return what a pass over ``which`` with this seed draws: (n, each), -1 where nothing was found.
@@ -50,6 +54,17 @@ class Negatives:
         out = np.empty((len(which), each), np.int64)
         _kernels.draw_negatives(vars(self), seed, chosen_too, which, out)
         return out
+
+
+def chosen_bits(indptr: Positions, chosen: NDArray[np.uint32], n_items: int) -> NDArray[np.uint32] | None:
+    """Return ``Negatives.bits``, or None where they would take more than ``BITS_OVER_LIST`` times the lists' bytes."""
+    n_groups, words = len(indptr) - 1, -(-n_items // 32)
+    if n_groups * words > BITS_OVER_LIST * len(chosen):
+        return None
+    bits = np.zeros((n_groups, words), np.uint32)
+    group = np.repeat(np.arange(n_groups), np.diff(indptr))
+    np.bitwise_or.at(bits, (group, chosen // 32), np.uint32(1) << chosen % 32)
+    return bits
 
 
 def alias_table(chance: NDArray[np.float64]) -> tuple[NDArray[np.float32], NDArray[np.uint32]]:

@@ -21,7 +21,11 @@ FIELDS = False  # it does not look at them
 BATCH_ROWS = 256  # of a synchronous mini-batch
 
 table = Table.start
-from_arrays = FMParams.from_arrays
+
+
+def from_arrays(arrays: dict[str, NDArray[Any]]) -> FMParams:
+    """Return stored parameters, packed for scoring."""
+    return FMParams.from_arrays(arrays).packed()
 
 
 def start(

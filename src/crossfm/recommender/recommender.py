@@ -406,6 +406,9 @@ class Recommender:
 
         model = cls(**meta["settings"])
         model.ranker_ = FMRanker.from_state(part("ranker."), meta["ranker"])
+        arrays = {
+            name: a.copy() for name, a in arrays.items() if not name.startswith("ranker.")
+        }  # not the file's
         model.users_ = Side.from_state(arrays, meta["users"], "users")
         model.items_ = Side.from_state(arrays, meta["items"], "items")
         model.context_encoder_ = None

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from crossfm.core.options import check_choice
 from crossfm.data.rows import Rows
 from crossfm.errors import DataError
-from crossfm.kernels.choices import Negatives, alias_table
+from crossfm.kernels.choices import Negatives, alias_table, chosen_bits
 
 Positions = NDArray[np.int64]
 POPULARITY_POWER = 0.75  # as in word2vec's negative sampling: popular, but less than proportionally
@@ -96,6 +96,7 @@ class CatalogueNegatives:
             starts = np.arange(group.max(initial=-1) + 2) * n_items
             arrays |= {"group": group, "indptr": np.searchsorted(keys, starts)}
             arrays["chosen"] = (keys % n_items).astype(np.uint32)
+            arrays["bits"] = chosen_bits(arrays["indptr"], arrays["chosen"], n_items)
         self.count = np.bincount(positives, weight, n_items).astype(np.float64)
         self.offset = None
         if kind == "popularity":
