@@ -21,12 +21,21 @@ class Copies {
     put<T>(own + f, total);
   }
 
-  template <class T>
-  void average(int64_t f) const {
-    T total{};
-    for (int t = 0; t < threads_; ++t) total += get<T>(of(t) + f);
-    put<T>(own + f, total / static_cast<float>(threads_));
+  // Whether a thread has moved its copy.
+  bool moved(int thread, int64_t size) const {
+    return std::memcmp(of(thread), own, static_cast<std::size_t>(size) * sizeof(float)) != 0;
   }
+
+  // The mean of `n` copies, those whose bit is set in `who`; threads behind the 63rd go with that.
+  template <class T>
+  void average(int64_t f, uint64_t who, int n) const {
+    T total{};
+    for (int t = 0; t < threads_; ++t)
+      if (who >> (t < 63 ? t : 63) & 1) total += get<T>(of(t) + f);
+    put<T>(own + f, total / static_cast<float>(n));
+  }
+
+  int threads() const { return threads_; }
 
   // AdaGrad: how much of the summed steps the weight goes, under accumulators at G. For equal gradients it is as far
   // as steps under their sum would have taken it: (sqrt(G + sum of all) - sqrt(G)) / (sum of (sqrt(G + own) - sqrt(G))).
@@ -73,7 +82,7 @@ inline T ftrl_weight(T z, T n, float l1, float l2, const Hyper& h) {
 }
 
 // AdaGrad: accumulators add up, and weights go as `share` says. FTRL: z and n add up, and the weight follows from them.
-// Elsewhere copies are averaged; Adam's count adds up. With padding of 8, factors are whole vectors.
+// Elsewhere the copies that were moved are averaged; Adam's count adds up. With padding of 8, factors are whole vectors.
 template <class R>
 void merge_records(const MergeArgs& a) {
   constexpr bool adagrad = __is_same(R, AdaGrad) || __is_same(R, AdaGradRow), ftrl = __is_same(R, Ftrl);
@@ -105,8 +114,14 @@ void merge_records(const MergeArgs& a) {
       copies.add_up<float>(w + 2);
       own[w] = ftrl_weight(own[w + 1], own[w + 2], h.l1_w, h.l2_w, h);
     } else {
-      for (int64_t f = 0; f < w; f += 8) copies.average<Vec8>(f);
-      for (int64_t f = w; f < w + 1 + R::states; ++f) copies.average<float>(f);
+      uint64_t who = 0;
+      int n = 0;
+      for (int t = 0; t < copies.threads(); ++t)
+        if (copies.moved(t, a.stride)) who |= uint64_t{1} << (t < 63 ? t : 63);
+      for (int t = 0; t < copies.threads(); ++t) n += static_cast<int>(who >> (t < 63 ? t : 63) & 1);
+      if (n == 0) continue;
+      for (int64_t f = 0; f < w; f += 8) copies.average<Vec8>(f, who, n);
+      for (int64_t f = w; f < w + 1 + R::states; ++f) copies.average<float>(f, who, n);
       if constexpr (R::counts) copies.add_up<float>(w + 1 + R::states);
     }
     copies.give(a.stride);
