@@ -14,7 +14,7 @@ namespace crossfm {
 // Rows that a thread visits until copies are reconciled: a sixteenth of what it has visited, within bounds. Weights
 // move far in the first rows; apart for too long they would all make the same move, and together overshoot.
 [[gnu::always_inline]] inline int64_t round_rows(int64_t visited, int n_threads) {
-  const int64_t share = visited / n_threads / 16, most = 16384 / n_threads;
+  const int64_t share = visited / n_threads / 16, most = 32768 / n_threads / n_threads;
   return share < 8 || most < 8 ? 8 : share < most ? share : most;
 }
 
