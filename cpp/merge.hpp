@@ -21,21 +21,12 @@ class Copies {
     put<T>(own + f, total);
   }
 
-  // Whether a thread has moved its copy.
-  bool moved(int thread, int64_t size) const {
-    return std::memcmp(of(thread), own, static_cast<std::size_t>(size) * sizeof(float)) != 0;
+  // How many threads have moved their copy.
+  int movers(int64_t size) const {
+    int n = 0;
+    for (int t = 0; t < threads_; ++t) n += std::memcmp(of(t), own, static_cast<std::size_t>(size) * sizeof(float)) != 0;
+    return n;
   }
-
-  // The mean of `n` copies, those whose bit is set in `who`; threads behind the 63rd go with that.
-  template <class T>
-  void average(int64_t f, uint64_t who, int n) const {
-    T total{};
-    for (int t = 0; t < threads_; ++t)
-      if (who >> (t < 63 ? t : 63) & 1) total += get<T>(of(t) + f);
-    put<T>(own + f, total / static_cast<float>(n));
-  }
-
-  int threads() const { return threads_; }
 
   // AdaGrad: how much of the summed steps the weight goes, under accumulators at G. For equal gradients it is as far
   // as steps under their sum would have taken it: (sqrt(G + sum of all) - sqrt(G)) / (sum of (sqrt(G + own) - sqrt(G))).
@@ -52,6 +43,7 @@ class Copies {
     return apart > 0.0f ? together / apart : T{} + 1.0f;
   }
 
+  // Go a share of what the threads went together; with 1 / movers that is to the mean of the copies that were moved.
   template <class T>
   void move(int64_t f, T share) const {
     const T before = get<T>(own + f);
@@ -71,15 +63,6 @@ class Copies {
   const int64_t apart_;
   const int threads_;
 };
-
-// FTRL's closed form; see rules.hpp.
-template <class T>
-inline T ftrl_weight(T z, T n, float l1, float l2, const Hyper& h) {
-  const T size = z < 0.0f ? -z : z;
-  const T shrunk = z < 0.0f ? size - l1 : l1 - size;
-  const T moved = shrunk / ((h.ftrl_beta + vsqrt(n)) * (1.0f / h.learning_rate) + l2);
-  return size > l1 ? moved : moved * 0.0f;
-}
 
 // AdaGrad: accumulators add up, and weights go as `share` says. FTRL: z and n add up, and the weight follows from them.
 // Elsewhere the copies that were moved are averaged; Adam's count adds up. With padding of 8, factors are whole vectors.
@@ -108,20 +91,18 @@ void merge_records(const MergeArgs& a) {
       for (int64_t f = 0; f < padded; f += 8) {
         copies.add_up<Vec8>(f + padded);
         copies.add_up<Vec8>(f + 2 * padded);
-        put<Vec8>(own + f, ftrl_weight(get<Vec8>(own + f + padded), get<Vec8>(own + f + 2 * padded), h.l1_V, h.l2_V, h));
+        const Vec8 root = vsqrt(get<Vec8>(own + f + 2 * padded));
+        put<Vec8>(own + f, Ftrl::weight(get<Vec8>(own + f + padded), root, h.l1_V, h.l2_V, h));
       }
       copies.add_up<float>(w + 1);
       copies.add_up<float>(w + 2);
-      own[w] = ftrl_weight(own[w + 1], own[w + 2], h.l1_w, h.l2_w, h);
+      own[w] = Ftrl::weight(own[w + 1], vsqrt(own[w + 2]), h.l1_w, h.l2_w, h);
     } else {
-      uint64_t who = 0;
-      int n = 0;
-      for (int t = 0; t < copies.threads(); ++t)
-        if (copies.moved(t, a.stride)) who |= uint64_t{1} << (t < 63 ? t : 63);
-      for (int t = 0; t < copies.threads(); ++t) n += static_cast<int>(who >> (t < 63 ? t : 63) & 1);
+      const int n = copies.movers(a.stride);
       if (n == 0) continue;
-      for (int64_t f = 0; f < w; f += 8) copies.average<Vec8>(f, who, n);
-      for (int64_t f = w; f < w + 1 + R::states; ++f) copies.average<float>(f, who, n);
+      const float share = 1.0f / static_cast<float>(n);
+      for (int64_t f = 0; f < w; f += 8) copies.move<Vec8>(f, Vec8{} + share);
+      for (int64_t f = w; f < w + 1 + R::states; ++f) copies.move<float>(f, share);
       if constexpr (R::counts) copies.add_up<float>(w + 1 + R::states);
     }
     copies.give(a.stride);

@@ -94,9 +94,15 @@ struct Ftrl {
     const T z = (value == 0.0f ? h.ftrl_decay * z_old : z_old) + grad - (root - vsqrt(n)) * inverse * value;
     put<T>(state, z);
     put<T>(state + apart, n_new);
+    return weight(z, root, l1, l2, h);
+  }
+
+  // The weight at z, and at the root of n.
+  template <class T>
+  static T weight(T z, T root, float l1, float l2, const Hyper& h) {
     const T size = z < 0.0f ? -z : z;
     const T shrunk = z < 0.0f ? size - l1 : l1 - size;  // -(z - sign(z) l1)
-    const T moved = shrunk / ((h.ftrl_beta + root) * inverse + l2);
+    const T moved = shrunk / ((h.ftrl_beta + root) * (1.0f / h.learning_rate) + l2);
     return size > l1 ? moved : moved * 0.0f;
   }
 };

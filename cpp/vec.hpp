@@ -37,17 +37,6 @@ struct MaskFor<Vec16> {
 template <class V>
 using MaskOf = typename MaskFor<V>::type;
 
-template <int W>
-struct VecOf;
-template <>
-struct VecOf<8> {
-  using type = Vec8;
-};
-template <>
-struct VecOf<16> {
-  using type = Vec16;
-};
-
 // The widest vector that the instruction set has.
 #if defined(__AVX512F__)
 using Wide = Vec16;

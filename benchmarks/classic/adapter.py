@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 N_IDS = 2**20
+FROM_TEXT = " from text"  # a solver that parses as it learns: it is compared with its like only
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,8 @@ import time
 from typing import Any
 
 import numpy as np
-from adapter import N_IDS, Answer, Job, log_loss, main
+from adapter import FROM_TEXT, N_IDS, Answer, Job, log_loss, main
 
-FROM_TEXT = " from text"
 ADAGRAD = {"learning_rate": 0.05, "schedule": "inverse", "l2_V": 0.005}
 FFM = {"learning_rate": 0.05, "schedule": "inverse", "l2_V": 0.001}
 # What a solver of the benchmark's means. Records in half precision would be one more name for "adagrad-row" with the
@@ -22,7 +21,7 @@ VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
         "adagrad": ADAGRAD,
         "adagrad-row": {"solver": "adagrad-row", **ADAGRAD},
         "ftrl": {"solver": "ftrl", "l2_V": 20.0},
-        "ftrl from text": {"solver": "ftrl", "l2_V": 20.0},
+        "ftrl" + FROM_TEXT: {"solver": "ftrl", "l2_V": 20.0},
         "adam": {"solver": "adam", "learning_rate": 0.0003},
         "sgd": {"solver": "sgd", "learning_rate": 0.005, "init_scale": 0.2},
     },

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from adapter import FROM_TEXT
 from turns import HERE, OURS
 
 import data
@@ -175,7 +176,7 @@ def plot_speeds(results: list[dict[str, Any]], path: Path) -> None:
 
 
 def _trains(result: dict[str, Any]) -> bool:
-    return not result["solver"].endswith("from text")
+    return not result["solver"].endswith(FROM_TEXT)
 
 
 def _colours(shown: list[dict[str, Any]]) -> list[str]:

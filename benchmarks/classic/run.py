@@ -30,8 +30,8 @@ from typing import Any
 
 import numpy as np
 import parse
-from adapter import log_loss
-from engine_crossfm import FROM_TEXT, VARIANTS, solvers
+from adapter import FROM_TEXT, log_loss
+from engine_crossfm import VARIANTS, solvers
 from limits import UPDATE, Limits
 from report import RESULTS, machine, markdown, plot_curves, plot_speeds
 from setup_envs import ENVS, install

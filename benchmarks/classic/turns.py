@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from adapter import log_loss
+from adapter import FROM_TEXT, log_loss
 from setup_envs import python_of
 
 import data
@@ -21,7 +21,6 @@ import data
 HERE = Path(__file__).resolve().parent
 OURS = "crossfm"
 OURS_TOO = {OURS, "alphafm"}  # run by our interpreter: alphaFM is a program
-FROM_TEXT = "from text"  # what parses as it learns is compared with its like only
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS")
 
 
