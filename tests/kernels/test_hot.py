@@ -10,7 +10,7 @@ from crossfm.core.rules import RULES, find_rule
 from crossfm.data.rows import Rows
 from crossfm.kernels.fm import scores, train_pass
 from crossfm.kernels.table import Table
-from machines import table_states
+from machines import ISAS, table_states, using_isa
 
 RATES = {"sgd": 0.02, "adagrad": 0.05, "adagrad-row": 0.05, "adam": 0.002, "ftrl": 0.05}
 
@@ -97,3 +97,32 @@ def test_fewer_rows_than_threads(n_rows):
     )
     assert (total > 0) == (n_rows > 0)
     assert np.array_equal(before, table.data) == (n_rows == 0)
+
+
+@pytest.mark.parametrize("values", [False, True], ids=["ones", "values"])
+@pytest.mark.parametrize("isa", ISAS)
+def test_rows_of_any_length_find_their_records(isa, values):
+    """Each thread has features of its own, some frequent and some rare: together they do the work of one."""
+    rng = np.random.default_rng(2)
+    n_threads, own, n_rows = 2, 400, 240
+    weights = 1.0 / np.arange(1, own + 1)
+    lengths = rng.integers(0, 41, n_rows)
+    ids = [
+        own * (row * n_threads // n_rows) + rng.choice(own, n, replace=False, p=weights / weights.sum())
+        for row, n in enumerate(lengths)
+    ]
+    indptr = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    x = rng.normal(size=indptr[-1]).astype(np.float32) if values else None
+    indices, target = np.concatenate(ids).astype(np.uint32), rng.normal(size=n_rows)
+    rows = Rows(indices, own * n_threads, indptr=indptr, values=x, target=target)
+    hyper = Hyper(learning_rate=0.01)
+    tables = []
+    with using_isa(isa):
+        for threads in (1, n_threads):
+            start = FMParams.start(rows.n_features, 8, np.random.default_rng(3), scale=0.1)
+            table = Table.start(start, find_rule("adagrad"), hyper)
+            table.bias[1] = 1e30  # common to all rows: kept where it is
+            train_pass(rows, np.arange(n_rows), table, find_loss("squared"), hyper, n_threads=threads)
+            tables.append(table)
+    np.testing.assert_allclose(tables[1].data, tables[0].data, rtol=1e-4, atol=1e-5)
+    assert (tables[0].V != start.V).any(axis=1).mean() > 0.5
