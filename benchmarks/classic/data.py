@@ -13,6 +13,7 @@ loss of the hidden FM. CTR is a hair below 0.25 because the test rows drawn have
 from __future__ import annotations
 
 import os
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,7 +84,9 @@ def make(n_rows: int, n_test: int) -> Path:
 
     Each has ``ids`` uint32 (rows, 39), ``y`` uint8 (rows,) and ``p`` float32 (rows,), the teacher's probability.
     """
-    folder = FOLDER / f"classic-{n_rows}-{n_test}"
+    constants = (N_FIELDS, N_IDS, N_FACTORS, CTR, ZIPF, SHIFT, W_SCALE, V_SCALE, SEED)
+    made_by = zlib.crc32(repr(constants).encode())  # a log of other constants is not taken for this one
+    folder = FOLDER / f"classic-{n_rows}-{n_test}-{made_by:08x}"
     if (folder / "test.npz").exists():
         return folder
     folder.mkdir(parents=True, exist_ok=True)
