@@ -5,6 +5,8 @@
 
 namespace crossfm::CROSSFM_ISA {
 
+constexpr int64_t kMergeAhead = 8;  // records that are fetched before they are needed
+
 // One record of MergeArgs: the one agreed on, and each thread's copy of it.
 class Copies {
  public:
@@ -52,6 +54,14 @@ class Copies {
     put<T>(own + f, before + share * total);
   }
 
+  // Fetch all of them: most were last written by another thread.
+  [[gnu::always_inline]] void fetch(int64_t size) const {
+    for (int64_t f = 0; f < size; f += 16) {
+      __builtin_prefetch(own + f, 1);
+      for (int t = 0; t < threads_; ++t) __builtin_prefetch(of(t) + f, 1);
+    }
+  }
+
   void give(int64_t size) const {
     for (int t = 0; t < threads_; ++t) std::memcpy(of(t), own, static_cast<std::size_t>(size) * sizeof(float));
   }
@@ -72,6 +82,7 @@ void merge_records(const MergeArgs& a) {
   const Hyper& h = a.hyper;
   const int64_t padded = a.padded, w = a.w_at;
   for (int64_t i = a.begin; i < a.end; ++i) {
+    if (i + kMergeAhead < a.end) Copies(a, i + kMergeAhead).fetch(a.stride);
     const Copies copies(a, i);
     float* const own = copies.own;
     if constexpr (adagrad) {
