@@ -61,9 +61,9 @@ double shared_pass(Rule rule, const PassArgs& all, float* spare, int64_t n_featu
 // on, `visited` the rows that the table has learnt from before.
 double fm_pass(int rule, const nb::object& indptr, Array<const uint32_t> indices, const nb::object& values,
                int64_t width, Array<const int64_t> order, Array<float> data, int64_t padded, int64_t w_at,
-               Array<float> bias, Array<const double> target, const nb::object& weight, int loss,
+               bool half, Array<float> bias, Array<const double> target, const nb::object& weight, int loss,
                const nb::dict& hyper, int n_threads, const nb::object& spare, int64_t visited) {
-  const PassArgs all = pass_args(indptr, indices, values, width, order, {data, padded, w_at}, bias, target, weight,
+  const PassArgs all = pass_args(indptr, indices, values, width, order, {data, padded, w_at, half}, bias, target, weight,
                                  loss, hyper);
   float* const behind = data_or_null<float>(spare);
   const auto n_features = static_cast<int64_t>(data.shape(0));
@@ -75,9 +75,9 @@ double fm_pass(int rule, const nb::object& indptr, Array<const uint32_t> indices
 // Synchronous mini-batches: the result is the same for any number of threads.
 double fm_batches(int rule, const nb::object& indptr, Array<const uint32_t> indices, const nb::object& values,
                   int64_t width, Array<const int64_t> order, Array<float> data, int64_t padded, int64_t w_at,
-                  Array<float> bias, Array<const double> target, const nb::object& weight, int loss,
+                  bool half, Array<float> bias, Array<const double> target, const nb::object& weight, int loss,
                   const nb::dict& hyper, int n_threads, int64_t batch_size) {
-  const PassArgs all = pass_args(indptr, indices, values, width, order, {data, padded, w_at}, bias, target, weight,
+  const PassArgs all = pass_args(indptr, indices, values, width, order, {data, padded, w_at, half}, bias, target, weight,
                                  loss, hyper);
   nb::gil_scoped_release release;
   std::vector<float> slope(static_cast<std::size_t>(batch_size));
@@ -108,13 +108,15 @@ double fm_batches(int rule, const nb::object& indptr, Array<const uint32_t> indi
 
 void fm_scores(const nb::object& indptr, Array<const uint32_t> indices, const nb::object& values, int64_t width,
                int64_t n_rows, float bias, nb::ndarray<const float, nb::device::cpu> w,
-               nb::ndarray<const float, nb::device::cpu> V, Array<float> score, const nb::object& sums,
+               nb::ndarray<nb::ro, nb::device::cpu> V, Array<float> score, const nb::object& sums,
                int n_threads) {
   ScoreArgs all{};
   all.rows = rows_view(indptr, indices, values, width);
   all.bias = bias;
   all.w = w.data();
   all.w_stride = w.stride(0);
+  all.half = V.dtype() == nb::dtype<uint16_t>();  // bfloat16
+  if (!all.half && V.dtype() != nb::dtype<float>()) throw nb::type_error("V is neither float32 nor uint16");
   all.V = V.data();
   all.V_stride = V.stride(0);
   all.n_factors = static_cast<int64_t>(V.shape(1));
@@ -136,13 +138,13 @@ void bind_fm(nb::module_& m) {
   m.def("set_isa", [](const std::string& name) { return set_isa(name.c_str()); });
   m.def("isa_supported", [](const std::string& name) { return isa_supported(name.c_str()); });
   m.def("fm_pass", &fm_pass, nb::arg("rule"), nb::arg("indptr").none(), nb::arg("indices").noconvert(), nb::arg("values").none(),
-        nb::arg("width"), nb::arg("order").noconvert(), nb::arg("table").noconvert(), nb::arg("padded"), nb::arg("w_at"), nb::arg("bias").noconvert(),
+        nb::arg("width"), nb::arg("order").noconvert(), nb::arg("table").noconvert(), nb::arg("padded"), nb::arg("w_at"), nb::arg("half"), nb::arg("bias").noconvert(),
         nb::arg("target").noconvert(), nb::arg("weight").none(), nb::arg("loss"), nb::arg("hyper"), nb::arg("n_threads"),
         nb::arg("spare").none(), nb::arg("visited"));
   m.attr("HOT_PLACES") = HotPlaces::count;
   m.def("fm_batches", &fm_batches, nb::arg("rule"), nb::arg("indptr").none(), nb::arg("indices").noconvert(),
         nb::arg("values").none(), nb::arg("width"), nb::arg("order").noconvert(), nb::arg("table").noconvert(), nb::arg("padded"),
-        nb::arg("w_at"), nb::arg("bias").noconvert(), nb::arg("target").noconvert(), nb::arg("weight").none(), nb::arg("loss"),
+        nb::arg("w_at"), nb::arg("half"), nb::arg("bias").noconvert(), nb::arg("target").noconvert(), nb::arg("weight").none(), nb::arg("loss"),
         nb::arg("hyper"), nb::arg("n_threads"), nb::arg("batch_size"));
   m.def("fm_scores", &fm_scores, nb::arg("indptr").none(), nb::arg("indices").noconvert(), nb::arg("values").none(),
         nb::arg("width"), nb::arg("n_rows"), nb::arg("bias").noconvert(), nb::arg("w").noconvert(), nb::arg("V").noconvert(), nb::arg("score").noconvert(),

@@ -19,7 +19,7 @@ RowsView field_rows(const nb::tuple& t) {
   return rows;
 }
 
-// A layout as Python hands it over: (blocks, heads, where, kind, slot, empty, vector, longest, uniform).
+// A layout as Python hands it over: (blocks, heads, where, kind, slot, empty, vector, longest, uniform, half).
 struct LayoutArrays {
   std::vector<float*> block;
   std::vector<int64_t> length;
@@ -44,6 +44,7 @@ struct LayoutArrays {
     view.vector = nb::cast<int64_t>(t[6]);
     view.longest = nb::cast<int64_t>(t[7]);
     view.uniform = nb::cast<bool>(t[8]);
+    view.half = nb::cast<bool>(t[9]);
   }
   LayoutArrays(const LayoutArrays&) = delete;
   LayoutArrays& operator=(const LayoutArrays&) = delete;

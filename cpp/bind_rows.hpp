@@ -19,8 +19,9 @@ inline RowsView rows_view(const nb::object& indptr, const Array<const uint32_t>&
 struct TableArrays {
   Array<float> data;
   int64_t padded, w_at;
+  bool half = false;
 
-  Table view() const { return {data.data(), static_cast<int64_t>(data.shape(1)), padded, w_at}; }
+  Table view() const { return {data.data(), static_cast<int64_t>(data.shape(1)), padded, w_at, half}; }
 };
 
 inline Hyper read_hyper(const nb::dict& d) {

@@ -8,6 +8,7 @@
 // as a T x T matrix of vectors that is transposed, so that all loads and stores are whole lines of the records.
 #pragma once
 
+#include "half.hpp"
 #include "losses.hpp"
 #include "rules.hpp"
 
@@ -17,18 +18,29 @@ namespace crossfm::CROSSFM_ISA {
 struct FieldRecord {
   float* V;
   float* head;    // w, its states, extra
-  int64_t apart;  // floats from a weight to its first state
+  float* states;  // of V: the first of them
+  int64_t apart;  // floats from one to the next
   uint32_t kind;
 };
 
-inline int64_t state_distance(int64_t head_at) { return (head_at + kHead + kLine - 1) / kLine * kLine; }
+inline int64_t whole_lines(int64_t floats) { return (floats + kLine - 1) / kLine * kLine; }
 
+// Where the states of V begin, and how far they are apart, in a record whose head is at `head_at`; S holds a weight.
+inline int64_t first_state(int64_t head_at) { return whole_lines(head_at + kHead); }
+
+template <class S>
+inline int64_t state_distance(int64_t head_at) {
+  if constexpr (sizeof(S) == sizeof(float)) return first_state(head_at);
+  else return whole_lines(2 * head_at);
+}
+
+template <class S>
 inline FieldRecord field_record(const FieldLayout& l, uint32_t feature, uint32_t field) {
   const uint32_t* where = l.where + 2 * static_cast<int64_t>(feature);
   const uint32_t kind = l.kind[field];
   const bool known = where[1] == kind && where[0] != kNoRecord;
   float* V = known ? l.block[kind] + where[0] * l.length[kind] : l.empty;
-  return {V, V + l.head[kind], state_distance(l.head[kind]), kind};
+  return {V, V + l.head[kind], V + first_state(l.head[kind]), state_distance<S>(l.head[kind]), kind};
 }
 
 template <class R>
@@ -87,8 +99,8 @@ class FieldsHere {
   const uint32_t* fields_ = nullptr;
 };
 
-// Any row: several features of one field, missing fields. VALUES: not all are 1.
-template <bool VALUES>
+// Any row: several features of one field, missing fields. VALUES: not all are 1. S holds a weight.
+template <bool VALUES, class S>
 class Ffm {
  public:
   explicit Ffm(const FieldPassArgs& a) : args_(a), rows_(a.pass.rows), l_(a.layout), here_(a) {}
@@ -109,14 +121,14 @@ class Ffm {
       for (int64_t b = 0; b < n; ++b)
         if (const int32_t from = slot(r.kind, here_[b]); from >= 0)
           for (int64_t f = 0; f < k; f += 4)
-            put<Vec4>(C + (b * n + a) * k + f, get<Vec4>(C + (b * n + a) * k + f) + part(r.V + from + f, at));
+            put<Vec4>(C + (b * n + a) * k + f, get<Vec4>(C + (b * n + a) * k + f) + part(r, from + f, at));
     }
     float linear = 0.0f, pairs = 0.0f;
     for (int64_t at = here_.begin; at < here_.end; ++at) {
       const FieldRecord r = record(at);
       const float* c = C + here_.place(here_.field(at)) * n * k;
       Vec4 total{};
-      each(r, at, c, [&](float* v, Vec4 sums) { total += get<Vec4>(v) * sums; });
+      each(r, at, c, [&](int64_t f, Vec4 sums) { total += weights(r, f) * sums; });
       linear += x(at) * *r.head;
       pairs += x(at) * sum(total);
     }
@@ -133,21 +145,23 @@ class Ffm {
       if (args_.parts > 1 && rows_.indices[at] % args_.parts != args_.part) continue;
       const FieldRecord r = record(at);
       if (r.V == l_.empty) continue;
+      Writer<Vec4, S> write(rounding_key(rows_.indices[at], slope));  // of its own: another part may move the next one
       const float gx = slope * x(at);
       const float* c = C + here_.place(here_.field(at)) * here_.count * l_.vector;
       if constexpr (R::row_wise) {
         Vec4 squares{};
-        each(r, at, c, [&](float*, Vec4 sums) {
+        each(r, at, c, [&](int64_t, Vec4 sums) {
           squares += (gx * sums) * (gx * sums);
         });
         const float rate = row_rate(r.head, sum(squares), h);
-        each(r, at, c, [&](float* v, Vec4 sums) {
-          put<Vec4>(v, get<Vec4>(v) - rate * (gx * sums + h.l2_V * get<Vec4>(v)));
+        each(r, at, c, [&](int64_t f, Vec4 sums) {
+          const Vec4 v = weights(r, f);
+          write(place(r, f), v - rate * (gx * sums + h.l2_V * v));
         });
       } else {
         const float scale = scale_of<R>(r.head, h);
-        each(r, at, c, [&](float* v, Vec4 sums) {
-          put<Vec4>(v, R::template step<Vec4>(get<Vec4>(v), v + r.apart, r.apart, gx * sums, h.l1_V, h.l2_V, h, scale));
+        each(r, at, c, [&](int64_t f, Vec4 sums) {
+          write(place(r, f), R::template step<Vec4>(weights(r, f), r.states + f, r.apart, gx * sums, h.l1_V, h.l2_V, h, scale));
         });
       }
       step_scalar<R>(r.head, gx, h.l1_w, h.l2_w, h);
@@ -158,22 +172,22 @@ class Ffm {
  private:
   float x(int64_t at) const { return VALUES ? rows_.values[at] : 1.0f; }
   int32_t slot(uint32_t kind, int64_t field) const { return l_.slot[kind * l_.n_fields + field]; }
-  FieldRecord record(int64_t at) const { return field_record(l_, rows_.indices[at], here_.field(at)); }
+  FieldRecord record(int64_t at) const { return field_record<S>(l_, rows_.indices[at], here_.field(at)); }
+  static S* place(const FieldRecord& r, int64_t f) { return weights_of<S>(r.V) + f; }
+  static Vec4 weights(const FieldRecord& r, int64_t f) { return load_weights<Vec4>(place(r, f)); }
 
   // What four factors of a feature add to a sum; rounded here, so that a feature alone leaves exactly 0 of itself.
-  Vec4 part(const float* v, int64_t at) const { return CROSSFM_ROUNDED(get<Vec4>(v) * x(at)); }
+  Vec4 part(const FieldRecord& r, int64_t f, int64_t at) const { return CROSSFM_ROUNDED(weights(r, f) * x(at)); }
 
-  // f(place in the record, sums) for every four factors that the row touches, without the feature itself in the sums.
+  // f(number of the first, sums) for every four factors that the row touches, without the feature itself in the sums.
   template <class F>
   void each(const FieldRecord& r, int64_t at, const float* c, F f) const {
     const int32_t own = static_cast<int32_t>(here_.field(at));
     for (int64_t b = 0; b < here_.count; ++b, c += l_.vector) {
       if (here_[b] == own && here_.features(b) == 1) continue;
       if (const int32_t s = slot(r.kind, here_[b]); s >= 0)
-        for (int64_t i = 0; i < l_.vector; i += 4) {
-          float* v = r.V + s + i;
-          f(v, here_[b] == own ? get<Vec4>(c + i) - part(v, at) : get<Vec4>(c + i));
-        }
+        for (int64_t i = 0; i < l_.vector; i += 4)
+          f(s + i, here_[b] == own ? get<Vec4>(c + i) - part(r, s + i, at) : get<Vec4>(c + i));
     }
   }
 
@@ -217,8 +231,8 @@ inline bool rests(const Hyper& h) {
 
 // A row with one feature a field, under a layout in which every record has a vector for every field, its own too (which
 // stays as it is: the head of a record may share a line with it). V is the register, T the fields it holds; with T = 1
-// a vector takes any number of registers. What the loops need is copied to locals: a store could change any member.
-template <class V, int T, bool VALUES>
+// a vector takes any number of registers; S holds a weight. What the loops need is copied to locals: a store could change any member.
+template <class V, int T, bool VALUES, class S>
 class FfmBlocks {
  public:
   explicit FfmBlocks(const FieldPassArgs& a)
@@ -243,7 +257,7 @@ class FfmBlocks {
     for (int64_t at = begin; at < end; ++at) {
       const uint32_t a = fields[at - begin];
       if (records_[a]) return false;
-      records_[a] = field_record(l_, rows_.indices[at], a).V;
+      records_[a] = field_record<S>(l_, rows_.indices[at], a).V;
       if constexpr (VALUES) x_[a] = rows_.values[at];
     }
     if (end - begin < n)
@@ -272,8 +286,8 @@ class FfmBlocks {
         for (int64_t i = 0; i < chunks; ++i) {
           V a[T], b[T];
           for (int t = 0; t < T; ++t) {
-            a[t] = load<V>(records[A * T + t] + B * T * vector + i * lanes<V>);
-            b[t] = load<V>(records[B * T + t] + A * T * vector + i * lanes<V>);
+            a[t] = load_weights<V>(weights_of<S>(records[A * T + t]) + B * T * vector + i * lanes<V>);
+            b[t] = load_weights<V>(weights_of<S>(records[B * T + t]) + A * T * vector + i * lanes<V>);
             if constexpr (VALUES) a[t] *= x_[A * T + t], b[t] *= x_[B * T + t];
             if (A == B) a[t] = b[t] = moves(A * T + t, B) ? a[t] : V{};
             if constexpr (SQUARES) squares_A += b[t] * b[t], squares_B += a[t] * a[t];
@@ -295,10 +309,12 @@ class FfmBlocks {
 
   // Move the records of the row; fetches those of row `next` (-1: none). For row-wise rules the rate is in the gradient.
   template <class R>
-  void update(float slope, const Hyper& hyper, int64_t next) {
+  void update(int64_t row, float slope, const Hyper& hyper, int64_t next) {
     const Hyper h = hyper;
+    Writer<V, S> write(rounding_key(rows_.indices[rows_.begin(row)], slope));
     if constexpr (R::row_wise) set_rates(slope, h);
-    const int64_t n = blocks_, n_fields = l_.n_fields, vector = l_.vector, chunks = chunks_, apart = state_distance(head_);
+    const int64_t n = blocks_, n_fields = l_.n_fields, vector = l_.vector, chunks = chunks_;
+    const int64_t states = first_state(head_), apart = state_distance<S>(head_);
     float* const empty = l_.empty;
     int64_t ahead = 0, ahead_end = 0;
     // Records with state are twice as long: fetching them gets in the way of the processor's own (measured, 10 % slower).
@@ -319,15 +335,16 @@ class FfmBlocks {
         for (int64_t i = 0; i < chunks; ++i) {
           const int64_t at_a = B * T * vector + i * lanes<V>, at_b = A * T * vector + i * lanes<V>;
           V a[T], b[T], to_a[T], to_b[T];
-          for (int t = 0; t < T; ++t) to_b[t] = a[t] = load<V>(ra[t] + at_a);
-          for (int t = 0; t < T; ++t) to_a[t] = b[t] = load<V>(records_[B * T + t] + at_b);
+          for (int t = 0; t < T; ++t) to_b[t] = a[t] = load_weights<V>(weights_of<S>(ra[t]) + at_a);
+          for (int t = 0; t < T; ++t) to_a[t] = b[t] = load_weights<V>(weights_of<S>(records_[B * T + t]) + at_b);
           transpose<T, V>(to_a);
           transpose<T, V>(to_b);
           for (int t = 0; t < T; ++t) {
             if (ra[t] == empty) continue;
             const V g = xa[t] * (VALUES ? to_a[t] * x_B : to_a[t]);
-            if (edge) step_some<R>(ra[t] + at_a, apart, a[t], g, h, rate_a[t], moves(A * T + t, B));
-            else step<R>(ra[t] + at_a, apart, a[t], g, h, rate_a[t]);
+            float* const state = ra[t] + states + at_a;
+            write(weights_of<S>(ra[t]) + at_a, edge ? moved_some<R>(state, apart, a[t], g, h, rate_a[t], moves(A * T + t, B))
+                                                    : moved<R>(state, apart, a[t], g, h, rate_a[t]));
           }
           if (A == B) continue;
           for (int t = 0; t < T; ++t) {
@@ -335,7 +352,7 @@ class FfmBlocks {
             if (rb == empty) continue;
             const float rate = R::row_wise ? rates_[B * T + t] : scale_of<R>(rb + head_, h);
             const V g = (slope * x(B * T + t) * (R::row_wise ? rate : 1.0f)) * (VALUES ? to_b[t] * x_A : to_b[t]);
-            step<R>(rb + at_b, apart, b[t], g, h, rate);
+            write(weights_of<S>(rb) + at_b, moved<R>(rb + states + at_b, apart, b[t], g, h, rate));
           }
         }
         if (ahead < ahead_end) fetch(ahead++, 0);
@@ -376,23 +393,20 @@ class FfmBlocks {
   }
 
   template <class R>
-  static void step(float* p, int64_t apart, V v, V g, const Hyper& h, float rate) {
-    if constexpr (R::row_wise) store<V>(p, v - (g + rate * h.l2_V * v));
-    else store<V>(p, R::template step<V>(v, p + apart, apart, g, h.l1_V, h.l2_V, h, rate));
+  static V moved(float* state, int64_t apart, V v, V g, const Hyper& h, float rate) {
+    if constexpr (R::row_wise) return v - (g + rate * h.l2_V * v);
+    else return R::template step<V>(v, state, apart, g, h.l1_V, h.l2_V, h, rate);
   }
 
   template <class R>
-  static void step_some(float* p, int64_t apart, V v, V g, const Hyper& h, float rate, Mask moving) {
+  static V moved_some(float* state, int64_t apart, V v, V g, const Hyper& h, float rate, Mask moving) {
     V before[2] = {};
     if constexpr (!R::row_wise)
-      for (int s = 0; s < R::states; ++s) before[s] = load<V>(p + (s + 1) * apart);
-    step<R>(p, apart, v, g, h, rate);
-    store<V>(p, moving ? load<V>(p) : v);
+      for (int s = 0; s < R::states; ++s) before[s] = load<V>(state + s * apart);
+    const V to = moved<R>(state, apart, v, g, h, rate);
     if constexpr (!R::row_wise)
-      for (int s = 0; s < R::states; ++s) {
-        float* state = p + (s + 1) * apart;
-        store<V>(state, moving ? load<V>(state) : before[s]);
-      }
+      for (int s = 0; s < R::states; ++s) store<V>(state + s * apart, moving ? load<V>(state + s * apart) : before[s]);
+    return moving ? to : v;
   }
 
   // Rates of a row-wise rule, from the squares that forward left.
@@ -442,7 +456,7 @@ double ffm_rows(const FieldPassArgs& args) {
     total += weight * loss.value;
     const float slope = weight * loss.slope;
     if (is_fast) {
-      fast.template update<R>(slope, a.hyper, i + 1 < a.end ? a.order[i + 1] : -1);
+      fast.template update<R>(row, slope, a.hyper, i + 1 < a.end ? a.order[i + 1] : -1);
     } else {
       any.template update<R>(row, args.scratch, slope);
     }

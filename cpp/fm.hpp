@@ -62,7 +62,7 @@ class RowsAhead {
 };
 
 // One pass of stochastic updates over order[begin, end); returns the sum of the losses before each update.
-template <class R, int BLOCKS, class V, bool VALUES, bool PLACED>
+template <class R, int BLOCKS, class V, bool VALUES, bool PLACED, class S>
 double pass_rows(const PassArgs& a) {
   RowSums<BLOCKS, V> sums;
   RowsAhead<PLACED> rows(a);
@@ -71,28 +71,28 @@ double pass_rows(const PassArgs& a) {
     prefetch_ids(a, i);
     rows.place(i + kAhead);
     const Row row = rows.at(i);
-    sum_row<BLOCKS, V, VALUES>(row, a.table, *a.bias, sums);
+    sum_row<BLOCKS, V, VALUES, S>(row, a.table, *a.bias, sums);
     const float weight = a.weight ? a.weight[a.order[i]] : 1.0f;
     const LossAt loss = loss_at(a.loss, sums.score, a.target[a.order[i]]);
     total += weight * loss.value;
     const float slope = weight * loss.slope;
-    step_row<R, BLOCKS, V, VALUES>(row, a.table, a.hyper, slope, sums.s, rows.to_fetch(i + kAhead));
+    step_row<R, BLOCKS, V, VALUES, S>(row, a.table, a.hyper, slope, sums.s, rows.to_fetch(i + kAhead));
     step_scalar<R>(a.bias, slope, 0.0f, 0.0f, a.hyper);
   }
   return total;
 }
 
 // First half of a synchronous mini-batch: scores of frozen weights.
-template <int BLOCKS, class V, bool VALUES>
+template <int BLOCKS, class V, bool VALUES, class S>
 void forward_rows(const BatchArgs& batch) {
   const PassArgs& a = batch.pass;
   constexpr int W = lanes<V>;
   const int blocks = count_blocks<BLOCKS>(a.table.padded, W);
   RowSums<BLOCKS, V> sums;
   for (int64_t i = a.begin; i < a.end; ++i) {
-    if (i + kAhead < a.end) prefetch_row<Sgd, BLOCKS, V>(a.rows, a.order[i + kAhead], a.table);
+    if (i + kAhead < a.end) prefetch_row<Sgd, BLOCKS, V, S>(a.rows, a.order[i + kAhead], a.table);
     const int64_t row = a.order[i];
-    sum_row<BLOCKS, V, VALUES>(a.rows, row, a.table, *a.bias, sums);
+    sum_row<BLOCKS, V, VALUES, S>(a.rows, row, a.table, *a.bias, sums);
     const float weight = a.weight ? a.weight[row] : 1.0f;
     const LossAt loss = loss_at(a.loss, sums.score, a.target[row]);
     batch.row_loss[i] = weight * loss.value;
@@ -102,7 +102,7 @@ void forward_rows(const BatchArgs& batch) {
 }
 
 // Second half: each feature is moved by one owner, in row order, so the result does not depend on `parts`.
-template <class R, int BLOCKS, class V, bool VALUES>
+template <class R, int BLOCKS, class V, bool VALUES, class S>
 void update_part(const BatchArgs& batch) {
   const PassArgs& a = batch.pass;
   constexpr int W = lanes<V>;
@@ -113,7 +113,7 @@ void update_part(const BatchArgs& batch) {
     for (int b = 0; b < blocks; ++b) sums.s[b] = load<V>(batch.sums + i * a.table.padded + b * W);
     for (int64_t at = 0; at < row.n; ++at) {
       if (row.ids[at] % batch.parts != batch.part) continue;
-      step_one<R, BLOCKS, V, VALUES>(row, at, a.table, a.hyper, batch.slope[i], sums.s);
+      step_one<R, BLOCKS, V, VALUES, S>(row, at, a.table, a.hyper, batch.slope[i], sums.s);
     }
     if (batch.part == 0) step_scalar<R>(a.bias, batch.slope[i], 0.0f, 0.0f, a.hyper);
   }
@@ -121,14 +121,20 @@ void update_part(const BatchArgs& batch) {
 
 // The last block of factors may be cut short: n_factors need not be a multiple of the vector's width.
 template <int BLOCKS, class V>
+CROSSFM_INLINE V load_block(const Half* v, int b, int, int) {
+  return load_weights<V>(v + b * lanes<V>);  // in a table, where zeros follow
+}
+
+template <int BLOCKS, class V>
 CROSSFM_INLINE V load_block(const float* v, int b, int blocks, int rest) {
   return b < blocks - 1 || rest == 0 ? load<V>(v + b * lanes<V>) : load_first<V>(v + b * lanes<V>, rest);
 }
 
 // Scores under weights in any layout; as sum_row, with V and w apart.
-template <int BLOCKS, class V, bool VALUES>
+template <int BLOCKS, class V, bool VALUES, class S>
 void score_rows(const ScoreArgs& args) {
   const ScoreArgs a = args;  // no store can reach the copy
+  const S* const weights = static_cast<const S*>(a.V);
   constexpr int W = lanes<V>;
   constexpr int capacity = BLOCKS < 0 ? kMaxFactors / W : BLOCKS;
   const int blocks = BLOCKS < 0 ? static_cast<int>((a.n_factors + W - 1) / W) : BLOCKS;
@@ -149,7 +155,7 @@ void score_rows(const ScoreArgs& args) {
       const float x = VALUES ? a.rows.values[at] : 1.0f;
       linear[half] += a.w[id * a.w_stride] * x;
       for (int b = 0; b < blocks; ++b) {
-        const V z = load_block<BLOCKS, V>(a.V + id * a.V_stride, b, blocks, rest) * x;
+        const V z = load_block<BLOCKS, V>(weights + id * a.V_stride, b, blocks, rest) * x;
         s[half][b] += z;
         squares[half] += z * z;
       }
@@ -157,8 +163,8 @@ void score_rows(const ScoreArgs& args) {
       if (ahead < ahead_end) {
         const int64_t next = a.rows.indices[ahead++];
         __builtin_prefetch(a.w + next * a.w_stride, 0, 3);
-        const float* const v = a.V + next * a.V_stride;
-        for (int64_t f = 0; f < blocks * W; f += 16) __builtin_prefetch(v + f, 0, 3);
+        const S* const v = weights + next * a.V_stride;
+        for (int64_t f = 0; f < blocks * W; f += 64 / static_cast<int64_t>(sizeof(S))) __builtin_prefetch(v + f, 0, 3);
         if (blocks) __builtin_prefetch(v + a.n_factors - 1, 0, 3);  // a line more where v starts inside one
       }
     };

@@ -54,14 +54,14 @@ class Hot {
   void reconcile(int thread) {
     const auto n = static_cast<int64_t>(claimed_.size());
     const Table& t = all_.table;
-    MergeArgs a{rule_,  all_.hyper,       t.stride,        t.padded, t.w_at,
+    MergeArgs a{rule_,  all_.hyper,       t.stride,        t.padded, t.w_at, t.half,
                 base_.data(), spare_, claimed_.data(), HotPlaces::count * t.stride, threads_,
                 n * thread / threads_, n * (thread + 1) / threads_};
     isa().merge(a);
     if (thread != 0) return;
     const int64_t only = 0;
     a.hyper.l1_w = a.hyper.l2_w = 0.0f;  // never penalised
-    a.stride = kBias, a.padded = a.w_at = 0;
+    a.stride = kBias, a.padded = a.w_at = 0, a.half = false;
     a.base = bias_base_, a.copies = bias_.data(), a.places = &only, a.apart = kBiasApart;
     a.begin = 0, a.end = 1;
     isa().merge(a);

@@ -25,13 +25,20 @@ struct Type {
   using type = T;
 };
 
+// Call with the type that holds a weight.
+template <class F>
+inline auto with_weights(bool half, F f) {
+  return half ? f(Type<Half>{}) : f(Type<float>{});
+}
+
 // Call with the class that goes through any row.
 template <class F>
-inline auto with_machine(Machine machine, const float* values, F f) {
-  return with_values(values, [&](auto given) {
+inline auto with_machine(Machine machine, const FieldPassArgs& a, F f) {
+  return with_values(a.pass.rows.values, [&](auto given) {
     constexpr bool has = given.value != 0;
     switch (machine) {
-      case Machine::ffm: return f(Type<Ffm<has>>{});
+      case Machine::ffm:
+        return with_weights(a.layout.half, [&](auto s) { return f(Type<Ffm<has, typename decltype(s)::type>>{}); });
       case Machine::fwfm: return f(Type<FieldPairs<FieldWeight, has>>{});
       case Machine::fmfm: return f(Type<FieldPairs<FieldMatrix, has>>{});
       default: return f(Type<Hofm<has>>{});
@@ -42,7 +49,7 @@ inline auto with_machine(Machine machine, const float* values, F f) {
 }  // namespace
 
 int64_t machine_scratch(Machine machine, const FieldPassArgs& a) {
-  return with_machine(machine, a.pass.rows.values, [&](auto m) { return decltype(m)::type::scratch_floats(a); });
+  return with_machine(machine, a, [&](auto m) { return decltype(m)::type::scratch_floats(a); });
 }
 
 double machine_pass(Machine machine, Rule rule, const FieldPassArgs& a) {
@@ -51,22 +58,25 @@ double machine_pass(Machine machine, Rule rule, const FieldPassArgs& a) {
     if (machine == Machine::ffm)
       return with_vector(a.layout.vector, [&](auto fields, auto v) {
         return with_values(a.pass.rows.values, [&](auto values) {
-          constexpr bool has = values.value != 0;
-          return ffm_rows<R, FfmBlocks<decltype(v), fields.value, has>, Ffm<has>>(a);
+          return with_weights(a.layout.half, [&](auto s) {
+            using S = typename decltype(s)::type;
+            constexpr bool has = values.value != 0;
+            return ffm_rows<R, FfmBlocks<decltype(v), fields.value, has, S>, Ffm<has, S>>(a);
+          });
         });
       });
-    return with_machine(machine, a.pass.rows.values,
+    return with_machine(machine, a,
                         [&](auto m) { return machine_rows<R, typename decltype(m)::type>(a); });
   });
 }
 
 void machine_forward(Machine machine, const FieldPassArgs& a) {
-  with_machine(machine, a.pass.rows.values, [&](auto m) { machine_batch_forward<typename decltype(m)::type>(a); });
+  with_machine(machine, a, [&](auto m) { machine_batch_forward<typename decltype(m)::type>(a); });
 }
 
 void machine_update(Machine machine, Rule rule, const FieldPassArgs& a) {
   with_rule(rule, [&](auto r) {
-    with_machine(machine, a.pass.rows.values,
+    with_machine(machine, a,
                  [&](auto m) { machine_batch_update<decltype(r), typename decltype(m)::type>(a); });
   });
 }
@@ -75,11 +85,14 @@ void machine_score(Machine machine, const FieldPassArgs& a) {
   if (machine == Machine::ffm)
     return with_vector(a.layout.vector, [&](auto fields, auto v) {
       with_values(a.pass.rows.values, [&](auto values) {
-        constexpr bool has = values.value != 0;
-        ffm_score_rows<FfmBlocks<decltype(v), fields.value, has>, Ffm<has>>(a);
+        with_weights(a.layout.half, [&](auto s) {
+          using S = typename decltype(s)::type;
+          constexpr bool has = values.value != 0;
+          ffm_score_rows<FfmBlocks<decltype(v), fields.value, has, S>, Ffm<has, S>>(a);
+        });
       });
     });
-  with_machine(machine, a.pass.rows.values, [&](auto m) { machine_scores<typename decltype(m)::type>(a); });
+  with_machine(machine, a, [&](auto m) { machine_scores<typename decltype(m)::type>(a); });
 }
 
 }  // namespace crossfm::CROSSFM_ISA

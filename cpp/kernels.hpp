@@ -67,30 +67,33 @@ struct Hyper {
 
 // A table of records, one a feature, weights beside optimizer state:
 // V[padded] | states of V | tail: w, its states, [accumulator of V], [count]; padded is a multiple of 8 and
-// the tail 4 numbers, whatever of them the rule uses (linear model: padded is 0 and the tail as short as it can be).
+// the tail 4 numbers, whatever of them the rule uses (linear model: padded is 0 and the tail as short as it can be). V may be
+// in bfloat16, two in the place of a float; pairs and choices take floats alone.
 struct Table {
   float* data;
   int64_t stride;
   int64_t padded;
   int64_t w_at;  // where w stands in the record
+  bool half = false;
 };
 
 // Records of different length, for machines whose features meet different fields. The features of one kind meet the
 // same fields and have records of one length, in one block:
 // V | w, its states, extra (kHead floats) | zeros up to a whole line | states of V, each laid out the same way;
-// V has `vector` floats for each field that the kind meets, or for every field if the layout is uniform.
+// V has `vector` weights for each field that the kind meets, or for every field if the layout is uniform.
 struct FieldLayout {
   float* const* block;    // (n_kinds,) records of a kind
   const int64_t* length;  // (n_kinds,) floats of a record
-  const int64_t* head;    // (n_kinds,) floats of V: where the head stands
+  const int64_t* head;    // (n_kinds,) floats that V takes: where the head stands
   const uint32_t* where;  // (n_features, 2) number of the record in its block, and the kind; kNoRecord: it has none
   const uint32_t* kind;   // (n_fields,) kind of a field's features
-  const int32_t* slot;    // (n_kinds, n_fields) where the vector for a field stands in V; -1: they never meet
+  const int32_t* slot;    // (n_kinds, n_fields) which weight of V is the first of the vector for a field; -1: they never meet
   float* empty;           // zeros, longer than any record: for a feature without one
   int64_t n_fields;
-  int64_t vector;   // floats of one vector, a multiple of 4
+  int64_t vector;   // weights of one vector, a multiple of 4
   int64_t longest;  // non-zeros of the longest row
   bool uniform;
+  bool half;  // V in bfloat16, two weights in the place of a float; its states are floats
 };
 
 constexpr uint32_t kNoRecord = 0xffffffff;
@@ -115,6 +118,7 @@ struct MergeArgs {
   Rule rule;
   Hyper hyper;
   int64_t stride, padded, w_at;
+  bool half;
   float* base;            // (n, stride) the records as last agreed on
   float* copies;          // record places[i] of thread t stands at copies + t * apart + places[i] * stride
   const int64_t* places;  // (n,)
@@ -159,7 +163,8 @@ struct ScoreArgs {
   float bias;
   const float* w;
   int64_t w_stride;
-  const float* V;
+  const void* V;  // floats, or where `half` bfloat16 with zeros up to a multiple of 8
+  bool half;
   int64_t V_stride;
   int64_t n_factors;
   float* score;  // (n_rows,)

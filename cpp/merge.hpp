@@ -1,6 +1,7 @@
 // What several threads did to copies of the same records since they last agreed, put together and given to all.
 #pragma once
 
+#include "half.hpp"
 #include "rules.hpp"
 
 namespace crossfm::CROSSFM_ISA {
@@ -62,6 +63,15 @@ class Copies {
     }
   }
 
+  // The same for factors from number f on.
+  template <class S>
+  void move_factors(int64_t f, Vec8 share, Writer<Vec8, S>& write) const {
+    const Vec8 before = load_weights<Vec8>(weights_of<S>(own) + f);
+    Vec8 total{};
+    for (int t = 0; t < threads_; ++t) total += load_weights<Vec8>(weights_of<S>(of(t)) + f) - before;
+    write(weights_of<S>(own) + f, before + share * total);
+  }
+
   void give(int64_t size) const {
     for (int t = 0; t < threads_; ++t) std::memcpy(of(t), own, static_cast<std::size_t>(size) * sizeof(float));
   }
@@ -76,23 +86,25 @@ class Copies {
 
 // AdaGrad: accumulators add up, and weights go as `share` says. FTRL: z and n add up, and the weight follows from them.
 // Elsewhere the copies that were moved are averaged; Adam's count adds up. With padding of 8, factors are whole vectors.
-template <class R>
+template <class R, class S>
 void merge_records(const MergeArgs& a) {
   constexpr bool adagrad = __is_same(R, AdaGrad) || __is_same(R, AdaGradRow), ftrl = __is_same(R, Ftrl);
   const Hyper& h = a.hyper;
   const int64_t padded = a.padded, w = a.w_at;
+  const int64_t states = padded * static_cast<int64_t>(sizeof(S)) / 4;  // where those of V begin
   for (int64_t i = a.begin; i < a.end; ++i) {
     if (i + kMergeAhead < a.end) Copies(a, i + kMergeAhead).fetch(a.stride);
     const Copies copies(a, i);
     float* const own = copies.own;
+    Writer<Vec8, S> write(rounding_key(static_cast<uint32_t>(i), copies.of(0)[w]));
     if constexpr (adagrad) {
       const float rate = R::row_wise && padded ? copies.share<float>(w + 2) : 1.0f;
       for (int64_t f = 0; f < padded; f += 8) {
         if constexpr (R::row_wise) {
-          copies.move<Vec8>(f, Vec8{} + rate);
+          copies.move_factors<S>(f, Vec8{} + rate, write);
         } else {
-          copies.move<Vec8>(f, copies.share<Vec8>(f + padded));
-          copies.add_up<Vec8>(f + padded);
+          copies.move_factors<S>(f, copies.share<Vec8>(states + f), write);
+          copies.add_up<Vec8>(states + f);
         }
       }
       copies.move<float>(w, copies.share<float>(w + 1));
@@ -100,10 +112,10 @@ void merge_records(const MergeArgs& a) {
       if (R::row_wise && padded) copies.add_up<float>(w + 2);
     } else if (ftrl && h.ftrl_decay == 1.0f) {
       for (int64_t f = 0; f < padded; f += 8) {
-        copies.add_up<Vec8>(f + padded);
-        copies.add_up<Vec8>(f + 2 * padded);
-        const Vec8 root = vsqrt(get<Vec8>(own + f + 2 * padded));
-        put<Vec8>(own + f, Ftrl::weight(get<Vec8>(own + f + padded), root, h.l1_V, h.l2_V, h));
+        copies.add_up<Vec8>(states + f);
+        copies.add_up<Vec8>(states + padded + f);
+        const Vec8 root = vsqrt(get<Vec8>(own + states + padded + f));
+        write(weights_of<S>(own) + f, Ftrl::weight(get<Vec8>(own + states + f), root, h.l1_V, h.l2_V, h));
       }
       copies.add_up<float>(w + 1);
       copies.add_up<float>(w + 2);
@@ -112,7 +124,8 @@ void merge_records(const MergeArgs& a) {
       const int n = copies.movers(a.stride);
       if (n == 0) continue;
       const float share = 1.0f / static_cast<float>(n);
-      for (int64_t f = 0; f < w; f += 8) copies.move<Vec8>(f, Vec8{} + share);
+      for (int64_t f = 0; f < padded; f += 8) copies.move_factors<S>(f, Vec8{} + share, write);
+      for (int64_t f = states; f < w; f += 8) copies.move<Vec8>(f, Vec8{} + share);
       for (int64_t f = w; f < w + 1 + R::states; ++f) copies.move<float>(f, share);
       if constexpr (R::counts) copies.add_up<float>(w + 1 + R::states);
     }

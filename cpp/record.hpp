@@ -4,9 +4,10 @@
 // at a time: their tails, transposed, make vectors of four w, so that w costs a quarter of its scalar work.
 //
 // BLOCKS is the number of vectors V of factors, known at compile time for the common sizes (the factor loop is
-// then whole registers); 0 is the linear model, where w stands alone, -1 any other size.
+// then whole registers); 0 is the linear model, where w stands alone, -1 any other size. S holds a factor: a float, or half.
 #pragma once
 
+#include "half.hpp"
 #include "losses.hpp"
 #include "rules.hpp"
 
@@ -40,18 +41,25 @@ inline int count_blocks(int64_t padded, int width) {
 
 CROSSFM_INLINE float* record_of(const Table& t, uint32_t id) { return t.data + id * t.stride; }
 
+// Floats that V takes: its states stand behind them.
+template <class S>
+CROSSFM_INLINE int64_t floats_of(int64_t padded) {
+  return padded * static_cast<int64_t>(sizeof(S)) / static_cast<int64_t>(sizeof(float));
+}
+
 // Fetch a record that rule R will move.
-template <class R, int BLOCKS, class V>
+template <class R, int BLOCKS, class V, class S = float>
 CROSSFM_INLINE void prefetch_record(const Table& t, const float* record) {
   constexpr int padded = BLOCKS * lanes<V>;
-  const int64_t used = BLOCKS < 0 ? t.stride : BLOCKS ? padded * (R::row_wise ? 1 : 1 + R::states) + kTail : 1;
+  const int64_t used =
+      BLOCKS < 0 ? t.stride : BLOCKS ? floats_of<S>(padded) + padded * (R::row_wise ? 0 : R::states) + kTail : 1;
   for (int64_t at = 0; at < used; at += 16) __builtin_prefetch(record + at, 1, 3);
 }
 
-template <class R, int BLOCKS, class V>
+template <class R, int BLOCKS, class V, class S = float>
 CROSSFM_INLINE void prefetch_row(const RowsView& rows, int64_t row, const Table& t) {
   for (int64_t at = rows.begin(row), end = rows.end(row); at < end; ++at)
-    prefetch_record<R, BLOCKS, V>(t, record_of(t, rows.indices[at]));
+    prefetch_record<R, BLOCKS, V, S>(t, record_of(t, rows.indices[at]));
 }
 
 // Sums on their way: of w x, of v x and of (v x)^2.
@@ -65,10 +73,10 @@ struct Running {
     for (int b = 0; b < blocks; ++b) s[b] = V{};
   }
 
-  template <bool VALUES>
-  void add(const float* record, float x, const Table& t, int blocks) {
+  template <bool VALUES, class S>
+  void add(float* record, float x, const Table& t, int blocks) {
     for (int b = 0; b < blocks; ++b) {
-      V z = load<V>(record + b * lanes<V>);
+      V z = load_weights<V>(weights_of<S>(record) + b * lanes<V>);
       if constexpr (VALUES) z *= x;
       s[b] += z;
       squares += z * z;
@@ -79,14 +87,14 @@ struct Running {
 
 // Score and factor sums of one row: bias + sum_i w_i x_i + 1/2 sum_f (s_f^2 - sum_i v_if^2 x_i^2).
 // Even and odd places are summed apart, so that an addition need not wait for the one before.
-template <int BLOCKS, class V, bool VALUES>
+template <int BLOCKS, class V, bool VALUES, class S = float>
 CROSSFM_CALLED void sum_ids(const uint32_t* ids, const float* values, int64_t n, Table t, float bias,
                             RowSums<BLOCKS, V>& out) {
   const int blocks = count_blocks<BLOCKS>(t.padded, lanes<V>);
   int64_t at = 0;
   const int64_t end = n;
   const auto add_to = [&](Running<BLOCKS, V>& sums) __attribute__((always_inline)) {
-    sums.template add<VALUES>(record_of(t, ids[at]), VALUES ? values[at] : 1.0f, t, blocks);
+    sums.template add<VALUES, S>(record_of(t, ids[at]), VALUES ? values[at] : 1.0f, t, blocks);
     ++at;
   };
   Running<BLOCKS, V> even(blocks);
@@ -106,20 +114,21 @@ CROSSFM_CALLED void sum_ids(const uint32_t* ids, const float* values, int64_t n,
   out.score = bias + even.linear + (blocks ? 0.5f * sum(total) : 0.0f);
 }
 
-template <int BLOCKS, class V, bool VALUES>
+template <int BLOCKS, class V, bool VALUES, class S = float>
 CROSSFM_INLINE void sum_row(Row row, const Table& t, float bias, RowSums<BLOCKS, V>& out) {
-  sum_ids<BLOCKS, V, VALUES>(row.ids, row.values, row.n, t, bias, out);
+  sum_ids<BLOCKS, V, VALUES, S>(row.ids, row.values, row.n, t, bias, out);
 }
 
-template <int BLOCKS, class V, bool VALUES>
+template <int BLOCKS, class V, bool VALUES, class S = float>
 CROSSFM_INLINE void sum_row(const RowsView& rows, int64_t row, const Table& t, float bias, RowSums<BLOCKS, V>& out) {
-  sum_row<BLOCKS, V, VALUES>(row_of(rows, row), t, bias, out);
+  sum_row<BLOCKS, V, VALUES, S>(row_of(rows, row), t, bias, out);
 }
 
 // Move N records. `w_grad` is the gradient of each w, `grad(j, b, v)` that of the factors v in block b of record j.
-// Without MOVE_W the linear weights stay; the update still counts.
-template <class R, int BLOCKS, class V, int N, bool MOVE_W, class Grad>
-CROSSFM_INLINE void step_group(const Table& t, const Hyper& h, float* const* records, Vec4 w_grad, Grad grad) {
+// Without MOVE_W the linear weights stay; the update still counts. Halves are rounded as `key` says.
+template <class R, int BLOCKS, class V, int N, bool MOVE_W, class S = float, class Grad>
+CROSSFM_INLINE void step_group(const Table& t, const Hyper& h, float* const* records, Vec4 w_grad, Grad grad,
+                               uint32_t key = 0) {
   constexpr int W = lanes<V>;
   const int blocks = count_blocks<BLOCKS>(t.padded, W);
   Vec4 tail[kTail];  // of each record; transposed: w, its states, [accumulator of V], [count]
@@ -145,7 +154,7 @@ CROSSFM_INLINE void step_group(const Table& t, const Hyper& h, float* const* rec
     V squares[kGroup]{};
     for (int j = 0; j < N; ++j) {
       for (int b = 0; b < blocks; ++b) {
-        const V v = load<V>(records[j] + b * W);
+        const V v = load_weights<V>(weights_of<S>(records[j]) + b * W);
         const V g = grad(j, b, v) + h.l2_V * v;
         squares[j] += g * g;
       }
@@ -154,12 +163,14 @@ CROSSFM_INLINE void step_group(const Table& t, const Hyper& h, float* const* rec
     rate = h.learning_rate * vrsqrt(tail[2]);
   }
   transpose(tail);
+  Writer<V, S> write(key);
   for (int j = 0; j < N; ++j) {
+    float* const states = records[j] + floats_of<S>(t.padded);
     for (int b = 0; b < blocks; ++b) {
-      float* const at = records[j] + b * W;
-      const V v = load<V>(at);
-      if constexpr (R::row_wise) store<V>(at, v - rate[j] * (grad(j, b, v) + h.l2_V * v));
-      else store<V>(at, R::template step<V>(v, at + t.padded, t.padded, grad(j, b, v), h.l1_V, h.l2_V, h, scale[j]));
+      S* const at = weights_of<S>(records[j]) + b * W;
+      const V v = load_weights<V>(at);
+      if constexpr (R::row_wise) write(at, v - rate[j] * (grad(j, b, v) + h.l2_V * v));
+      else write(at, R::template step<V>(v, states + b * W, t.padded, grad(j, b, v), h.l1_V, h.l2_V, h, scale[j]));
     }
     store(records[j] + t.w_at, tail[j]);
   }
@@ -174,7 +185,7 @@ CROSSFM_INLINE bool all_differ(const uint32_t* ids) {
 // Move the records of `row.ids[at, ...)`, N of them: d score / d v_if = x_i s_f - v_if x_i^2, times the slope. Where the rule
 // asks for it, the product is rounded as in sum_row, so that a feature alone in its row has a gradient of exactly
 // 0 and not what a fused multiply-add leaves.
-template <class R, int BLOCKS, class V, bool VALUES, int N>
+template <class R, int BLOCKS, class V, bool VALUES, int N, class S>
 CROSSFM_INLINE void step_records(const Row& row, int64_t at, const Table& t, const Hyper& h, float slope, const V* s) {
   float* records[N];
   Vec4 x{};
@@ -183,24 +194,25 @@ CROSSFM_INLINE void step_records(const Row& row, int64_t at, const Table& t, con
     x[j] = VALUES ? row.values[at + j] : 1.0f;
   }
   const Vec4 gx = slope * x;
-  step_group<R, BLOCKS, V, N, true>(t, h, records, gx, [&](int j, int b, V v) __attribute__((always_inline)) {
+  const uint32_t key = sizeof(S) < sizeof(float) ? rounding_key(row.ids[at], slope) : 0;
+  step_group<R, BLOCKS, V, N, true, S>(t, h, records, gx, [&](int j, int b, V v) __attribute__((always_inline)) {
     return VALUES ? gx[j] * (s[b] - rounded_for<R>(v * x[j])) : slope * (s[b] - v);
-  });
+  }, key);
 }
 
-template <class R, int BLOCKS, class V, bool VALUES>
+template <class R, int BLOCKS, class V, bool VALUES, class S = float>
 CROSSFM_INLINE void step_one(const Row& row, int64_t at, const Table& t, const Hyper& h, float slope, const V* s) {
   if constexpr (BLOCKS == 0) {
     const float x = VALUES ? row.values[at] : 1.0f;
     step_scalar<R>(record_of(t, row.ids[at]), slope * x, h.l1_w, h.l2_w, h);
   } else {
-    step_records<R, BLOCKS, V, VALUES, 1>(row, at, t, h, slope, s);
+    step_records<R, BLOCKS, V, VALUES, 1, S>(row, at, t, h, slope, s);
   }
 }
 
 // Move all features of a row whose sums are `s`. The records of the row `ahead` are fetched one by one between the
 // updates, not in a burst.
-template <class R, int BLOCKS, class V, bool VALUES>
+template <class R, int BLOCKS, class V, bool VALUES, class S = float>
 CROSSFM_CALLED void step_ids(const uint32_t* ids, const float* values, int64_t n, Table t, Hyper h, float slope,
                              const V* s, const uint32_t* ahead, int64_t n_ahead) {
   const Row row{ids, values, n};
@@ -208,20 +220,20 @@ CROSSFM_CALLED void step_ids(const uint32_t* ids, const float* values, int64_t n
   if constexpr (BLOCKS != 0) {
     for (; at + kGroup <= n && all_differ(ids + at); at += kGroup) {
       for (const int64_t stop = next + kGroup; next < stop && next < n_ahead; ++next)
-        prefetch_record<R, BLOCKS, V>(t, record_of(t, ahead[next]));
-      step_records<R, BLOCKS, V, VALUES, kGroup>(row, at, t, h, slope, s);
+        prefetch_record<R, BLOCKS, V, S>(t, record_of(t, ahead[next]));
+      step_records<R, BLOCKS, V, VALUES, kGroup, S>(row, at, t, h, slope, s);
     }
   }
   for (; at < n; ++at) {
-    if (next < n_ahead) prefetch_record<R, BLOCKS, V>(t, record_of(t, ahead[next++]));
-    step_one<R, BLOCKS, V, VALUES>(row, at, t, h, slope, s);
+    if (next < n_ahead) prefetch_record<R, BLOCKS, V, S>(t, record_of(t, ahead[next++]));
+    step_one<R, BLOCKS, V, VALUES, S>(row, at, t, h, slope, s);
   }
-  for (; next < n_ahead; ++next) prefetch_record<R, BLOCKS, V>(t, record_of(t, ahead[next]));
+  for (; next < n_ahead; ++next) prefetch_record<R, BLOCKS, V, S>(t, record_of(t, ahead[next]));
 }
 
-template <class R, int BLOCKS, class V, bool VALUES>
+template <class R, int BLOCKS, class V, bool VALUES, class S = float>
 CROSSFM_INLINE void step_row(Row row, const Table& t, const Hyper& h, float slope, const V* s, Row ahead = {}) {
-  step_ids<R, BLOCKS, V, VALUES>(row.ids, row.values, row.n, t, h, slope, s, ahead.ids, ahead.n);
+  step_ids<R, BLOCKS, V, VALUES, S>(row.ids, row.values, row.n, t, h, slope, s, ahead.ids, ahead.n);
 }
 
 template <class R, int BLOCKS, class V, bool VALUES>

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from crossfm.data.rows import Rows
+from crossfm.kernels import ffm
+from crossfm.kernels.fields import Meetings
 
 
 def make_rows(rng, n_rows, n_fields, *, shape, values=True, per_field=4):
@@ -40,3 +42,12 @@ def as_rows(rows, n_features, *, values=True, target=None, weight=None):
         fields=np.array([f for f, _, _ in flat], np.uint32),
     )
     return built.with_target(target, weight)
+
+
+def params_for(rows, n_fields, n_factors, rng):
+    """Random parameters for the meetings of ``rows``; scores stay within a few units."""
+    meetings = Meetings.start(rows.n_features, n_fields).add(rows)
+    scale = 0.6 / np.sqrt(n_factors * n_fields)
+    params = ffm.start_params(meetings, n_factors, rng, scale=scale, bias=float(np.float32(0.2)))
+    params.w[:] = rng.normal(size=rows.n_features) * 0.3 * (meetings.field_of >= 0)
+    return params

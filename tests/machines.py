@@ -31,6 +31,10 @@ HYPER = Hyper(
 )
 
 
+# Learning rates that fit `skewed`.
+RATES = {"sgd": 0.02, "adagrad": 0.05, "adagrad-row": 0.05, "adam": 0.002, "ftrl": 0.05}
+
+
 @contextlib.contextmanager
 def using_isa(name):
     """Run the block with one instruction set, then go back."""
@@ -125,3 +129,13 @@ def assert_same_machine(table, learner, *, rtol=2e-4, atol=2e-5, context=""):
         assert table.bias[3] == learner.bias_count
         np.testing.assert_array_equal(table.data[:, table.w_at + 3], learner.count)
     assert not table.data[:, table.n_factors : table.padded].any(), f"padding moved {context}"
+
+
+def skewed(n_rows=30_000, n_fields=6, seed=0):
+    """Rows of Zipf ids with logistic targets from hidden linear weights."""
+    rng = np.random.default_rng(seed)
+    n_features = 500 * n_fields
+    ids = np.minimum(rng.zipf(1.3, (n_rows, n_fields)), 500) - 1 + 500 * np.arange(n_fields)
+    score = rng.normal(size=n_features)[ids].sum(1) / 2
+    target = (rng.random(n_rows) < 1 / (1 + np.exp(-score))).astype(np.float64)
+    return Rows(ids.ravel().astype(np.uint32), n_features, width=n_fields, target=target)

@@ -745,3 +745,16 @@ def quantile_edges(x, n_buckets):
         return []
     ranks = [-(-len(x) * i // n_buckets) for i in range(1, n_buckets)]
     return sorted({min(x[max(rank, 1) - 1], below[-1]) for rank in ranks})
+
+
+def nearest_bfloat16(x):
+    """The number of 8 significant bits nearest to a finite x, ties to an even last bit: the nearer of two."""
+    x = np.float32(x)
+    bits = int(np.abs(x).view(np.uint32))
+    below, above = (np.uint32(b << 16).view(np.float32) for b in (bits >> 16, (bits >> 16) + 1))
+    size = abs(float(x))
+    down, up = size - float(below), float(above) - size
+    if not np.isfinite(above):
+        up = 2.0**128 - size
+    to_above = up < down or (up == down and (bits >> 16) % 2 == 1)
+    return np.copysign(above if to_above else below, x)

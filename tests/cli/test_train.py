@@ -66,13 +66,13 @@ def test_threads_are_for_reading_too(
 
 def test_options_reach_the_estimator(crossfm: Any, clicks: Path) -> None:
     words = "-k 3 --solver ftrl --epochs 4 --learning-rate 0.2 --l2-w 0.1 --l2-v 0.2 --l1-w 0.01 --l1-v 0.02"
-    more = "--init-scale 0.05 --threads 2 --deterministic --patience 2 --monitor auc --valid-fraction 0.2 --seed 5"
+    more = "--precision bfloat16 --init-scale 0.05 --threads 2 --deterministic --patience 2 --monitor auc --valid-fraction 0.2 --seed 5"
     assert crossfm("train", clicks, "--out", "m.crossfm", *words.split(), *more.split()).exit_code == 0
     own = load("m.crossfm").get_params()
     expected = {
         "n_factors": 3, "solver": "ftrl", "max_iter": 4, "learning_rate": 0.2, "l2_w": 0.1, "l2_V": 0.2, "l1_w": 0.01,
         "l1_V": 0.02, "random_state": 5, "init_scale": 0.05, "n_threads": 2, "deterministic": True,
-        "n_iter_no_change": 2, "monitor": "auc", "early_stopping": True,
+        "n_iter_no_change": 2, "monitor": "auc", "early_stopping": True, "precision": "bfloat16",
     }  # fmt: skip
     assert {name: own[name] for name in expected} == expected
 

@@ -11,24 +11,14 @@ from crossfm.core.params import FMParams
 from crossfm.core.rules import RULES, find_rule
 from crossfm.errors import DataError
 from crossfm.kernels import ffm, fm
-from crossfm.kernels.fields import Meetings
 from crossfm.kernels.table import Table
-from field_rows import as_rows, make_rows
+from field_rows import as_rows, make_rows, params_for
 from machines import HYPER, ISAS, random_targets, using_isa
 from oracles import FieldLearner, ffm_gradient, ffm_score
 
 SIZES = (1, 3, 4, 5, 8, 10, 16, 20, 32)  # each way to hold a vector in registers, and padding in each
 NO_L2 = replace(HYPER, l1_V=0.0, l2_V=0.0, ftrl_decay=1.0)
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}
-
-
-def params_for(rows, n_fields, n_factors, rng):
-    """Random parameters for the meetings of ``rows``; scores stay within a few units."""
-    meetings = Meetings.start(rows.n_features, n_fields).add(rows)
-    scale = 0.6 / np.sqrt(n_factors * n_fields)
-    params = ffm.start_params(meetings, n_factors, rng, scale=scale, bias=float(np.float32(0.2)))
-    params.w[:] = rng.normal(size=rows.n_features) * 0.3 * (meetings.field_of >= 0)
-    return params
 
 
 def table_for(params, rule="sgd", hyper=HYPER):
@@ -197,11 +187,11 @@ def test_waking_for_new_features_keeps_all_that_was_learnt(rule, shape):
                 np.testing.assert_array_equal(known.vector(i, field), kept.vector(i, field))
     for state in range(0 if find_rule(rule).row_wise else find_rule(rule).states):
         for kind in table.kinds:
-            mine = table.V_of(kind, state + 1)[:, table.places_of(kind)]
+            mine = table.states_of(kind, state)[:, table.places_of(kind)]
             there = wider.kinds[wider.where[kind.ids[0], 1]]
             rows = wider.where[kind.ids, 0].astype(np.int64)
             slots = wider._slots(there, kind.meets)
-            np.testing.assert_array_equal(wider.V_of(there, state + 1)[rows[:, None], slots[None]], mine)
+            np.testing.assert_array_equal(wider.states_of(there, state)[rows[:, None], slots[None]], mine)
     assert ffm.wake(wider, new, rng, HYPER, scale=0.1) is wider
 
 

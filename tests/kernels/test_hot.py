@@ -10,19 +10,7 @@ from crossfm.core.rules import RULES, find_rule
 from crossfm.data.rows import Rows
 from crossfm.kernels.fm import scores, train_pass
 from crossfm.kernels.table import Table
-from machines import ISAS, table_states, using_isa
-
-RATES = {"sgd": 0.02, "adagrad": 0.05, "adagrad-row": 0.05, "adam": 0.002, "ftrl": 0.05}
-
-
-def skewed(n_rows=30_000, n_fields=6, seed=0):
-    """Rows of Zipf ids with logistic targets from hidden linear weights."""
-    rng = np.random.default_rng(seed)
-    n_features = 500 * n_fields
-    ids = np.minimum(rng.zipf(1.3, (n_rows, n_fields)), 500) - 1 + 500 * np.arange(n_fields)
-    score = rng.normal(size=n_features)[ids].sum(1) / 2
-    target = (rng.random(n_rows) < 1 / (1 + np.exp(-score))).astype(np.float64)
-    return Rows(ids.ravel().astype(np.uint32), n_features, width=n_fields, target=target)
+from machines import ISAS, RATES, skewed, table_states, using_isa
 
 
 def loss_after(rows, rule, n_threads, passes=2):

@@ -28,7 +28,9 @@ _SAME = (
     "batch_rows|column_names|every_rows|every_seconds|ftrl_decay|half_life|init_scale|l1_V|l1_w|l2_V|l2_w|"
     "learning_rate|memory_limit|n_features|poll_seconds"
 )
-_PLAIN = "encoding|format|loss|monitor|schedule|separator|solver"  # words too: options only before "="
+_PLAIN = (
+    "encoding|format|loss|monitor|precision|schedule|separator|solver"  # words too: options only before "="
+)
 _NAME = re.compile(rf"(?<![\w-])(?:({'|'.join(_FLAGS)}|{_SAME})\b(=?)|({_PLAIN})(=))")
 
 

@@ -151,6 +151,10 @@ def train(
             "--ftrl-decay", help="Below 1 old rows fade at each update of a weight (ftrl).", panel=LEARNING
         ),
     ] = None,
+    precision: Annotated[
+        Text,
+        _option("--precision", help="Of factors in training: float32 or bfloat16 (fm, ffm).", panel=LEARNING),
+    ] = None,
     init_scale: Annotated[
         Number, _option("--init-scale", help="Size of the random start of the factors.", panel=LEARNING)
     ] = None,
@@ -253,6 +257,7 @@ def train(
         "l1_w": l1_w,
         "l1_V": l1_v,
         "ftrl_decay": ftrl_decay,
+        "precision": precision,
         "init_scale": init_scale,
         "normalize": normalize or None,
         "n_threads": threads,

@@ -5,8 +5,9 @@ The arithmetic lives in ``cpp/rules.hpp``.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from crossfm.core.options import check_choice
 from crossfm.errors import OptionError
 
 
@@ -28,6 +29,8 @@ class Rule:
         Default step size.
     l2_V : float
         Default penalty on the factors.
+    half : bool
+        Whether the factors, not their states, are kept in bfloat16 (``cpp/half.hpp``).
     """
 
     name: str
@@ -37,6 +40,7 @@ class Rule:
     counts: bool
     learning_rate: float
     l2_V: float = 0.0
+    half: bool = False
 
 
 RULES = {
@@ -55,9 +59,15 @@ RULES = {
 SGDA = Rule("sgda", -1, states=1, row_wise=False, counts=False, learning_rate=0.01)
 
 
-def find_rule(name: str) -> Rule:
-    """Return the rule of that name; ``OptionError`` lists the names there are."""
+PRECISIONS = ("float32", "bfloat16")
+
+
+def find_rule(name: str, precision: str = "float32") -> Rule:
+    """Return the rule of that name, on factors of that precision; ``OptionError`` lists the names there are."""
     known = {**RULES, SGDA.name: SGDA}
     if name not in known:
         raise OptionError(f"solver={name!r}, but the solvers are {', '.join(known)}")
-    return known[name]
+    rule = known[name]
+    return (
+        replace(rule, half=True) if check_choice("precision", precision, PRECISIONS) == "bfloat16" else rule
+    )

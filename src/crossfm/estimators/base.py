@@ -33,7 +33,7 @@ from crossfm.estimators.growing import grow, wider_input
 from crossfm.estimators.inputs import fit_encoder, has_names, normalized, rows_from_matrix, with_fields
 from crossfm.estimators.state import Stored, params_of
 from crossfm.estimators.streamed import Prepared, fit_stream
-from crossfm.kernels import fm
+from crossfm.kernels import ffm, fm
 from crossfm.metrics import auc
 from crossfm.scoring.explain import Explanation, explain_rows
 from crossfm.solvers.callbacks import Callback, Callbacks, Record
@@ -52,14 +52,17 @@ class BaseFM(Stored):
 
     monitor = "loss"
     ftrl_decay: float = 1.0
+    precision: str = "float32"
     _share_of_l2_V: ClassVar[float] = 1.0  # of the solver's own penalty
     _y_checks: ClassVar[dict[str, Any]] = {}
 
     # ------------------------------------------------------------------ options
 
     def _check_options(self) -> tuple[Rule, Hyper, Plan]:
-        rule = find_rule(self.solver)
+        rule = find_rule(self.solver, self.precision)
         check_count("n_factors", self.n_factors, high=MAX_FACTORS)
+        if rule.half:
+            self._check_half(rule)
         check_choice("schedule", self.schedule, SCHEDULES)
         if rule.name == "ftrl" and self.schedule != "constant":
             raise OptionError('solver="ftrl" has its own decay per coordinate: use schedule="constant"')
@@ -97,6 +100,17 @@ class BaseFM(Stored):
             tol=check_number("tol", self.tol),
         )
         return rule, hyper, plan
+
+    def _check_half(self, rule: Rule) -> None:
+        """Raise unless the machine can keep its factors in bfloat16."""
+        if self._machine not in (fm, ffm):
+            raise OptionError('precision="bfloat16" is for FM and FFM; take precision="float32"')
+        if rule.name == SGDA.name:
+            raise OptionError('solver="sgda" needs precision="float32"')
+        if self.n_factors == 0:
+            raise OptionError(
+                'precision="bfloat16" is for factors, but n_factors=0; take precision="float32"'
+            )
 
     # ------------------------------------------------------------------- inputs
 

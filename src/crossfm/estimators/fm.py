@@ -49,6 +49,9 @@ class FMRegressor(RegressorMixin, BaseFM):  # type: ignore[misc]
         FTRL: the sum of squared gradients of a weight, which makes its steps smaller, fades by this factor at each of
         its updates. Below 1 the model forgets: what counts are the last 1 / (1 - ftrl_decay) rows of a feature. For
         data that change with time, as in ``partial_fit``.
+    precision : {"float32", "bfloat16"}, default="float32"
+        How ``V`` is kept in training. "bfloat16", for FM and FFM, takes half the bytes for it (not for the optimizer's
+        state) and rounds at random, up or down in proportion; ``params_`` and files are float32 in any case.
     init_scale : float, default=0.05
         ``V`` starts normal with deviation init_scale / sqrt(n_factors).
     normalize : bool, default=False
@@ -114,6 +117,7 @@ class FMRegressor(RegressorMixin, BaseFM):  # type: ignore[misc]
         l1_w: float = 0.0,
         l1_V: float = 0.0,
         ftrl_decay: float = 1.0,
+        precision: str = "float32",
         init_scale: float = 0.05,
         normalize: bool = False,
         fields: Any = None,
@@ -141,6 +145,7 @@ class FMRegressor(RegressorMixin, BaseFM):  # type: ignore[misc]
         self.l1_w = l1_w
         self.l1_V = l1_V
         self.ftrl_decay = ftrl_decay
+        self.precision = precision
         self.init_scale = init_scale
         self.normalize = normalize
         self.fields = fields
@@ -267,6 +272,7 @@ class FMClassifier(ClassifierMixin, BaseFM):  # type: ignore[misc]
         l1_w: float = 0.0,
         l1_V: float = 0.0,
         ftrl_decay: float = 1.0,
+        precision: str = "float32",
         init_scale: float = 0.05,
         normalize: bool = False,
         fields: Any = None,
@@ -294,6 +300,7 @@ class FMClassifier(ClassifierMixin, BaseFM):  # type: ignore[misc]
         self.l1_w = l1_w
         self.l1_V = l1_V
         self.ftrl_decay = ftrl_decay
+        self.precision = precision
         self.init_scale = init_scale
         self.normalize = normalize
         self.fields = fields

@@ -43,6 +43,7 @@ class Stored(BaseEstimator):  # type: ignore[misc]
         if len(tables) < len(self._machines):
             return
         meta["optimizer"] = tables[0].rule.name
+        meta["precision"] = "bfloat16" if tables[0].rule.half else "float32"
         for number, table in enumerate(tables):
             arrays[f"machine.{number}.state"], arrays[f"machine.{number}.bias_state"] = table.state()
             if getattr(table, "penalty", None) is not None:
@@ -81,7 +82,7 @@ class Stored(BaseEstimator):  # type: ignore[misc]
         ]
         if "optimizer" in meta:
             rule, hyper = (
-                find_rule(meta["optimizer"]),
+                find_rule(meta["optimizer"], meta.get("precision", "float32")),
                 Hyper(learning_rate=1.0),
             )  # of which the state keeps nothing
             for i, machine in enumerate(model._machines):

@@ -15,6 +15,7 @@ from crossfm.core.rules import Rule, find_rule
 from crossfm.data.rows import Rows
 from crossfm.kernels import passes
 from crossfm.kernels.fields import Meetings, check_fields, count_fields, longest_row
+from crossfm.kernels.half import narrow, widen
 from crossfm.kernels.machine import Data
 from crossfm.kernels.table import LINE, aligned_zeros, ftrl_z
 
@@ -44,7 +45,9 @@ class Kind:
 class FFMTable:
     """Weights and optimizer state of a field-aware machine in training (cpp/kernels.hpp: FieldLayout).
 
-    ``bias`` holds the bias and its states. Vectors take ``vector`` floats, ``n_factors`` rounded up to a multiple of 4.
+    ``bias`` holds the bias and its states. Vectors take ``vector`` weights, ``n_factors`` rounded up to a multiple
+    of 4.
+    With ``rule.half`` two weights stand in the place of a float.
     """
 
     rule: Rule
@@ -67,15 +70,34 @@ class FFMTable:
 
     @property
     def vector(self) -> int:
-        """Floats of one vector."""
+        """Weights of one vector."""
         return vector_floats(self.n_factors)
 
-    def V_of(self, kind: Kind, state: int = 0) -> NDArray[np.float32]:
-        """View of the vectors (n_block, n_slots, n_factors) of a kind, or of their states 1, 2."""
+    def V_of(self, kind: Kind) -> NDArray[np.float32]:
+        """Return the vectors (n_block, n_slots, n_factors) of a kind: a view, or a copy where they are bfloat16."""
+        size = self.slots_of(kind) * self.vector
+        if self.rule.half:
+            return self._vectors(widen(kind.data.view(np.uint16)[:, :size]))
+        return self._vectors(kind.data[:, :size])
+
+    def set_V(self, kind: Kind, at: Any, V: NDArray[np.float32]) -> None:
+        """Set the vectors of a kind at ``at``, an index of (n_block, n_slots)."""
+        if self.rule.half:
+            size = self.slots_of(kind) * self.vector
+            self._vectors(kind.data.view(np.uint16)[:, :size])[at] = narrow(V)
+        else:
+            self.V_of(kind)[at] = V
+
+    def states_of(self, kind: Kind, number: int) -> NDArray[np.float32]:
+        """View of a state (n_block, n_slots, n_factors) of the vectors of a kind; numbers count from 0."""
         slots = self.slots_of(kind)
-        size, apart = slots * self.vector, weights_floats(slots, self.n_factors)
-        flat = kind.data[:, state * apart : state * apart + size]
-        return flat.reshape(len(kind.data), slots, self.vector)[:, :, : self.n_factors]
+        at = weights_floats(slots, self.n_factors, self.rule)
+        at += number * state_floats(slots, self.n_factors, self.rule)
+        return self._vectors(kind.data[:, at : at + slots * self.vector])
+
+    def _vectors(self, flat: NDArray[Any]) -> NDArray[Any]:
+        """View (n_block, n_slots x vector) numbers as (n_block, n_slots, n_factors)."""
+        return flat.reshape(len(flat), flat.shape[1] // self.vector, self.vector)[:, :, : self.n_factors]
 
     def slots_of(self, kind: Kind) -> int:
         """Vectors in a record of a kind."""
@@ -87,7 +109,7 @@ class FFMTable:
 
     def head_of(self, kind: Kind) -> NDArray[np.float32]:
         """View of w, its states and extra (n_block, HEAD) of a kind."""
-        at = self.slots_of(kind) * self.vector
+        at = head_at(self.slots_of(kind), self.n_factors, self.rule)
         return kind.data[:, at : at + HEAD]
 
     @property
@@ -110,7 +132,7 @@ class FFMTable:
         table = cls(rule, params.n_factors, params.n_fields, uniform, kinds, np.zeros(4, np.float32), where)
         table.bias[0] = params.bias
         for kind, block in zip(kinds, params.blocks, strict=True):
-            table.V_of(kind)[:, table.places_of(kind)] = block.V
+            table.set_V(kind, (slice(None), table.places_of(kind)), block.V)
             table.head_of(kind)[:, 0] = params.w[block.ids]
         table._start_states(hyper)
         return table
@@ -125,12 +147,10 @@ class FFMTable:
             if self.rule.name.startswith("adagrad"):
                 head[:, 1 : 2 + self.rule.row_wise] = hyper.initial_accumulator
                 if not self.rule.row_wise:  # the padding too: 1 / sqrt of it is taken
-                    kind.data[:, weights_floats(self.slots_of(kind), self.n_factors) :] = (
-                        hyper.initial_accumulator
-                    )
+                    kind.data[:, self._states_at(kind) :] = hyper.initial_accumulator
             elif self.rule.name == "ftrl":
                 head[:, 1] = ftrl_z(head[:, 0], hyper.l1_w, hyper.l2_w, hyper)
-                self.V_of(kind, 1)[:] = ftrl_z(self.V_of(kind), hyper.l1_V, hyper.l2_V, hyper)
+                self.states_of(kind, 0)[:] = ftrl_z(self.V_of(kind), hyper.l1_V, hyper.l2_V, hyper)
 
     def assign(self, other: FFMTable) -> None:
         """Take over weights and state of a table of the same shape."""
@@ -180,9 +200,10 @@ class FFMTable:
             kind = self.kinds[self.where[old.ids[0], 1]]
             to = self.where[old.ids, 0].astype(np.int64)
             self.head_of(kind)[to] = other.head_of(old)
-            for state in range(1 if self.rule.row_wise else 1 + self.rule.states):
-                source = other.V_of(old, state)[:, other.places_of(old)]
-                self.V_of(kind, state)[to[:, None], self._slots(kind, old.meets)[None, :]] = source
+            at = (to[:, None], self._slots(kind, old.meets)[None, :])
+            self.set_V(kind, at, other.V_of(old)[:, other.places_of(old)])
+            for state in range(0 if self.rule.row_wise else self.rule.states):
+                self.states_of(kind, state)[at] = other.states_of(old, state)[:, other.places_of(old)]
 
     def _slots(self, kind: Kind, fields: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return where the vectors for ``fields`` stand in a record of ``kind``."""
@@ -210,8 +231,12 @@ class FFMTable:
         parts = []
         for kind in self.kinds:
             parts.append(self.head_of(kind)[:, 1:])
-            parts.append(kind.data[:, weights_floats(self.slots_of(kind), self.n_factors) :])
+            parts.append(kind.data[:, self._states_at(kind) :])
         return parts
+
+    def _states_at(self, kind: Kind) -> int:
+        """Return where the states of V begin in a record of ``kind``."""
+        return weights_floats(self.slots_of(kind), self.n_factors, self.rule)
 
     def layout(self, rows: Rows) -> tuple[Any, ...]:
         """Return the kernel's form of the table; raises ``DataError`` for a field that it does not know."""
@@ -223,11 +248,11 @@ class FFMTable:
             slot[number, kind.meets] = (
                 kind.meets if self.uniform else np.arange(len(kind.meets))
             ) * self.vector
-        heads = np.array([self.slots_of(kind) * self.vector for kind in self.kinds], np.int64)
+        heads = [head_at(self.slots_of(kind), self.n_factors, self.rule) for kind in self.kinds]
         longest = max((kind.data.shape[1] for kind in self.kinds), default=0)
         return (
-            [kind.data for kind in self.kinds], heads, self.where, kind_of, slot,
-            np.zeros(longest + 2 * LINE, np.float32), self.vector, longest_row(rows), self.uniform,
+            [kind.data for kind in self.kinds], np.array(heads, np.int64), self.where, kind_of, slot,
+            np.zeros(longest + 2 * LINE, np.float32), self.vector, longest_row(rows), self.uniform, self.rule.half,
         )  # fmt: skip
 
 
@@ -345,14 +370,30 @@ def vector_floats(n_factors: int) -> int:
     return round_up(n_factors, 4)
 
 
-def weights_floats(n_slots: int, n_factors: int) -> int:
+def head_at(n_slots: int, n_factors: int, rule: Rule) -> int:
+    """Floats that the vectors of a record take.
+
+    In bfloat16 whole registers: the kernel loads what stands behind the last vector, and w read as two weights may be
+    NaN.
+    """
+    weights = n_slots * vector_floats(n_factors)
+    return round_up(weights, LINE) // 2 if rule.half else weights
+
+
+def weights_floats(n_slots: int, n_factors: int, rule: Rule) -> int:
     """Floats of a record without the states of V: whole lines."""
-    return round_up(n_slots * vector_floats(n_factors) + HEAD, LINE)
+    return round_up(head_at(n_slots, n_factors, rule) + HEAD, LINE)
+
+
+def state_floats(n_slots: int, n_factors: int, rule: Rule) -> int:
+    """Floats from one state of V to the next: whole lines, and those of the weights where they are floats too."""
+    return round_up(n_slots * vector_floats(n_factors) + (0 if rule.half else HEAD), LINE)
 
 
 def record_floats(n_slots: int, n_factors: int, rule: Rule) -> int:
     """Floats of a record: whole lines."""
-    return weights_floats(n_slots, n_factors) * (1 if rule.row_wise else 1 + rule.states)
+    states = 0 if rule.row_wise else rule.states
+    return weights_floats(n_slots, n_factors, rule) + states * state_floats(n_slots, n_factors, rule)
 
 
 def round_up(n: int, step: int) -> int:

@@ -82,7 +82,7 @@ def scores(
     """
     out = np.empty(rows.n_rows, np.float32)
     bias = params.bias if isinstance(params, FMParams) else params.bias[0]
-    V = params.V
+    V = params.V if isinstance(params, FMParams) else params.stored_V
     if V.shape[1] > 1 and V.strides[1] != V.itemsize:  # the kernel reads the factors of a feature in one go
         V = np.ascontiguousarray(V)
     _kernels.fm_scores(
@@ -117,8 +117,8 @@ def train_pass(
     spare = table.spare(copies) if copies else None  # first: it may move the table
     common = (
         table.rule.code, rows.indptr, rows.indices, rows.values, rows.width, order, table.data, table.padded,
-        table.w_at, table.bias, rows.target, rows.weight, loss.code, hyper_dict(hyper, table.n_factors),
-        n_threads,
+        table.w_at, table.rule.half, table.bias, rows.target, rows.weight, loss.code,
+        hyper_dict(hyper, table.n_factors), n_threads,
     )  # fmt: skip
     if deterministic:
         return float(_kernels.fm_batches(*common, BATCH_ROWS))

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from crossfm.core.options import Hyper
 from crossfm.core.params import FMParams
 from crossfm.core.rules import Rule
+from crossfm.kernels.half import narrow, widen
 
 LINE = 16  # floats in a cache line
 TAIL = 4  # numbers that w and what it keeps take, where there are factors
@@ -22,7 +23,8 @@ class Table:
     """Weights and optimizer state of a machine in training.
 
     A record is V[padded] | states of V | w | states of w | [accumulator of V] | [count]; ``padded`` is
-    ``n_factors`` rounded up to a multiple of 8, and w takes ``TAIL`` numbers with all behind it.
+    ``n_factors`` rounded up to a multiple of 8, and w takes ``TAIL`` numbers with all behind it. With ``rule.half`` V
+    is in bfloat16, two in the place of a float.
     ``bias`` holds the bias and its states the same way as ``w``.
     """
 
@@ -49,7 +51,7 @@ class Table:
     @property
     def w_at(self) -> int:
         """Where ``w`` stands in a record."""
-        return self.padded * (1 if self.rule.row_wise else 1 + self.rule.states)
+        return w_at(self.n_factors, self.rule)
 
     @property
     def n_features(self) -> int:
@@ -63,8 +65,23 @@ class Table:
 
     @property
     def V(self) -> NDArray[np.float32]:
-        """View of the factors (n_features, n_factors)."""
-        return self.data[:, : self.n_factors]
+        """The factors (n_features, n_factors): a view, or a copy where they are bfloat16."""
+        stored = self.stored_V
+        return widen(stored) if stored.dtype == np.uint16 else stored
+
+    @property
+    def stored_V(self) -> NDArray[Any]:
+        """View of the factors (n_features, n_factors) as they are kept: float32, or bfloat16 as uint16."""
+        return (self.data.view(np.uint16) if self.rule.half else self.data)[:, : self.n_factors]
+
+    def set_V(self, at: Any, V: NDArray[np.float32]) -> None:
+        """Set the factors of the features ``at``."""
+        self.stored_V[at] = narrow(V) if self.rule.half else V
+
+    def state_of_V(self, number: int) -> NDArray[np.float32]:
+        """View of a state of the factors (n_features, n_factors); numbers count from 0."""
+        at = factor_floats(self.n_factors, self.rule) + number * self.padded
+        return self.data[:, at : at + self.n_factors]
 
     @classmethod
     def start(cls, params: FMParams, rule: Rule, hyper: Hyper) -> Table:
@@ -72,7 +89,7 @@ class Table:
         n_features = params.n_features
         room = aligned_zeros(n_features + SPARE, record_floats(params.n_factors, rule))
         table = cls(rule, params.n_factors, room[:n_features], np.zeros(4, np.float32), room=room)
-        table.V[:] = params.V
+        table.set_V(slice(None), params.V)
         table.w[:] = params.w
         table.bias[0] = params.bias
         table._start_states(hyper)
@@ -81,7 +98,7 @@ class Table:
     def _start_accumulators(self, records: NDArray[np.float32], hyper: Hyper) -> None:
         at = self.w_at + 1
         if self.rule.name.startswith("adagrad"):
-            records[:, self.padded : self.w_at] = hyper.initial_accumulator
+            records[:, factor_floats(self.n_factors, self.rule) : self.w_at] = hyper.initial_accumulator
             records[:, at : at + 1 + self.rule.row_wise] = hyper.initial_accumulator
 
     def _start_states(self, hyper: Hyper) -> None:
@@ -90,8 +107,7 @@ class Table:
         if self.rule.name.startswith("adagrad"):
             self.bias[1] = hyper.initial_accumulator
         elif self.rule.name == "ftrl":  # z such that the closed form gives the start values back
-            V_z = self.data[:, self.padded : self.padded + self.n_factors]
-            V_z[:] = ftrl_z(self.V, hyper.l1_V, hyper.l2_V, hyper)
+            self.state_of_V(0)[:] = ftrl_z(self.V, hyper.l1_V, hyper.l2_V, hyper)
             self.data[:, at] = ftrl_z(self.w, hyper.l1_w, hyper.l2_w, hyper)
             self.bias[1] = ftrl_z(self.bias[0], 0.0, 0.0, hyper)
 
@@ -121,9 +137,9 @@ class Table:
 
     def asleep(self, ids: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Mark (n_ids,) features whose ``V`` is 0 and was never moved: from there it would not learn a pair."""
-        still = ~self.V[ids].any(axis=1)
+        still = ~self.stored_V[ids].any(axis=1)
         if self.rule.name == "ftrl":  # a V that was moved may be 0 by L1: n says
-            still &= ~self.data[ids, 2 * self.padded : 2 * self.padded + self.n_factors].any(axis=1)
+            still &= ~self.state_of_V(1)[ids].any(axis=1)
         return np.asarray(still)
 
     def assign(self, other: Table) -> None:
@@ -140,12 +156,10 @@ class Table:
 
     def start_V(self, ids: NDArray[np.int64], V: NDArray[np.float32], hyper: Hyper) -> None:
         """Start the factors of features ``ids`` at ``V`` (n_ids, n_factors); other state stays."""
-        self.data[ids, : self.n_factors] = V
+        self.set_V(ids, V)
         if self.rule.name == "ftrl":
-            at = slice(2 * self.padded, 2 * self.padded + self.n_factors)
-            n = self.data[ids, at]
-            z_at = slice(self.padded, self.padded + self.n_factors)
-            self.data[ids, z_at] = ftrl_z(V, hyper.l1_V, hyper.l2_V, hyper, n)
+            V = widen(narrow(V)) if self.rule.half else V
+            self.state_of_V(0)[ids] = ftrl_z(V, hyper.l1_V, hyper.l2_V, hyper, self.state_of_V(1)[ids])
 
     def state(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return the optimizer's numbers: of the features (n_features, n_numbers), and of the bias (3,)."""
@@ -165,13 +179,14 @@ class Table:
 
     def _state_parts(self) -> list[slice]:
         """Return where the state stands in a record, without padding."""
-        more = range(self.padded, self.w_at, self.padded) if self.padded else range(0)
+        start = factor_floats(self.n_factors, self.rule)
+        more = range(start, self.w_at, self.padded) if self.padded else range(0)
         after = self.w_at + 1 + self.rule.states + self.rule.row_wise + self.rule.counts
         return [*(slice(at, at + self.n_factors) for at in more), slice(self.w_at + 1, after)]
 
     def params(self) -> FMParams:
         """Copy the parameters out."""
-        return FMParams(float(self.bias[0]), self.w.copy(), self.V.copy())
+        return FMParams(float(self.bias[0]), self.w.copy(), np.array(self.V))
 
     def copy(self) -> Table:
         """Copy weights and state."""
@@ -191,10 +206,22 @@ def padded_factors(n_factors: int) -> int:
     return -(-n_factors // 8) * 8
 
 
+def factor_floats(n_factors: int, rule: Rule) -> int:
+    """Floats that the factors of a record take."""
+    return padded_factors(n_factors) // (2 if rule.half else 1)
+
+
+def w_at(n_factors: int, rule: Rule) -> int:
+    """Where w stands in a record of the second-order machine."""
+    states = 0 if rule.row_wise else rule.states
+    return factor_floats(n_factors, rule) + states * padded_factors(n_factors)
+
+
 def record_floats(n_factors: int, rule: Rule) -> int:
     """Floats of a record of the second-order machine."""
-    w_at = padded_factors(n_factors) * (1 if rule.row_wise else 1 + rule.states)
-    return record_stride(w_at + (TAIL if n_factors else 1 + rule.states + rule.row_wise + rule.counts))
+    return record_stride(
+        w_at(n_factors, rule) + (TAIL if n_factors else 1 + rule.states + rule.row_wise + rule.counts)
+    )
 
 
 def record_stride(used: int) -> int:
