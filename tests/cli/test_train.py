@@ -66,7 +66,8 @@ def test_threads_are_for_reading_too(
 
 def test_options_reach_the_estimator(crossfm: Any, clicks: Path) -> None:
     words = "-k 3 --solver ftrl --epochs 4 --learning-rate 0.2 --l2-w 0.1 --l2-v 0.2 --l1-w 0.01 --l1-v 0.02"
-    more = "--precision bfloat16 --init-scale 0.05 --threads 2 --deterministic --patience 2 --monitor auc --valid-fraction 0.2 --seed 5"
+    more = "--init-scale 0.05 --threads 2 --deterministic --patience 2 --monitor auc --valid-fraction 0.2 --seed 5"
+    more += " --precision bfloat16"
     assert crossfm("train", clicks, "--out", "m.crossfm", *words.split(), *more.split()).exit_code == 0
     own = load("m.crossfm").get_params()
     expected = {
