@@ -21,10 +21,14 @@ class Copies {
     put<T>(own + f, total);
   }
 
-  // How many threads have moved their copy.
+  // How many threads have moved their copy; a zero whose sign alone is another has not moved.
   int movers(int64_t size) const {
     int n = 0;
-    for (int t = 0; t < threads_; ++t) n += std::memcmp(of(t), own, static_cast<std::size_t>(size) * sizeof(float)) != 0;
+    for (int t = 0; t < threads_; ++t) {
+      bool moved = false;
+      for (int64_t f = 0; f < size; ++f) moved |= of(t)[f] != own[f];
+      n += moved;
+    }
     return n;
   }
 
@@ -37,9 +41,9 @@ class Copies {
     for (int t = 0; t < threads_; ++t) {
       const T now = get<T>(of(t) + G);
       gained += now - before;
-      apart += vsqrt(now) - root;
+      apart += (now - before) / (vsqrt(now) + root);  // the difference of the roots would lose what is small beside G
     }
-    const T together = vsqrt(before + gained) - root;
+    const T together = gained / (vsqrt(before + gained) + root);
     return apart > 0.0f ? together / apart : T{} + 1.0f;
   }
 
@@ -64,8 +68,9 @@ class Copies {
   const int threads_;
 };
 
-// AdaGrad: accumulators add up, and weights go as `share` says. FTRL: z and n add up, and the weight follows from them.
-// Elsewhere the copies that were moved are averaged; Adam's count adds up. With padding of 8, factors are whole vectors.
+// AdaGrad: accumulators add up, and weights go as `share` says. FTRL: z and n add up. Elsewhere, and where FTRL's n fades,
+// the copies that were moved are averaged; Adam's count adds up. FTRL's weights follow from z and n in any case: the next
+// step starts from these. With padding of 8, factors are whole vectors.
 template <class R>
 void merge_records(const MergeArgs& a) {
   constexpr bool adagrad = __is_same(R, AdaGrad) || __is_same(R, AdaGradRow), ftrl = __is_same(R, Ftrl);
@@ -91,12 +96,9 @@ void merge_records(const MergeArgs& a) {
       for (int64_t f = 0; f < padded; f += 8) {
         copies.add_up<Vec8>(f + padded);
         copies.add_up<Vec8>(f + 2 * padded);
-        const Vec8 root = vsqrt(get<Vec8>(own + f + 2 * padded));
-        put<Vec8>(own + f, Ftrl::weight(get<Vec8>(own + f + padded), root, h.l1_V, h.l2_V, h));
       }
       copies.add_up<float>(w + 1);
       copies.add_up<float>(w + 2);
-      own[w] = Ftrl::weight(own[w + 1], vsqrt(own[w + 2]), h.l1_w, h.l2_w, h);
     } else {
       const int n = copies.movers(a.stride);
       if (n == 0) continue;
@@ -104,6 +106,13 @@ void merge_records(const MergeArgs& a) {
       for (int64_t f = 0; f < w; f += 8) copies.move<Vec8>(f, Vec8{} + share);
       for (int64_t f = w; f < w + 1 + R::states; ++f) copies.move<float>(f, share);
       if constexpr (R::counts) copies.add_up<float>(w + 1 + R::states);
+    }
+    if constexpr (ftrl) {
+      for (int64_t f = 0; f < padded; f += 8) {
+        const Vec8 root = vsqrt(get<Vec8>(own + f + 2 * padded));
+        put<Vec8>(own + f, Ftrl::weight(get<Vec8>(own + f + padded), root, h.l1_V, h.l2_V, h));
+      }
+      own[w] = Ftrl::weight(own[w + 1], vsqrt(own[w + 2]), h.l1_w, h.l2_w, h);
     }
     copies.give(a.stride);
   }
