@@ -5,7 +5,7 @@ import pytest
 
 from crossfm.core.params import FMParams
 from crossfm.core.rules import RULES
-from crossfm.kernels.table import Table, aligned_zeros, padded_factors, record_stride
+from crossfm.kernels.table import SPARE, Table, aligned_zeros, padded_factors, record_stride
 from machines import HYPER, SIZES, random_params, table_states
 from oracles import Learner
 
@@ -139,3 +139,21 @@ def test_a_state_taken_out_and_put_back_makes_the_same_record(rule):
         back.set_state(*table.state())
         np.testing.assert_array_equal(back.data, table.data)
         np.testing.assert_array_equal(back.bias, table.bias)
+
+
+@pytest.mark.parametrize("has_room", [True, False])
+def test_spare_records_are_empty_and_lie_right_behind_the_table(has_room):
+    params = random_params(np.random.default_rng(6), 5, 3)
+    table = Table.start(params, RULES["adagrad"], HYPER)
+    before = table.data.copy()
+    table = table if has_room else table.copy()
+    for n in (3, 40, SPARE + 1):  # the last is more than any table has room for at first
+        spare = table.spare(n)
+        assert spare.shape == (n, before.shape[1])
+        assert not spare.any()
+        assert spare.ctypes.data == table.data.ctypes.data + table.data.nbytes
+        assert table.data.ctypes.data % 64 == 0
+        np.testing.assert_array_equal(table.data, before)
+    table.grow(7, HYPER)
+    np.testing.assert_array_equal(table.data[:5], before)
+    assert table.spare(1).ctypes.data == table.data.ctypes.data + table.data.nbytes
