@@ -20,15 +20,17 @@ namespace crossfm {
 
 class Hot {
  public:
-  // `spare` has HotPlaces::count records for each thread, and lies right behind the table's n_features records.
-  Hot(const PassArgs& all, Rule rule, float* spare, int64_t n_features, int n_threads)
-      : all_(all), rule_(rule), spare_(spare), n_features_(n_features), threads_(n_threads), key_(kPlaces, kNone) {
+  // `spare` has HotPlaces::count records for each thread, and lies right behind the table's n_features records. No row has
+  // more than `longest` non-zeros.
+  Hot(const PassArgs& all, Rule rule, float* spare, int64_t n_features, int64_t longest, int n_threads)
+      : all_(all),
+        rule_(rule),
+        spare_(spare),
+        n_features_(n_features),
+        longest_(longest),
+        threads_(n_threads),
+        key_(kPlaces, kNone) {
     choose();
-    if (all.rows.indptr)
-      for (int64_t i = all.begin; i < all.end; ++i)
-        longest_ = std::max(longest_, all.rows.end(all.order[i]) - all.rows.begin(all.order[i]));
-    else
-      longest_ = all.rows.width;
     ring_.resize(static_cast<std::size_t>(threads_ * ring_size()));
     const int64_t stride = all.table.stride;
     base_.resize(claimed_.size() * static_cast<std::size_t>(stride));
@@ -114,8 +116,8 @@ class Hot {
   const Rule rule_;
   float* const spare_;
   const int64_t n_features_;
+  const int64_t longest_;
   const int threads_;
-  int64_t longest_ = 0;
   std::vector<uint32_t> key_;     // (HotPlaces::count,) the id whose copies have this place
   std::vector<int64_t> claimed_;  // places in use
   std::vector<uint32_t> ring_;
