@@ -103,14 +103,18 @@ def test_eight_factors_of_row_wise_adagrad_fill_one_cache_line():
     assert Table.start(params, RULES["adagrad-row"], HYPER).data.shape == (3, 16)
 
 
+@pytest.mark.parametrize("has_room", [True, False])
 @pytest.mark.parametrize("rule", RULES)
-def test_a_grown_table_keeps_its_records_and_starts_new_ones_as_fresh_ones(rule):
+def test_a_grown_table_keeps_its_records_and_starts_new_ones_as_fresh_ones(rule, has_room):
     for k in SIZES:
         params = random_params(np.random.default_rng(k), 5, k)
         table = Table.start(params, RULES[rule], HYPER)
+        table = table if has_room else table.copy()
+        table.data += 1  # states as no fresh table has them
         before, bias = table.data.copy(), table.bias.copy()
-        for n in (6, 7, 40, 40, 12):  # within the room, beyond it, and not at all
+        for n in (6, 7, 40, 40, 12):  # within the room, beyond it (a copy), and not at all
             table.grow(n, HYPER)
+            assert len(table.room) >= 10  # room for twice as many
         zeros = FMParams(0.0, np.zeros(35, np.float32), np.zeros((35, k), np.float32))
         assert table.data.shape == (40, before.shape[1])
         assert table.data.ctypes.data % 64 == 0
