@@ -140,8 +140,8 @@ def bucket(ids):
     return ids * 0x9E3779B1 % 2**32 * _kernels.HOT_PLACES >> 32
 
 
-def rounds_of_eight(n_threads, rng):
-    """Rows and weights of each thread, for two rounds of 8 rows and one of 5.
+def rows_of_threads(n_threads, rng):
+    """Rows of each thread, 21 each: at first two rounds of 8 and one of 5. Their weights are the same for all.
 
     Feature 0 is moved by all threads; 1 by thread 0, while the others meet it in rows of weight 0; 2 is met in such
     rows only; 3 and 4 are moved by one thread each. Of 5, ..., which are rare, each thread has its own; 5 is the first
@@ -157,7 +157,7 @@ def rounds_of_eight(n_threads, rng):
     return rows, weight
 
 
-@pytest.mark.parametrize("n_threads", [2, 3])
+@pytest.mark.parametrize(("n_threads", "visited", "round_rows"), [(2, 0, 8), (3, 0, 8), (2, 10**7, 21)])
 @pytest.mark.parametrize("n_factors", [0, 8, 20])
 @pytest.mark.parametrize(
     ("rule", "hyper"),
@@ -168,20 +168,22 @@ def rounds_of_eight(n_threads, rng):
     ],
     ids=[*RULES, "ftrl that forgets nothing", *(f"{rule} that gathers nothing" for rule in ADAGRAD)],
 )
-def test_threads_agree_on_their_copies_as_the_oracle_does(rule, hyper, n_factors, n_threads):
+def test_threads_agree_on_their_copies_as_the_oracle_does(
+    rule, hyper, n_factors, n_threads, visited, round_rows
+):
     """A squared gradient is lost beside an accumulator of 1e8 in float32; the steps are not."""
     rng = np.random.default_rng(4)
-    rows, weight = rounds_of_eight(n_threads, rng)
+    rows, weight = rows_of_threads(n_threads, rng)
     n_rows, n = 21 * n_threads, 5 + 8 * n_threads
     target = rng.normal(size=(n_threads, 21))
     params = random_params(rng, n, n_factors)
     params.w[1:3], params.V[1:3] = 0.0, 0.0  # a row of weight 0 leaves them where they are
 
     agreed = Learner(rule, params.bias, params.w, params.V, hyper)
-    for begin in (0, 8, 16):
+    for begin in range(0, 21, round_rows):
         copies = [copy.deepcopy(agreed) for _ in range(n_threads)]
         for one, own, y in zip(copies, rows, target, strict=True):
-            for at in range(begin, min(begin + 8, 21)):
+            for at in range(begin, min(begin + round_rows, 21)):
                 one.step(own[at], y[at], weight[at], "squared")
         agreed = agree(agreed, copies)
 
@@ -195,6 +197,8 @@ def test_threads_agree_on_their_copies_as_the_oracle_does(rule, hyper, n_factors
     for isa in ISAS:
         fresh = Table.start(everywhere, RULES[rule], hyper)
         for table in (fresh, fresh.copy()):  # the copy has no room for records of threads, and moves
+            table.visited = visited
             with using_isa(isa):
                 train_pass(built, np.arange(n_rows), table, find_loss("squared"), hyper, n_threads=n_threads)
+            assert table.visited == visited + n_rows
             assert_same_machine(replace(table, data=table.data[names]), agreed, context=isa)
