@@ -29,17 +29,18 @@ PassArgs pass_args(const nb::object& indptr, Array<const uint32_t> indices, cons
 }
 
 // Threads with private copies of the frequent records, made one again between rounds that all end together.
-double shared_pass(Rule rule, const PassArgs& all, float* spare, int64_t n_features, int64_t visited, int n_threads) {
-  Hot hot(all, rule, spare, n_features, n_threads);
+double shared_pass(Rule rule, const PassArgs& all, float* spare, int64_t n_features, int64_t longest, int64_t visited,
+                   int n_threads) {
+  Hot hot(all, rule, spare, n_features, longest, n_threads);
   Barrier barrier(n_threads);
   std::vector<double> totals(static_cast<std::size_t>(n_threads), 0.0);
-  const int64_t longest = (all.end + n_threads - 1) / n_threads;
+  const int64_t most = (all.end + n_threads - 1) / n_threads;
   run_parts(n_threads, [&](int part) {
     PassArgs args = hot.args(part);
     args.end = part_begin(all.end, part, n_threads);
     const int64_t end = part_begin(all.end, part + 1, n_threads);
     double mine = 0.0;
-    for (int64_t done = 0; done < longest;) {
+    for (int64_t done = 0; done < most;) {
       const int64_t round = round_rows(visited + done * n_threads, n_threads);
       args.begin = args.end;
       args.end = std::min(end, args.begin + round);
@@ -58,18 +59,19 @@ double shared_pass(Rule rule, const PassArgs& all, float* spare, int64_t n_featu
 }
 
 // One thread is exact and repeatable; `spare` are the records behind the table's that several threads work
-// on, `visited` the rows that the table has learnt from before.
+// on, `longest` the non-zeros of the longest row, which they need too, `visited` the rows that the table has learnt from
+// before.
 double fm_pass(int rule, const nb::object& indptr, Array<const uint32_t> indices, const nb::object& values,
                int64_t width, Array<const int64_t> order, Array<float> data, int64_t padded, int64_t w_at,
                bool half, Array<float> bias, Array<const double> target, const nb::object& weight, int loss,
-               const nb::dict& hyper, int n_threads, const nb::object& spare, int64_t visited) {
+               const nb::dict& hyper, int n_threads, const nb::object& spare, int64_t longest, int64_t visited) {
   const PassArgs all = pass_args(indptr, indices, values, width, order, {data, padded, w_at, half}, bias, target, weight,
                                  loss, hyper);
   float* const behind = data_or_null<float>(spare);
   const auto n_features = static_cast<int64_t>(data.shape(0));
   nb::gil_scoped_release release;
   if (n_threads == 1) return isa().pass(static_cast<Rule>(rule), all);
-  return shared_pass(static_cast<Rule>(rule), all, behind, n_features, visited, n_threads);
+  return shared_pass(static_cast<Rule>(rule), all, behind, n_features, longest, visited, n_threads);
 }
 
 // Synchronous mini-batches: the result is the same for any number of threads.
@@ -140,7 +142,7 @@ void bind_fm(nb::module_& m) {
   m.def("fm_pass", &fm_pass, nb::arg("rule"), nb::arg("indptr").none(), nb::arg("indices").noconvert(), nb::arg("values").none(),
         nb::arg("width"), nb::arg("order").noconvert(), nb::arg("table").noconvert(), nb::arg("padded"), nb::arg("w_at"), nb::arg("half"), nb::arg("bias").noconvert(),
         nb::arg("target").noconvert(), nb::arg("weight").none(), nb::arg("loss"), nb::arg("hyper"), nb::arg("n_threads"),
-        nb::arg("spare").none(), nb::arg("visited"));
+        nb::arg("spare").none(), nb::arg("longest"), nb::arg("visited"));
   m.attr("HOT_PLACES") = HotPlaces::count;
   m.def("fm_batches", &fm_batches, nb::arg("rule"), nb::arg("indptr").none(), nb::arg("indices").noconvert(),
         nb::arg("values").none(), nb::arg("width"), nb::arg("order").noconvert(), nb::arg("table").noconvert(), nb::arg("padded"),

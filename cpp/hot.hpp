@@ -20,15 +20,17 @@ namespace crossfm {
 
 class Hot {
  public:
-  // `spare` has HotPlaces::count records for each thread, and lies right behind the table's n_features records.
-  Hot(const PassArgs& all, Rule rule, float* spare, int64_t n_features, int n_threads)
-      : all_(all), rule_(rule), spare_(spare), n_features_(n_features), threads_(n_threads), key_(kPlaces, kNone) {
+  // `spare` has HotPlaces::count records for each thread, and lies right behind the table's n_features records. No row has
+  // more than `longest` non-zeros.
+  Hot(const PassArgs& all, Rule rule, float* spare, int64_t n_features, int64_t longest, int n_threads)
+      : all_(all),
+        rule_(rule),
+        spare_(spare),
+        n_features_(n_features),
+        longest_(longest),
+        threads_(n_threads),
+        key_(kPlaces, kNone) {
     choose();
-    if (all.rows.indptr)
-      for (int64_t i = all.begin; i < all.end; ++i)
-        longest_ = std::max(longest_, all.rows.end(all.order[i]) - all.rows.begin(all.order[i]));
-    else
-      longest_ = all.rows.width;
     ring_.resize(static_cast<std::size_t>(threads_ * ring_size()));
     const int64_t stride = all.table.stride;
     base_.resize(claimed_.size() * static_cast<std::size_t>(stride));
@@ -54,14 +56,15 @@ class Hot {
   void reconcile(int thread) {
     const auto n = static_cast<int64_t>(claimed_.size());
     const Table& t = all_.table;
-    MergeArgs a{rule_,  all_.hyper,       t.stride,        t.padded, t.w_at, t.half,
-                base_.data(), spare_, claimed_.data(), HotPlaces::count * t.stride, threads_,
+    const int64_t states = t.half ? t.padded / 2 : t.padded;
+    MergeArgs a{rule_,  all_.hyper,   t.stride, t.padded,         t.w_at, states, t.padded, t.half, base_.data(),
+                spare_, claimed_.data(), HotPlaces::count * t.stride, threads_,
                 n * thread / threads_, n * (thread + 1) / threads_};
     isa().merge(a);
     if (thread != 0) return;
     const int64_t only = 0;
     a.hyper.l1_w = a.hyper.l2_w = 0.0f;  // never penalised
-    a.stride = kBias, a.padded = a.w_at = 0, a.half = false;
+    a.stride = kBias, a.factors = a.w_at = 0, a.half = false;
     a.base = bias_base_, a.copies = bias_.data(), a.places = &only, a.apart = kBiasApart;
     a.begin = 0, a.end = 1;
     isa().merge(a);
@@ -114,8 +117,8 @@ class Hot {
   const Rule rule_;
   float* const spare_;
   const int64_t n_features_;
+  const int64_t longest_;
   const int threads_;
-  int64_t longest_ = 0;
   std::vector<uint32_t> key_;     // (HotPlaces::count,) the id whose copies have this place
   std::vector<int64_t> claimed_;  // places in use
   std::vector<uint32_t> ring_;

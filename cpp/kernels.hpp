@@ -117,8 +117,11 @@ struct PassArgs {
 struct MergeArgs {
   Rule rule;
   Hyper hyper;
-  int64_t stride, padded, w_at;
-  bool half;
+  int64_t stride;
+  int64_t factors;               // of a record: whole vectors of 8, or of 4 for FFM
+  int64_t w_at;                  // where w stands
+  int64_t states, states_apart;  // where the first state of V stands, and how far the next is from it
+  bool half;                     // factors are in bfloat16
   float* base;            // (n, stride) the records as last agreed on
   float* copies;          // record places[i] of thread t stands at copies + t * apart + places[i] * stride
   const int64_t* places;  // (n,)

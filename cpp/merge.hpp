@@ -8,7 +8,8 @@ namespace crossfm::CROSSFM_ISA {
 
 constexpr int64_t kMergeAhead = 8;  // records that are fetched before they are needed
 
-// One record of MergeArgs: the one agreed on, and each thread's copy of it.
+// One record of MergeArgs: the one agreed on, and each thread's copy of it. S holds a factor.
+template <class S>
 class Copies {
  public:
   Copies(const MergeArgs& a, int64_t i)
@@ -24,11 +25,17 @@ class Copies {
     put<T>(own + f, total);
   }
 
-  // How many threads have moved their copy.
-  int movers(int64_t size) const {
-    int n = 0;
-    for (int t = 0; t < threads_; ++t) n += std::memcmp(of(t), own, static_cast<std::size_t>(size) * sizeof(float)) != 0;
-    return n;
+  // How many threads have moved their copy of n factors and of the floats [at, size); a zero whose sign alone is another has
+  // not moved.
+  int movers(int64_t n, int64_t at, int64_t size) const {
+    int count = 0;
+    for (int t = 0; t < threads_; ++t) {
+      bool moved = false;
+      for (int64_t f = 0; f < n; ++f) moved |= factor(of(t), f) != factor(own, f);
+      for (int64_t f = at; f < size; ++f) moved |= of(t)[f] != own[f];
+      count += moved;
+    }
+    return count;
   }
 
   // AdaGrad: how much of the summed steps the weight goes, under accumulators at G. For equal gradients it is as far
@@ -40,9 +47,9 @@ class Copies {
     for (int t = 0; t < threads_; ++t) {
       const T now = get<T>(of(t) + G);
       gained += now - before;
-      apart += vsqrt(now) - root;
+      apart += (now - before) / (vsqrt(now) + root);  // the difference of the roots would lose what is small beside G
     }
-    const T together = vsqrt(before + gained) - root;
+    const T together = gained / (vsqrt(before + gained) + root);
     return apart > 0.0f ? together / apart : T{} + 1.0f;
   }
 
@@ -55,21 +62,21 @@ class Copies {
     put<T>(own + f, before + share * total);
   }
 
-  // Fetch all of them: most were last written by another thread.
+  // The same for factors from number f on.
+  template <class V>
+  void move_factors(int64_t f, V share, Writer<V, S>& write) const {
+    const V before = load_weights<V>(weights_of<S>(own) + f);
+    V total{};
+    for (int t = 0; t < threads_; ++t) total += load_weights<V>(weights_of<S>(of(t)) + f) - before;
+    write(weights_of<S>(own) + f, before + share * total);
+  }
+
+  // Fetch all of them: most were last written by another thread. Always inline: gcc drops calls that only fetch.
   [[gnu::always_inline]] void fetch(int64_t size) const {
-    for (int64_t f = 0; f < size; f += 16) {
+    for (int64_t f = 0; f < size; f += kLine) {
       __builtin_prefetch(own + f, 1);
       for (int t = 0; t < threads_; ++t) __builtin_prefetch(of(t) + f, 1);
     }
-  }
-
-  // The same for factors from number f on.
-  template <class S>
-  void move_factors(int64_t f, Vec8 share, Writer<Vec8, S>& write) const {
-    const Vec8 before = load_weights<Vec8>(weights_of<S>(own) + f);
-    Vec8 total{};
-    for (int t = 0; t < threads_; ++t) total += load_weights<Vec8>(weights_of<S>(of(t)) + f) - before;
-    write(weights_of<S>(own) + f, before + share * total);
   }
 
   void give(int64_t size) const {
@@ -79,55 +86,68 @@ class Copies {
   float* const own;
 
  private:
+  static float factor(float* record, int64_t f) {
+    if constexpr (sizeof(S) == sizeof(float)) return record[f];
+    const uint32_t bits = static_cast<uint32_t>(weights_of<S>(record)[f]) << 16;
+    float value;
+    std::memcpy(&value, &bits, sizeof(value));
+    return value;
+  }
+
   float* const first_;
   const int64_t apart_;
   const int threads_;
 };
 
-// AdaGrad: accumulators add up, and weights go as `share` says. FTRL: z and n add up, and the weight follows from them.
-// Elsewhere the copies that were moved are averaged; Adam's count adds up. With padding of 8, factors are whole vectors.
-template <class R, class S>
+// AdaGrad: accumulators add up, and weights go as `share` says. FTRL: z and n add up. Elsewhere, and where FTRL's n fades,
+// the copies that were moved are averaged; Adam's count adds up. FTRL's weights follow from z and n in any case: the next
+// step starts from these. Factors are whole vectors V.
+template <class R, class V, class S>
 void merge_records(const MergeArgs& a) {
   constexpr bool adagrad = __is_same(R, AdaGrad) || __is_same(R, AdaGradRow), ftrl = __is_same(R, Ftrl);
+  constexpr int W = lanes<V>, states_of_V = R::row_wise ? 0 : R::states;
   const Hyper& h = a.hyper;
-  const int64_t padded = a.padded, w = a.w_at;
-  const int64_t states = padded * static_cast<int64_t>(sizeof(S)) / 4;  // where those of V begin
+  const int64_t n = a.factors, w = a.w_at;
   for (int64_t i = a.begin; i < a.end; ++i) {
-    if (i + kMergeAhead < a.end) Copies(a, i + kMergeAhead).fetch(a.stride);
-    const Copies copies(a, i);
+    if (i + kMergeAhead < a.end) Copies<S>(a, i + kMergeAhead).fetch(a.stride);
+    const Copies<S> copies(a, i);
     float* const own = copies.own;
-    Writer<Vec8, S> write(rounding_key(static_cast<uint32_t>(i), copies.of(0)[w]));
+    Writer<V, S> write(rounding_key(static_cast<uint32_t>(i), copies.of(0)[w]));
     if constexpr (adagrad) {
-      const float rate = R::row_wise && padded ? copies.share<float>(w + 2) : 1.0f;
-      for (int64_t f = 0; f < padded; f += 8) {
+      const float rate = R::row_wise && n ? copies.template share<float>(w + 2) : 1.0f;
+      for (int64_t f = 0; f < n; f += W) {
         if constexpr (R::row_wise) {
-          copies.move_factors<S>(f, Vec8{} + rate, write);
+          copies.move_factors(f, V{} + rate, write);
         } else {
-          copies.move_factors<S>(f, copies.share<Vec8>(states + f), write);
-          copies.add_up<Vec8>(states + f);
+          copies.move_factors(f, copies.template share<V>(a.states + f), write);
+          copies.template add_up<V>(a.states + f);
         }
       }
-      copies.move<float>(w, copies.share<float>(w + 1));
-      copies.add_up<float>(w + 1);
-      if (R::row_wise && padded) copies.add_up<float>(w + 2);
+      copies.template move<float>(w, copies.template share<float>(w + 1));
+      copies.template add_up<float>(w + 1);
+      if (R::row_wise && n) copies.template add_up<float>(w + 2);
     } else if (ftrl && h.ftrl_decay == 1.0f) {
-      for (int64_t f = 0; f < padded; f += 8) {
-        copies.add_up<Vec8>(states + f);
-        copies.add_up<Vec8>(states + padded + f);
-        const Vec8 root = vsqrt(get<Vec8>(own + states + padded + f));
-        write(weights_of<S>(own) + f, Ftrl::weight(get<Vec8>(own + states + f), root, h.l1_V, h.l2_V, h));
-      }
-      copies.add_up<float>(w + 1);
-      copies.add_up<float>(w + 2);
-      own[w] = Ftrl::weight(own[w + 1], vsqrt(own[w + 2]), h.l1_w, h.l2_w, h);
+      for (int64_t f = 0; f < n; f += W)
+        for (int s = 0; s < states_of_V; ++s) copies.template add_up<V>(a.states + s * a.states_apart + f);
+      copies.template add_up<float>(w + 1);
+      copies.template add_up<float>(w + 2);
     } else {
-      const int n = copies.movers(a.stride);
-      if (n == 0) continue;
-      const float share = 1.0f / static_cast<float>(n);
-      for (int64_t f = 0; f < padded; f += 8) copies.move_factors<S>(f, Vec8{} + share, write);
-      for (int64_t f = states; f < w; f += 8) copies.move<Vec8>(f, Vec8{} + share);
-      for (int64_t f = w; f < w + 1 + R::states; ++f) copies.move<float>(f, share);
-      if constexpr (R::counts) copies.add_up<float>(w + 1 + R::states);
+      const int movers = copies.movers(n, n * static_cast<int64_t>(sizeof(S)) / 4, a.stride);
+      if (movers == 0) continue;
+      const float share = 1.0f / static_cast<float>(movers);
+      for (int64_t f = 0; f < n; f += W) {
+        copies.move_factors(f, V{} + share, write);
+        for (int s = 0; s < states_of_V; ++s) copies.template move<V>(a.states + s * a.states_apart + f, V{} + share);
+      }
+      for (int64_t f = w; f < w + 1 + R::states; ++f) copies.template move<float>(f, share);
+      if constexpr (R::counts) copies.template add_up<float>(w + 1 + R::states);
+    }
+    if constexpr (ftrl) {
+      for (int64_t f = 0; f < n; f += W) {
+        const V root = vsqrt(get<V>(own + a.states + a.states_apart + f));
+        write(weights_of<S>(own) + f, Ftrl::weight(get<V>(own + a.states + f), root, h.l1_V, h.l2_V, h));
+      }
+      own[w] = Ftrl::weight(own[w + 1], vsqrt(own[w + 2]), h.l1_w, h.l2_w, h);
     }
     copies.give(a.stride);
   }

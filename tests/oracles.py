@@ -5,6 +5,7 @@ Slow and obvious on purpose: loops over rows, pairs and users. One section a fam
 
 from __future__ import annotations
 
+import copy
 import math
 
 import numpy as np
@@ -184,8 +185,13 @@ class Weights:
         sigma = (np.sqrt(self.n + g**2) - np.sqrt(self.n)) / alpha
         self.z = self.z + g - sigma * self.value
         self.n = self.n + g**2
+        self.value = self.closed_form()
+
+    def closed_form(self):
+        """The weight at z and n; 0 where L1 holds it."""
+        alpha, beta = self.hyper.learning_rate, self.hyper.ftrl_beta
         solved = -(self.z - np.sign(self.z) * self.l1) / ((beta + np.sqrt(self.n)) / alpha + self.l2)
-        self.value = np.where(np.abs(self.z) <= self.l1, 0.0, solved)
+        return np.where(np.abs(self.z) <= self.l1, 0.0, solved)
 
 
 class AdaptiveLearner:
@@ -340,6 +346,56 @@ class Learner:
                     lambda s: (L * (1 - s[0] + s[1]), [-L, L]),  # noqa: B023
                 )
         return 0.0
+
+
+def agree(before, copies):
+    """Make one ``Learner`` of what threads have made, each for itself, of copies of ``before``.
+
+    Ours, see "Several threads have private copies of hot records" in docs/design.md. The copies that were moved are
+    told by their records: w_i and V_i with all their states, and Adam's count.
+    """
+    together = copy.deepcopy(before)
+    together.bias_count += sum(c.bias_count - before.bias_count for c in copies)
+    agree_on_weights(together.bias, [c.bias for c in copies if differ(c.bias, before.bias)])
+    for i, (w, V) in enumerate(zip(before.w, before.V, strict=True)):
+        moved = [
+            c
+            for c in copies
+            if differ(c.w[i], w) or differ(c.V[i], V) or (w.rule == "adam" and c.count[i] != before.count[i])
+        ]
+        agree_on_weights(together.w[i], [c.w[i] for c in moved])
+        agree_on_weights(together.V[i], [c.V[i] for c in moved])
+        together.count[i] += sum(c.count[i] - before.count[i] for c in copies)
+    return together
+
+
+def numbers_of(weights):
+    """Return the names of the numbers that one ``Weights`` keeps."""
+    return [name for name in ("value", "G", "m", "v", "z", "n") if hasattr(weights, name)]
+
+
+def differ(one, other):
+    """Whether two ``Weights`` differ in any number."""
+    return any(np.any(getattr(one, name) != getattr(other, name)) for name in numbers_of(one))
+
+
+def agree_on_weights(own, moved):
+    """Put what the copies that were moved have gathered into ``own``, which is as all were before."""
+    if not moved:
+        return
+    gathered = {name: sum(getattr(c, name) - getattr(own, name) for c in moved) for name in numbers_of(own)}
+    if own.rule in ("adagrad", "adagrad-row"):
+        # steps by equal gradients g go g / sqrt(G) each, while G gains g^2: up to a factor, as far as sqrt(G) grows
+        apart = np.asarray(sum(np.sqrt(c.G) - np.sqrt(own.G) for c in moved))
+        together = np.sqrt(own.G + gathered["G"]) - np.sqrt(own.G)
+        share = np.divide(together, apart, out=np.ones_like(apart), where=apart > 0)
+        own.value, own.G = own.value + share * gathered["value"], own.G + gathered["G"]
+        return
+    adds_up = own.rule == "ftrl" and own.hyper.ftrl_decay == 1
+    for name, total in gathered.items():
+        setattr(own, name, getattr(own, name) + (total if adds_up else total / len(moved)))
+    if own.rule == "ftrl":  # what z and n say
+        own.value = own.closed_form()
 
 
 class FieldLearner:

@@ -197,3 +197,11 @@ def test_a_recommender_and_a_ranker_have_no_state_to_keep(crossfm: Any, clicks: 
         done = crossfm("train", clicks, *words, "--with-state", "-o", "m.crossfm")
         assert done.exit_code == 2
         assert "--with-state" in done.stderr
+
+
+@pytest.mark.parametrize(("words", "expected"), [((), None), (("--l2-v", 0), 0.0)])
+def test_the_penalty_on_factors_is_the_solvers_own_unless_given(
+    crossfm: Any, clicks: Path, words: tuple[Any, ...], expected: float | None
+) -> None:
+    assert crossfm("train", clicks, "--out", "m.crossfm", "-q", "--epochs", 1, *words).exit_code == 0
+    assert load("m.crossfm").get_params()["l2_V"] == expected

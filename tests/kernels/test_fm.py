@@ -59,6 +59,7 @@ def test_packed_parameters_score_the_same_bits_and_take_the_same_bytes(machine):
     rows, params = machine
     packed = params.packed()
     assert packed.V.base is packed.w.base
+    assert packed.V.strides == (packed.w.strides[0], 4)  # the factors of a feature and its w side by side
     assert packed.V.base.nbytes == params.V.nbytes + params.w.nbytes
     for isa in ISAS:
         with using_isa(isa):

@@ -1,8 +1,12 @@
 """Several threads with private copies of frequent records: what they agree on, and what they leave behind."""
 
+import copy
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from crossfm import _kernels
 from crossfm.core.losses import find_loss
 from crossfm.core.options import Hyper
 from crossfm.core.params import FMParams
@@ -10,7 +14,20 @@ from crossfm.core.rules import RULES, find_rule
 from crossfm.data.rows import Rows
 from crossfm.kernels.fm import scores, train_pass
 from crossfm.kernels.table import Table
-from machines import ISAS, RATES, skewed, table_states, using_isa
+from machines import (
+    HYPER,
+    ISAS,
+    RATES,
+    as_rows,
+    assert_same_machine,
+    random_params,
+    skewed,
+    table_states,
+    using_isa,
+)
+from oracles import Learner, agree
+
+ADAGRAD = ("adagrad", "adagrad-row")
 
 
 def loss_after(rows, rule, n_threads, passes=2):
@@ -115,3 +132,72 @@ def test_rows_of_any_length_find_their_records(isa, values):
             tables.append(table)
     np.testing.assert_allclose(tables[1].data, tables[0].data, rtol=1e-4, atol=1e-5)
     assert (tables[0].V != start.V)[names].any(axis=1).mean() > 0.5
+
+
+def bucket(ids):
+    """Return the bucket that an id shares with others, of which one may have copies."""
+    return ids * 0x9E3779B1 % 2**32 * _kernels.HOT_PLACES >> 32
+
+
+def rows_of_threads(n_threads, rng):
+    """Rows of each thread, 21 each: at first two rounds of 8 and one of 5. Their weights are the same for all.
+
+    Feature 0 is moved by all threads; 1 by thread 0, while the others meet it in rows of weight 0; 2 is met in such
+    rows only; 3 and 4 are moved by one thread each. Of 5, ..., which are rare, each thread has its own; 5 is the first
+    to be seen of all, the fourth from the end the last.
+    """
+    rows = [[] for _ in range(n_threads)]
+    for thread, number in np.ndindex(n_threads, 21):
+        idle = number % 2 == 1
+        ids = [0] + [1] * (idle == (thread > 0)) + [2] * idle + [3 + thread] * (thread < 2)
+        ids.insert(0 if number < 10 else len(ids), 5 + 8 * thread + number % 8)
+        rows[thread].append([(i, float(x)) for i, x in zip(ids, rng.normal(size=len(ids)), strict=True)])
+    weight = np.where(np.arange(21) % 2, 0.0, 1.0 + np.arange(21) / 21)
+    return rows, weight
+
+
+@pytest.mark.parametrize(("n_threads", "visited", "round_rows"), [(2, 0, 8), (3, 0, 8), (2, 10**7, 21)])
+@pytest.mark.parametrize("n_factors", [0, 8, 20])
+@pytest.mark.parametrize(
+    ("rule", "hyper"),
+    [
+        *((rule, HYPER) for rule in RULES),
+        ("ftrl", replace(HYPER, ftrl_decay=1.0)),
+        *((rule, replace(HYPER, learning_rate=700.0, initial_accumulator=1e8)) for rule in ADAGRAD),
+    ],
+    ids=[*RULES, "ftrl that forgets nothing", *(f"{rule} that gathers nothing" for rule in ADAGRAD)],
+)
+def test_threads_agree_on_their_copies_as_the_oracle_does(
+    rule, hyper, n_factors, n_threads, visited, round_rows
+):
+    """A squared gradient is lost beside an accumulator of 1e8 in float32; the steps are not."""
+    rng = np.random.default_rng(4)
+    rows, weight = rows_of_threads(n_threads, rng)
+    n_rows, n = 21 * n_threads, 5 + 8 * n_threads
+    target = rng.normal(size=(n_threads, 21))
+    params = random_params(rng, n, n_factors)
+    params.w[1:3], params.V[1:3] = 0.0, 0.0  # a row of weight 0 leaves them where they are
+
+    agreed = Learner(rule, params.bias, params.w, params.V, hyper)
+    for begin in range(0, 21, round_rows):
+        copies = [copy.deepcopy(agreed) for _ in range(n_threads)]
+        for one, own, y in zip(copies, rows, target, strict=True):
+            for at in range(begin, min(begin + round_rows, 21)):
+                one.step(own[at], y[at], weight[at], "squared")
+        agreed = agree(agreed, copies)
+
+    names = np.arange(n) * 3 + 7
+    names[[5, -4]] = [i for i in range(1000, 20_000) if bucket(i) == bucket(names[0])][:2]
+    assert len(set(bucket(names))) == n - 2  # the first, the most frequent and the last id share a bucket
+    named = [[(int(names[i]), x) for i, x in row] for own in rows for row in own]
+    built = as_rows(named, names.max() + 1, target=target.ravel(), weight=np.tile(weight, n_threads))
+    everywhere = FMParams.start(built.n_features, n_factors, rng, bias=params.bias)
+    everywhere.w[names], everywhere.V[names] = params.w, params.V
+    for isa in ISAS:
+        fresh = Table.start(everywhere, RULES[rule], hyper)
+        for table in (fresh, fresh.copy()):  # the copy has no room for records of threads, and moves
+            table.visited = visited
+            with using_isa(isa):
+                train_pass(built, np.arange(n_rows), table, find_loss("squared"), hyper, n_threads=n_threads)
+            assert table.visited == visited + n_rows
+            assert_same_machine(replace(table, data=table.data[names]), agreed, context=isa)

@@ -5,7 +5,7 @@ import pytest
 
 from crossfm.core.params import FMParams
 from crossfm.core.rules import RULES
-from crossfm.kernels.table import Table, aligned_zeros, padded_factors, record_stride
+from crossfm.kernels.table import SPARE, Table, aligned_zeros, padded_factors, record_stride
 from machines import HYPER, SIZES, random_params, table_states
 from oracles import Learner
 
@@ -103,14 +103,18 @@ def test_eight_factors_of_row_wise_adagrad_fill_one_cache_line():
     assert Table.start(params, RULES["adagrad-row"], HYPER).data.shape == (3, 16)
 
 
+@pytest.mark.parametrize("has_room", [True, False])
 @pytest.mark.parametrize("rule", RULES)
-def test_a_grown_table_keeps_its_records_and_starts_new_ones_as_fresh_ones(rule):
+def test_a_grown_table_keeps_its_records_and_starts_new_ones_as_fresh_ones(rule, has_room):
     for k in SIZES:
         params = random_params(np.random.default_rng(k), 5, k)
         table = Table.start(params, RULES[rule], HYPER)
+        table = table if has_room else table.copy()
+        table.data += 1  # states as no fresh table has them
         before, bias = table.data.copy(), table.bias.copy()
-        for n in (6, 7, 40, 40, 12):  # within the room, beyond it, and not at all
+        for n in (6, 7, 40, 40, 12):  # within the room, beyond it (a copy), and not at all
             table.grow(n, HYPER)
+            assert len(table.room) >= 10  # room for twice as many
         zeros = FMParams(0.0, np.zeros(35, np.float32), np.zeros((35, k), np.float32))
         assert table.data.shape == (40, before.shape[1])
         assert table.data.ctypes.data % 64 == 0
@@ -139,3 +143,21 @@ def test_a_state_taken_out_and_put_back_makes_the_same_record(rule):
         back.set_state(*table.state())
         np.testing.assert_array_equal(back.data, table.data)
         np.testing.assert_array_equal(back.bias, table.bias)
+
+
+@pytest.mark.parametrize("has_room", [True, False])
+def test_spare_records_are_empty_and_lie_right_behind_the_table(has_room):
+    params = random_params(np.random.default_rng(6), 5, 3)
+    table = Table.start(params, RULES["adagrad"], HYPER)
+    before = table.data.copy()
+    table = table if has_room else table.copy()
+    for n in (3, 40, SPARE + 1):  # the last is more than any table has room for at first
+        spare = table.spare(n)
+        assert spare.shape == (n, before.shape[1])
+        assert not spare.any()
+        assert spare.ctypes.data == table.data.ctypes.data + table.data.nbytes
+        assert table.data.ctypes.data % 64 == 0
+        np.testing.assert_array_equal(table.data, before)
+    table.grow(7, HYPER)
+    np.testing.assert_array_equal(table.data[:5], before)
+    assert table.spare(1).ctypes.data == table.data.ctypes.data + table.data.nbytes

@@ -14,6 +14,7 @@ from crossfm.core.options import Hyper
 from crossfm.core.params import FMParams
 from crossfm.core.rules import Rule
 from crossfm.data.rows import Rows
+from crossfm.kernels.fields import longest_row
 from crossfm.kernels.machine import Data, windows
 from crossfm.kernels.table import Table, record_floats
 
@@ -122,7 +123,8 @@ def train_pass(
     )  # fmt: skip
     if deterministic:
         return float(_kernels.fm_batches(*common, BATCH_ROWS))
-    total = float(_kernels.fm_pass(*common, spare, table.visited))
+    longest = longest_row(rows) if copies else 0
+    total = float(_kernels.fm_pass(*common, spare, longest, table.visited))
     table.visited += len(order)
     return total
 
