@@ -147,8 +147,12 @@ class Rows:
 
     def _check_arrays(self) -> None:
         """Refuse offsets and arrays that would lead a kernel outside its memory."""
-        offsets = self.offsets()
-        if offsets[0] != 0 or offsets[-1] != self.nnz or (np.diff(offsets) < 0).any():
+        if self.indptr is None:
+            rising = self.width >= 0 and self.n_rows * self.width == self.nnz
+        else:
+            ends = self.indptr
+            rising = ends[0] == 0 and ends[-1] == self.nnz and bool((ends[1:] >= ends[:-1]).all())
+        if not rising:
             raise DataError(
                 f"the offsets of the rows do not rise from 0 to {self.nnz}, the number of non-zeros"
             )
@@ -167,7 +171,7 @@ class Rows:
                     f"{name} of the rows has {len(array)} entries, but there are {self.nnz} non-zeros"
                 )
         if self.values is not None:
-            check_finite(self.values, offsets, self.indices)
+            check_finite(self.values, self.offsets(), self.indices)
         for name in ("target", "weight"):
             array = getattr(self, name)
             if array is not None and array.shape != (self.n_rows,):
