@@ -179,11 +179,11 @@ class Table:
         """Start the factors of features ``ids`` at ``V`` (n_ids, n_factors); other state stays."""
         z_at, n_at = (slice(at, at + self.n_factors) for at in (self.padded, 2 * self.padded))
         for part in parts(len(ids)):
-            some = ids[part]
-            self.data[some, : self.n_factors] = V[part]
+            records = self.data[ids[part]]
+            records[:, : self.n_factors] = V[part]
             if self.rule.name == "ftrl":
-                n = self.data[some, n_at]
-                self.data[some, z_at] = ftrl_z(V[part], hyper.l1_V, hyper.l2_V, hyper, n)
+                records[:, z_at] = ftrl_z(V[part], hyper.l1_V, hyper.l2_V, hyper, records[:, n_at])
+            self.data[ids[part]] = records
 
     def state(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return the optimizer's numbers: of the features (n_features, n_numbers), and of the bias (3,)."""
