@@ -133,6 +133,14 @@ void fm_scores(const nb::object& indptr, Array<const uint32_t> indices, const nb
   });
 }
 
+// Mark the ids that occur; the caller has seen to it that all are below the length of `marks`.
+void mark(Array<const uint32_t> ids, Array<bool> marks) {
+  const uint32_t* const id = ids.data();
+  bool* const mark = marks.data();
+  nb::gil_scoped_release release;
+  for (std::size_t i = 0; i < ids.size(); ++i) mark[id[i]] = true;
+}
+
 }  // namespace
 
 void bind_fm(nb::module_& m) {
@@ -151,6 +159,7 @@ void bind_fm(nb::module_& m) {
   m.def("fm_scores", &fm_scores, nb::arg("indptr").none(), nb::arg("indices").noconvert(), nb::arg("values").none(),
         nb::arg("width"), nb::arg("n_rows"), nb::arg("bias").noconvert(), nb::arg("w").noconvert(), nb::arg("V").noconvert(), nb::arg("score").noconvert(),
         nb::arg("sums").none(), nb::arg("n_threads"));
+  m.def("mark", &mark, nb::arg("ids").noconvert(), nb::arg("marks").noconvert());
 }
 
 }  // namespace crossfm

@@ -7,6 +7,8 @@
 // newlines, one chunk a thread. Counting colons and newlines first gives every chunk a place of its own in the final
 // arrays, so nothing grows and (comments and blank lines apart) nothing moves. An error is a code and a position in
 // the buffer; the caller makes the sentence. The first error in file order wins, whatever the number of threads.
+//
+// A text may come in pieces of whole lines, each read into the places behind those of the pieces before.
 #pragma once
 
 #include <algorithm>
@@ -98,9 +100,11 @@ void move_down(Buffer<T>& buffer, std::size_t from, std::size_t to, std::size_t 
 
 // Close the gaps that comments and blank lines left between chunks, and count offsets from the table's start.
 inline void close_gaps(Table& table, const std::vector<Chunk>& chunks) {
-  std::size_t row = 0, nonzero = 0;
-  table.indptr.data[0] = 0;
-  for (const Chunk& chunk : chunks) table.all_ones &= chunk.all_ones;
+  std::size_t row = table.label.size, nonzero = table.indices.size;
+  bool all_ones = table.all_ones;
+  for (const Chunk& chunk : chunks) all_ones &= chunk.all_ones;
+  if (table.all_ones && !all_ones) std::fill_n(table.values.data.get(), nonzero, 1.0f);
+  table.all_ones = all_ones;
   for (const Chunk& chunk : chunks) {
     move_down(table.label, chunk.row, row, chunk.n_rows);
     move_down(table.qid, chunk.row, row, chunk.n_rows);
@@ -108,7 +112,7 @@ inline void close_gaps(Table& table, const std::vector<Chunk>& chunks) {
       table.indptr.data[row + i] = table.indptr.data[chunk.row + i] + static_cast<std::int64_t>(nonzero);
     }
     move_down(table.indices, chunk.nonzero, nonzero, chunk.n_nonzeros);
-    if (!table.all_ones) {
+    if (!all_ones) {
       if (chunk.all_ones) std::fill_n(table.values.data.get() + chunk.nonzero, chunk.n_nonzeros, 1.0f);
       move_down(table.values, chunk.nonzero, nonzero, chunk.n_nonzeros);
     }
@@ -121,39 +125,60 @@ inline void close_gaps(Table& table, const std::vector<Chunk>& chunks) {
   table.indices.size = table.values.size = table.fields.size = nonzero;
 }
 
-inline Table parse(const char* base, std::size_t size, const Options& options) {
+// Make room for ``n_rows`` and ``n_nonzeros`` in all, and at once for ``share`` times as much: what the text so far lets
+// expect of the whole. Room that was too small all the same at least grows by half.
+inline void make_room(Table& table, std::size_t n_rows, std::size_t n_nonzeros, double share, bool libffm) {
+  const auto room = [share](std::size_t needed, std::size_t had) {
+    if (had && needed <= had) return had;
+    return std::max({std::size_t{1}, needed, static_cast<std::size_t>(static_cast<double>(needed) * share), had + had / 2});
+  };
+  const std::size_t rows = room(n_rows, table.label.room), nonzeros = room(n_nonzeros, table.indices.room);
+  table.label.reserve(rows);
+  table.indptr.reserve(rows + 1);
+  table.indices.reserve(nonzeros);
+  table.values.reserve(nonzeros);
+  if (libffm) table.fields.reserve(nonzeros);
+  if (table.with_qid) table.qid.reserve(rows);
+  table.indptr.data[0] = 0;
+}
+
+// Read whole lines behind those that ``table`` has. ``to_come`` is the size of the text behind them, where it is known.
+inline void parse_more(Table& table, const char* base, std::size_t size, const Options& options, std::size_t to_come = 0) {
   const char* begin = base;
   const char* const end = base + size;
-  if (size >= 3 && std::memcmp(begin, "\xEF\xBB\xBF", 3) == 0) begin += 3;  // byte order mark
+  if (!table.n_bytes && size >= 3 && std::memcmp(begin, "\xEF\xBB\xBF", 3) == 0) begin += 3;  // byte order mark
   auto chunks = cut_at_newlines(begin, end, std::max(1, options.n_threads));
   for_each_chunk(chunks, [&](Chunk& chunk) { count(chunk, options.libffm); });
-  std::size_t n_rows = 0, n_nonzeros = 0;
+  std::size_t n_rows = table.label.size, n_nonzeros = table.indices.size;
   for (Chunk& chunk : chunks) {
     chunk.row = std::exchange(n_rows, n_rows + chunk.n_rows);
     chunk.nonzero = std::exchange(n_nonzeros, n_nonzeros + chunk.n_nonzeros);
   }
-  const bool with_qid = !options.libffm && first_row_has_qid(begin, end);
-  Table table;
-  table.label.reserve(n_rows);
-  table.indptr.reserve(n_rows + 1);
-  table.indices.reserve(n_nonzeros);
-  table.values.reserve(n_nonzeros);
-  if (options.libffm) table.fields.reserve(n_nonzeros);
-  if (with_qid) table.qid.reserve(n_rows);
+  const std::size_t n_lines = n_rows - table.label.size;
+  if (!table.label.size) table.with_qid = !options.libffm && first_row_has_qid(begin, end);
+  const double share = to_come ? 1.03 * (1.0 + static_cast<double>(to_come) / static_cast<double>(table.n_bytes + size)) : 1.0;
+  make_room(table, n_rows, n_nonzeros, share, options.libffm);
   for_each_chunk(chunks, [&](Chunk& chunk) {
     if (options.libffm) {
-      ChunkParser<true>(base, end, options, with_qid, table, chunk).run();
+      ChunkParser<true>(base, end, options, table.with_qid, table, chunk).run();
     } else {
-      ChunkParser<false>(base, end, options, with_qid, table, chunk).run();
+      ChunkParser<false>(base, end, options, table.with_qid, table, chunk).run();
     }
   });
   for (const Chunk& chunk : chunks) {
     if (chunk.error.fault != Fault::none) {
       table.error = chunk.error;
-      return table;
+      return;
     }
   }
   close_gaps(table, chunks);
+  table.n_bytes += size;
+  table.n_lines += n_lines;
+}
+
+inline Table parse(const char* base, std::size_t size, const Options& options) {
+  Table table;
+  parse_more(table, base, size, options);
   return table;
 }
 

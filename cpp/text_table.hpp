@@ -1,9 +1,12 @@
 // What the parser of text makes and reports: the arrays, the options, and the ways a line can be wrong.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <memory>
+#include <new>
 
 #ifdef __linux__
 #include <sys/mman.h>
@@ -61,14 +64,25 @@ inline void ask_for_large_pages(void* data, std::size_t n_bytes) {
 #endif
 }
 
-// Grown once to an upper bound and left uninitialised: pages that no row needs are never touched.
+struct Free {
+  void operator()(void* data) const { std::free(data); }
+};
+
+// Left uninitialised, so that memory no row needs is never touched and costs nothing.
 template <class T>
 struct Buffer {
-  std::unique_ptr<T[]> data;
-  std::size_t size = 0;
+  std::unique_ptr<T[], Free> data;
+  std::size_t size = 0, room = 0;
+
+  // Make room for n; what is there stays, and where it is large the system moves it without copying.
   void reserve(std::size_t n) {
-    data.reset(new T[n]);
-    ask_for_large_pages(data.get(), n * sizeof(T));
+    if (n <= room) return;
+    void* const moved = std::realloc(data.get(), n * sizeof(T));
+    if (!moved) throw std::bad_alloc();
+    static_cast<void>(data.release());
+    data.reset(static_cast<T*>(moved));
+    room = n;
+    ask_for_large_pages(moved, n * sizeof(T));
   }
 };
 
@@ -80,7 +94,10 @@ struct Table {
   Buffer<std::uint32_t> fields;  // libffm only
   Buffer<std::int64_t> qid;      // files with query ids only
   bool all_ones = true;          // then the values are not written
-  Error error;
+  bool with_qid = false;         // as the first row says
+  std::size_t n_bytes = 0;       // of text read
+  std::size_t n_lines = 0;       // in it
+  Error error;                   // its offset counts from the start of the piece that has it
 };
 
 struct Chunk {

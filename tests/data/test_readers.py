@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import re
 
 import numpy as np
 import pyarrow as pa
@@ -59,6 +60,25 @@ def test_many_threads_read_what_one_reads(file):
     one, three = read(path, n_threads=1), read(path, n_threads=3)
     for name in ("indices", "indptr", "values", "target"):
         np.testing.assert_array_equal(getattr(one, name), getattr(three, name))
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("n_threads", [1, 3])
+def test_text_read_in_many_pieces_is_what_one_piece_gives(file, monkeypatch, packed, n_threads):
+    lines = ["", "# nothing", "1 qid:7 2:1 # longer than a piece " + "-" * 300]
+    lines += [f"{i % 3} qid:{i} {i}:1 {i + 1}:{1 + i // 100}" for i in range(300)]  # ones only, at first
+    text = "\n".join(lines).encode()
+    path = file(gzip.compress(text) if packed else text)
+    format = Format("libsvm", "gzip" if packed else None)
+    whole = read_text(path, format)
+    monkeypatch.setattr("crossfm.data.text._BYTES_A_THREAD", 64)
+    parts = read_text(path, format, n_threads=n_threads)
+    np.testing.assert_array_equal(parts.qid, whole.qid)
+    for name in ("indices", "indptr", "values", "target"):
+        np.testing.assert_array_equal(getattr(parts.rows, name), getattr(whole.rows, name))
+    bad = file(text + b"\n1 qid:1 2\n" + text)
+    with pytest.raises(ParseError, match=re.escape(f"{bad}:{len(lines) + 1}:9: saw '2', expected id:value")):
+        read_text(bad, Format("libsvm"), n_threads=n_threads)
 
 
 def test_query_ids_can_be_had(file):

@@ -3,7 +3,7 @@
 // The first byte chooses (bit 0 libffm, bit 1 ids from 1, bits 2-3 further threads, bits 4-7 where to cut, in
 // sixteenths); the rest is the text. The answer of the exact parser is the one that counts. Compared with it are: usual
 // lines read in words, the same with blank lines behind (so that the last lines count as usual ones too), several
-// threads, and the text cut in two at a line's end, as readers of blocks do. Run by scripts/fuzz.
+// threads, and the text cut in two at a line's end, as readers of blocks do, into one table or two. Run by scripts/fuzz.
 
 #include <cstdint>
 #include <cstdio>
@@ -30,9 +30,7 @@ std::vector<T> copy(const Buffer<T>& buffer) {
   return {buffer.data.get(), buffer.data.get() + (buffer.data ? buffer.size : 0)};
 }
 
-Answer read(const std::string& text, Options options) {
-  const std::vector<char> bytes(text.begin(), text.end());  // no room behind the end: reading there is seen
-  const Table table = parse(bytes.data(), bytes.size(), options);
+Answer answer_of(const Table& table) {
   Answer answer{table.error, {}, {0}, {}, {}, {}, {}};
   if (table.error.fault != Fault::none) return answer;
   answer.label = copy(table.label);
@@ -42,6 +40,17 @@ Answer read(const std::string& text, Options options) {
   answer.fields = copy(table.fields);
   answer.values = table.all_ones ? std::vector<float>(table.indices.size, 1.0f) : copy(table.values);
   return answer;
+}
+
+void read_more(Table& table, const std::string& text, const Options& options, std::size_t to_come) {
+  const std::vector<char> bytes(text.begin(), text.end());  // no room behind the end: reading there is seen
+  parse_more(table, bytes.data(), bytes.size(), options, to_come);
+}
+
+Answer read(const std::string& text, const Options& options) {
+  Table table;
+  read_more(table, text, options, 0);
+  return answer_of(table);
 }
 
 template <class T>
@@ -88,6 +97,20 @@ void cut_in_two(const std::string& text, std::size_t near, const Options& option
   }
 }
 
+// A piece behind another in the same table, whatever the first has: rows or none, ones or other values.
+void in_pieces(const std::string& text, std::size_t near, const Options& options, const Answer& whole) {
+  const std::size_t newline = text.find('\n', near);
+  if (newline == std::string::npos) return;
+  const std::size_t rest = text.size() - newline - 1;
+  Table table;
+  read_more(table, text.substr(0, newline + 1), options, near % 2 ? rest : 0);
+  if (table.error.fault == Fault::none) {
+    read_more(table, text.substr(newline + 1), options, 0);
+    table.error.offset += table.error.fault == Fault::none ? 0 : newline + 1;
+  }
+  must_equal(whole, answer_of(table), "in pieces");
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
@@ -103,5 +126,6 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   cut_in_two(text, text.size() * (choice >> 4) / 16, options, exact);
   options.n_threads += static_cast<int>(choice >> 2 & 3);
   if (options.n_threads > 1) must_equal(exact, read(text, options), "on threads");
+  in_pieces(text, text.size() * (choice >> 4) / 16, options, exact);
   return 0;
 }

@@ -22,6 +22,25 @@ def test_parameters_go_in_and_come_out_unchanged(rule):
 
 
 @pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("n_features", [1, 6, 7, 20])
+def test_a_table_started_part_by_part_is_that_of_the_whole(monkeypatch, rule, n_features):
+    def started(at_once):
+        monkeypatch.setattr("crossfm.kernels.table.AT_ONCE", at_once)
+        table = Table.drawn(n_features, 5, np.random.default_rng(1), RULES[rule], HYPER, scale=0.3, bias=2.0)
+        if rule == "ftrl":
+            table.data[:, 2 * table.padded] = 0.5  # some n
+        table.start_V(np.arange(0, n_features, 2), table.V[::2] * 2, HYPER)
+        return table
+
+    whole, parts = started(100), started(3)
+    np.testing.assert_array_equal(parts.data, whole.data)
+    np.testing.assert_array_equal(parts.bias, whole.bias)
+    drawn = Table.drawn(n_features, 5, np.random.default_rng(1), RULES[rule], HYPER, scale=0.3, bias=2.0)
+    params = FMParams.start(n_features, 5, np.random.default_rng(1), scale=0.3, bias=2.0)
+    np.testing.assert_array_equal(drawn.data, Table.start(params, RULES[rule], HYPER).data)
+
+
+@pytest.mark.parametrize("rule", RULES)
 def test_states_start_as_the_rule_says(rule):
     for k in SIZES:
         params = random_params(np.random.default_rng(k), 5, k)

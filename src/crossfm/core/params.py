@@ -50,7 +50,8 @@ class FMParams:
         bias: float = 0.0,
     ) -> FMParams:
         """Start values: ``w`` zero, ``V`` normal with deviation ``scale``."""
-        V = rng.standard_normal((n_features, n_factors), dtype=np.float32) * np.float32(scale)
+        V = rng.standard_normal((n_features, n_factors), dtype=np.float32)
+        V *= np.float32(scale)
         return cls(float(bias), np.zeros(n_features, np.float32), V)
 
     def is_finite(self) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 from crossfm.core.memory import available, resident, show_size
 from crossfm.core.options import thread_count
 from crossfm.data.formats import DELIMITED, TEXT_ROWS, Format, detect_format
+from crossfm.data.lines import whole_lines
 from crossfm.data.rows import Rows
 from crossfm.data.text import FORMS, check_text_options, rows_of_text
 from crossfm.data.text_errors import parse_error
@@ -106,7 +106,7 @@ class Source:
         n_features = self.options.get("n_features")
         first_id = int(self.options.get("zero_based") is False)
         lines, row, with_query = 0, 0, None
-        for data in self._lines(n_bytes):
+        for data in map(bytes, whole_lines(self.path, self.format, n_bytes)):
             threads = min(n_threads, 1 + len(data) // _BYTES_A_THREAD)
             found = parse_text(data, libffm=libffm, first_id=first_id, n_threads=threads)
             if found.fault:
@@ -130,34 +130,3 @@ class Source:
             row += len(found.label)
         if not row:
             raise DataError(f"{self.path} has no rows, only blank lines or comments")
-
-    def _lines(self, n_bytes: int) -> Iterator[bytes]:
-        """Yield whole lines, about ``n_bytes`` at a time."""
-        with unpacked(self.path, self.format) as file:
-            rest: list[bytes] = []
-            while piece := file.read(n_bytes):
-                end = piece.rfind(b"\n") + 1
-                if end:
-                    yield b"".join([*rest, piece[:end]])
-                    rest = []
-                rest.append(piece[end:])
-            if any(rest):
-                yield b"".join(rest)
-
-
-@contextmanager
-def unpacked(path: Path, format: Format) -> Iterator[Any]:
-    """Open a file to be read from its start, gzip and zstd unpacked; ``DataError`` for broken packing."""
-    import pyarrow as pa
-
-    if format.compression is None:
-        with path.open("rb") as file:
-            yield file
-        return
-    try:
-        with pa.OSFile(str(path)) as file, pa.CompressedInputStream(file, format.compression) as stream:
-            yield stream
-    except OSError as exc:
-        raise DataError(
-            f"{path}: broken or cut off {format.compression} data ({exc}). Fetch or write it again"
-        ) from exc

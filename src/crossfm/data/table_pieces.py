@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import pyarrow as pa
 
 from crossfm.data.formats import Format
-from crossfm.data.pieces import unpacked
+from crossfm.data.lines import unpacked
 from crossfm.data.table_files import NULL_VALUES, as_types, first_row, has_header, no_rows
 from crossfm.errors import ColumnError, DataError, OptionError, ParseError
 

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from crossfm.core.options import thread_count
-from crossfm.data.formats import Format, load
+from crossfm.data.formats import Format
+from crossfm.data.lines import whole_lines
 from crossfm.data.rows import MAX_FEATURES, Rows, offsets_or_width
 from crossfm.data.text_errors import parse_error
 from crossfm.errors import DataError, FeatureIndexError, OptionError
-from crossfm.kernels.text import ParsedText, parse_text
+from crossfm.kernels.text import ParsedText, TextTable
 
 ZeroBased = Literal["auto"] | bool
 FORMS = {"libsvm": "id:value", "libffm": "field:id:value"}
 _SAME_AT_ONCE = 1 << 16  # fields compared at once: in cache
-_BYTES_A_THREAD = 1 << 20  # less is not worth starting a thread for
+_BYTES_A_THREAD = 1 << 20  # of text at a time: less is not worth starting a thread for, more leaves the cache
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,12 +42,18 @@ def read_text(
 ) -> TextRows:
     """Read a libsvm or libffm file, with the query ids that ``read`` leaves behind; else as ``read``."""
     check_text_options(n_features, zero_based)
-    data = load(path, format.compression)
-    n_threads = min(thread_count(n_threads), 1 + len(data) // _BYTES_A_THREAD)
-    libffm = format.name == "libffm"
-    found = parse_text(data, libffm=libffm, first_id=int(zero_based is False), n_threads=n_threads)
-    if found.fault:
-        raise parse_error(path, data, found.fault, found.offset, form=FORMS[format.name])
+    path = Path(path)
+    n_threads = thread_count(n_threads)
+    table = TextTable(libffm=format.name == "libffm", first_id=int(zero_based is False))
+    to_come = 0 if format.compression else path.stat().st_size
+    for lines in whole_lines(path, format, n_threads * _BYTES_A_THREAD):
+        to_come = max(to_come - len(lines), 0)
+        threads = min(n_threads, 1 + len(lines) // _BYTES_A_THREAD)
+        fault, offset = table.add(lines, n_threads=threads, to_come=to_come)
+        if fault:
+            form = FORMS[format.name]
+            raise parse_error(path, bytes(lines), fault, offset, form=form, lines_before=table.n_lines)
+    found = table.take()
     if not len(found.label):
         raise DataError(f"{path} has no rows, only blank lines or comments")
     return TextRows(rows_of_text(path, found, n_features), found.qid)

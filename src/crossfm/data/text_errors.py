@@ -79,7 +79,7 @@ def parse_error(
     _, expected, remedy = FAULTS[fault]
     line_start = data.rfind(b"\n", 0, offset) + 1
     line = data.count(b"\n", 0, line_start) + 1
-    if line == 1 and data.startswith(b"\xef\xbb\xbf"):
+    if lines_before + line == 1 and data.startswith(b"\xef\xbb\xbf"):
         line_start = 3
     seen, odd = _seen(data, line_start, offset, FAULTS[fault].name in _PART)
     if odd:

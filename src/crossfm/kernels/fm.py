@@ -40,7 +40,7 @@ def start(
     bias: float,
 ) -> Table:
     """Return a table for a fresh start; see ``machine.Machine`` for this and the other verbs."""
-    return Table.start(FMParams.start(rows.n_features, n_factors, rng, scale=scale, bias=bias), rule, hyper)
+    return Table.drawn(rows.n_features, n_factors, rng, rule, hyper, scale=scale, bias=bias)
 
 
 def table_bytes(rows: Data, n_factors: int, rule: Rule) -> int:
@@ -52,7 +52,7 @@ def forget_unseen(table: Table, rows: Data, hyper: Hyper) -> None:
     """Zero ``V`` of features that no row has: a vector that never trains would only add noise."""
     unseen = np.flatnonzero(~occurring(table.n_features, rows))
     if len(unseen):
-        table.start_V(unseen, np.zeros((len(unseen), table.n_factors), np.float32), hyper)
+        table.start_V(unseen, np.broadcast_to(np.float32(0), (len(unseen), table.n_factors)), hyper)
 
 
 def wake(table: Table, rows: Data, rng: np.random.Generator, hyper: Hyper, *, scale: float) -> Table:
@@ -69,7 +69,7 @@ def occurring(n_features: int, rows: Data) -> NDArray[np.bool_]:
     """Mark (n_features,) the features that some row has."""
     seen = np.zeros(n_features, bool)
     for part in windows(rows):
-        seen[part.indices] = True
+        _kernels.mark(part.indices, seen)
         del part  # a stream reads the next one
     return seen
 

@@ -52,8 +52,8 @@ def start(
     bias: float,
 ) -> HOFMTable:
     """Return a table for a fresh start."""
-    plain = FMParams.start(rows.n_features, 2 * n_factors, rng, scale=scale, bias=bias)
-    return HOFMTable(**vars(Table.start(plain, rule, hyper)))
+    plain = Table.drawn(rows.n_features, 2 * n_factors, rng, rule, hyper, scale=scale, bias=bias)
+    return HOFMTable(**vars(plain))
 
 
 def table(params: HOFMParams, rule: Rule, hyper: Hyper) -> HOFMTable:

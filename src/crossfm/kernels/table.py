@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,7 @@ from crossfm.kernels.half import narrow, widen
 LINE = 16  # floats in a cache line
 TAIL = 4  # numbers that w and what it keeps take, where there are factors
 SPARE = 1 << 16  # records behind a table for its threads; the system gives memory when they are first written
+AT_ONCE = 1 << 12  # records started at once: what is computed for them stays in the cache
 
 
 @dataclass(eq=False)
@@ -72,7 +74,10 @@ class Table:
     @property
     def stored_V(self) -> NDArray[Any]:
         """View of the factors (n_features, n_factors) as they are kept: float32, or bfloat16 as uint16."""
-        return (self.data.view(np.uint16) if self.rule.half else self.data)[:, : self.n_factors]
+        return self._stored(self.data)
+
+    def _stored(self, records: NDArray[np.float32]) -> NDArray[Any]:
+        return (records.view(np.uint16) if self.rule.half else records)[:, : self.n_factors]
 
     def set_V(self, at: Any, V: NDArray[np.float32]) -> None:
         """Set the factors of the features ``at``."""
@@ -80,19 +85,56 @@ class Table:
 
     def state_of_V(self, number: int) -> NDArray[np.float32]:
         """View of a state of the factors (n_features, n_factors); numbers count from 0."""
+        return self.data[:, self._state_at(number)]
+
+    def _state_at(self, number: int) -> slice:
         at = factor_floats(self.n_factors, self.rule) + number * self.padded
-        return self.data[:, at : at + self.n_factors]
+        return slice(at, at + self.n_factors)
 
     @classmethod
     def start(cls, params: FMParams, rule: Rule, hyper: Hyper) -> Table:
         """Lay out ``params`` with fresh optimizer state."""
-        n_features = params.n_features
-        room = aligned_zeros(n_features + SPARE, record_floats(params.n_factors, rule))
-        table = cls(rule, params.n_factors, room[:n_features], np.zeros(4, np.float32), room=room)
-        table.set_V(slice(None), params.V)
-        table.w[:] = params.w
-        table.bias[0] = params.bias
-        table._start_states(hyper)
+        values = ((params.V[part], params.w[part]) for part in parts(params.n_features))
+        return cls._laid_out(params.n_features, params.n_factors, params.bias, values, rule, hyper)
+
+    @classmethod
+    def drawn(
+        cls,
+        n_features: int,
+        n_factors: int,
+        rng: np.random.Generator,
+        rule: Rule,
+        hyper: Hyper,
+        *,
+        scale: float,
+        bias: float,
+    ) -> Table:
+        """Lay out ``FMParams.start``, which is never there as a whole: it would take memory beside the table."""
+        starts = (
+            FMParams.start(part.stop - part.start, n_factors, rng, scale=scale) for part in parts(n_features)
+        )
+        values = ((start.V, start.w) for start in starts)
+        return cls._laid_out(n_features, n_factors, bias, values, rule, hyper)
+
+    @classmethod
+    def _laid_out(
+        cls,
+        n_features: int,
+        n_factors: int,
+        bias: float,
+        values: Iterable[tuple[NDArray[np.float32], NDArray[np.float32]]],
+        rule: Rule,
+        hyper: Hyper,
+    ) -> Table:
+        """Lay out ``V`` and ``w``, which come part by part."""
+        room = aligned_zeros(n_features + SPARE, record_floats(n_factors, rule))
+        table = cls(rule, n_factors, room[:n_features], np.zeros(4, np.float32), room=room)
+        table.bias[0] = bias
+        table._start_bias(hyper)
+        for part, (V, w) in zip(parts(n_features), values, strict=True):
+            table.set_V(part, V)
+            table.w[part] = w
+            table._start_states(part, hyper)
         return table
 
     def _start_accumulators(self, records: NDArray[np.float32], hyper: Hyper) -> None:
@@ -101,14 +143,18 @@ class Table:
             records[:, factor_floats(self.n_factors, self.rule) : self.w_at] = hyper.initial_accumulator
             records[:, at : at + 1 + self.rule.row_wise] = hyper.initial_accumulator
 
-    def _start_states(self, hyper: Hyper) -> None:
-        at = self.w_at + 1
-        self._start_accumulators(self.data, hyper)
+    def _start_states(self, part: slice, hyper: Hyper) -> None:
+        self._start_accumulators(self.data[part], hyper)
+        if self.rule.name == "ftrl":  # z such that the closed form gives the start values back
+            stored = self.stored_V[part]
+            V = widen(stored) if self.rule.half else stored
+            self.state_of_V(0)[part] = ftrl_z(V, hyper.l1_V, hyper.l2_V, hyper)
+            self.data[part, self.w_at + 1] = ftrl_z(self.w[part], hyper.l1_w, hyper.l2_w, hyper)
+
+    def _start_bias(self, hyper: Hyper) -> None:
         if self.rule.name.startswith("adagrad"):
             self.bias[1] = hyper.initial_accumulator
-        elif self.rule.name == "ftrl":  # z such that the closed form gives the start values back
-            self.state_of_V(0)[:] = ftrl_z(self.V, hyper.l1_V, hyper.l2_V, hyper)
-            self.data[:, at] = ftrl_z(self.w, hyper.l1_w, hyper.l2_w, hyper)
+        elif self.rule.name == "ftrl":
             self.bias[1] = ftrl_z(self.bias[0], 0.0, 0.0, hyper)
 
     def grow(self, n_features: int, hyper: Hyper) -> None:
@@ -156,10 +202,15 @@ class Table:
 
     def start_V(self, ids: NDArray[np.int64], V: NDArray[np.float32], hyper: Hyper) -> None:
         """Start the factors of features ``ids`` at ``V`` (n_ids, n_factors); other state stays."""
-        self.set_V(ids, V)
-        if self.rule.name == "ftrl":
-            V = widen(narrow(V)) if self.rule.half else V
-            self.state_of_V(0)[ids] = ftrl_z(V, hyper.l1_V, hyper.l2_V, hyper, self.state_of_V(1)[ids])
+        z_at, n_at = (self._state_at(number) for number in (0, 1))
+        for part in parts(len(ids)):
+            records = self.data[ids[part]]
+            values: Any = narrow(V[part]) if self.rule.half else V[part]
+            self._stored(records)[:] = values
+            if self.rule.name == "ftrl":
+                values = widen(values) if self.rule.half else values
+                records[:, z_at] = ftrl_z(values, hyper.l1_V, hyper.l2_V, hyper, records[:, n_at])
+            self.data[ids[part]] = records
 
     def state(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return the optimizer's numbers: of the features (n_features, n_numbers), and of the bias (3,)."""
@@ -194,6 +245,11 @@ class Table:
         data[:] = self.data
         penalty = None if self.penalty is None else self.penalty.copy()
         return Table(self.rule, self.n_factors, data, self.bias.copy(), penalty)
+
+
+def parts(n: int) -> Iterator[slice]:
+    """Part ``n`` things into what is worked on at once."""
+    return (slice(start, min(start + AT_ONCE, n)) for start in range(0, n, AT_ONCE))
 
 
 def ftrl_z(value: Any, l1: float, l2: float, hyper: Hyper, n: Any = 0.0) -> Any:
