@@ -22,12 +22,12 @@ VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
     "fm": {
         "adagrad": ADAGRAD,
         "adagrad-row": {"solver": "adagrad-row", **ADAGRAD},
-        "ftrl": {"solver": "ftrl", "l2_V": 80.0},
-        "ftrl" + FROM_TEXT: {"solver": "ftrl", "l2_V": 80.0},
+        "ftrl": {"solver": "ftrl", "l2_V": 80.0, "init_scale": 0.033},
+        "ftrl" + FROM_TEXT: {"solver": "ftrl", "l2_V": 80.0, "init_scale": 0.033},
         "adam": {"solver": "adam", "learning_rate": 0.00067, "l2_V": 0.01},
         "sgd": {"solver": "sgd", "learning_rate": 0.002, "init_scale": 0.033},
     },
-    "linear": {"adagrad": {"learning_rate": 0.04}},
+    "linear": {"adagrad": {"learning_rate": 0.04, "schedule": "inverse"}},
     "ffm": {"adagrad": FFM, "adagrad-row": {"solver": "adagrad-row", **FFM}},
 }
 
