@@ -219,13 +219,16 @@ def test_memory_is_only_for_features_that_occur() -> None:
 
 
 @pytest.mark.parametrize("solver", ["adagrad", "adagrad-row", "ftrl", "adam"])
-@pytest.mark.parametrize(("kind", "asked"), [("FMRegressor", 0.005), ("FFMRegressor", 0.001)])
-def test_the_penalty_is_the_solvers_own_unless_given(solver: str, kind: str, asked: float) -> None:
+@pytest.mark.parametrize(("kind", "asked"), [("FMRegressor", 0.01), ("FFMRegressor", 0.0015)])
+@pytest.mark.parametrize(("n_factors", "times"), [(2, 0.5), (8, 1.0), (32, 2.0)])
+def test_the_penalty_is_the_solvers_own_unless_given(
+    solver: str, kind: str, asked: float, n_factors: int, times: float
+) -> None:
     rng = np.random.default_rng(SEED)
     X, y = rng.normal(size=(50, 4)), rng.normal(size=50)
-    given = asked if solver.startswith("adagrad") else 0.0
+    given = asked * times if solver.startswith("adagrad") else 0.0
     V = [
-        getattr(crossfm, kind)(4, solver=solver, max_iter=2, random_state=SEED, **options)
+        getattr(crossfm, kind)(n_factors, solver=solver, max_iter=2, random_state=SEED, **options)
         .fit(X, y)
         .predict(X)
         for options in ({}, {"l2_V": given}, {"l2_V": 0.1})

@@ -28,7 +28,7 @@ class Rule:
     learning_rate : float
         Default step size.
     l2_V : float
-        Default penalty on the factors.
+        Default penalty on the factors where there are 8; it grows with the root of their number.
     half : bool
         Whether the factors, not their states, are kept in bfloat16 (``cpp/half.hpp``).
     """
@@ -47,8 +47,8 @@ RULES = {
     rule.name: rule
     for rule in (
         Rule("sgd", 0, states=0, row_wise=False, counts=False, learning_rate=0.01),
-        Rule("adagrad", 1, states=1, row_wise=False, counts=False, learning_rate=0.05, l2_V=0.005),
-        Rule("adagrad-row", 2, states=1, row_wise=True, counts=False, learning_rate=0.05, l2_V=0.005),
+        Rule("adagrad", 1, states=1, row_wise=False, counts=False, learning_rate=0.05, l2_V=0.01),
+        Rule("adagrad-row", 2, states=1, row_wise=True, counts=False, learning_rate=0.05, l2_V=0.01),
         Rule("adam", 3, states=2, row_wise=False, counts=True, learning_rate=0.001),
         Rule("ftrl", 4, states=2, row_wise=False, counts=False, learning_rate=0.05),
     )

@@ -81,7 +81,7 @@ class BaseFM(Stored):
             raise OptionError(f'solver="sgda" runs on one thread, but n_threads={self.n_threads!r}')
         check_number("init_scale", self.init_scale)
         rate = rule.learning_rate if self.learning_rate is None else self.learning_rate
-        l2_V = rule.l2_V * self._share_of_l2_V if self.l2_V is None else self.l2_V
+        l2_V = self._usual_l2_V(rule) if self.l2_V is None else self.l2_V
         hyper = Hyper(
             learning_rate=check_number("learning_rate", rate, above=True),
             l2_w=check_number("l2_w", self.l2_w),
@@ -111,6 +111,10 @@ class BaseFM(Stored):
             raise OptionError(
                 'precision="bfloat16" is for factors, but n_factors=0; take precision="float32"'
             )
+
+    def _usual_l2_V(self, rule: Rule) -> float:
+        """Return the solver's own penalty: as a root, so that a pair's weight, a sum over the factors, varies alike."""
+        return float(rule.l2_V * self._share_of_l2_V * np.sqrt(self.n_factors / 8))
 
     # ------------------------------------------------------------------- inputs
 

@@ -34,7 +34,7 @@ class FFMRegressor(FMRegressor):
     """
 
     _machine: ClassVar[Machine] = ffm
-    _share_of_l2_V: ClassVar[float] = 0.2
+    _share_of_l2_V: ClassVar[float] = 0.15
 
 
 class FFMClassifier(FMClassifier):
@@ -45,4 +45,4 @@ class FFMClassifier(FMClassifier):
     """
 
     _machine: ClassVar[Machine] = ffm
-    _share_of_l2_V: ClassVar[float] = 0.2
+    _share_of_l2_V: ClassVar[float] = 0.15

@@ -75,29 +75,26 @@ class FFMTable:
 
     def V_of(self, kind: Kind) -> NDArray[np.float32]:
         """Return the vectors (n_block, n_slots, n_factors) of a kind: a view, or a copy where they are bfloat16."""
-        size = self.slots_of(kind) * self.vector
-        if self.rule.half:
-            return self._vectors(widen(kind.data.view(np.uint16)[:, :size]))
-        return self._vectors(kind.data[:, :size])
+        stored = self._stored_V(kind)
+        return widen(stored) if self.rule.half else stored
 
     def set_V(self, kind: Kind, at: Any, V: NDArray[np.float32]) -> None:
         """Set the vectors of a kind at ``at``, an index of (n_block, n_slots)."""
-        if self.rule.half:
-            size = self.slots_of(kind) * self.vector
-            self._vectors(kind.data.view(np.uint16)[:, :size])[at] = narrow(V)
-        else:
-            self.V_of(kind)[at] = V
+        self._stored_V(kind)[at] = narrow(V) if self.rule.half else V
+
+    def _stored_V(self, kind: Kind) -> NDArray[Any]:
+        """View of the vectors as they are kept: float32, or bfloat16 as uint16."""
+        return self._vectors(kind, kind.data.view(np.uint16) if self.rule.half else kind.data)
 
     def states_of(self, kind: Kind, number: int) -> NDArray[np.float32]:
         """View of a state (n_block, n_slots, n_factors) of the vectors of a kind; numbers count from 0."""
-        slots = self.slots_of(kind)
-        at = weights_floats(slots, self.n_factors, self.rule)
-        at += number * state_floats(slots, self.n_factors, self.rule)
-        return self._vectors(kind.data[:, at : at + slots * self.vector])
+        at = self._states_at(kind) + number * state_floats(self.slots_of(kind), self.n_factors, self.rule)
+        return self._vectors(kind, kind.data[:, at:])
 
-    def _vectors(self, flat: NDArray[Any]) -> NDArray[Any]:
-        """View (n_block, n_slots x vector) numbers as (n_block, n_slots, n_factors)."""
-        return flat.reshape(len(flat), flat.shape[1] // self.vector, self.vector)[:, :, : self.n_factors]
+    def _vectors(self, kind: Kind, numbers: NDArray[Any]) -> NDArray[Any]:
+        """View numbers that begin with the vectors of a kind as (n_block, n_slots, n_factors)."""
+        shape = len(kind.data), self.slots_of(kind), self.vector
+        return numbers[:, : shape[1] * shape[2]].reshape(shape)[:, :, : self.n_factors]
 
     def slots_of(self, kind: Kind) -> int:
         """Vectors in a record of a kind."""
