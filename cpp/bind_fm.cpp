@@ -28,36 +28,6 @@ PassArgs pass_args(const nb::object& indptr, Array<const uint32_t> indices, cons
   return a;
 }
 
-// Threads with private copies of the frequent records, made one again between rounds that all end together.
-double shared_pass(Rule rule, const PassArgs& all, float* spare, int64_t n_features, int64_t longest, int64_t visited,
-                   int n_threads) {
-  Hot hot(all, rule, spare, n_features, longest, n_threads);
-  Barrier barrier(n_threads);
-  std::vector<double> totals(static_cast<std::size_t>(n_threads), 0.0);
-  const int64_t most = (all.end + n_threads - 1) / n_threads;
-  run_parts(n_threads, [&](int part) {
-    PassArgs args = hot.args(part);
-    args.end = part_begin(all.end, part, n_threads);
-    const int64_t end = part_begin(all.end, part + 1, n_threads);
-    double mine = 0.0;
-    for (int64_t done = 0; done < most;) {
-      const int64_t round = round_rows(visited + done * n_threads, n_threads);
-      args.begin = args.end;
-      args.end = std::min(end, args.begin + round);
-      if (args.begin < args.end) mine += isa().pass(rule, args);
-      done += round;
-      barrier.wait();
-      hot.reconcile(part);
-      barrier.wait();
-    }
-    totals[static_cast<std::size_t>(part)] = mine;
-  });
-  hot.finish();
-  double total = 0.0;
-  for (double t : totals) total += t;
-  return total;
-}
-
 // One thread is exact and repeatable; `spare` are the records behind the table's that several threads work
 // on, `longest` the non-zeros of the longest row, which they need too, `visited` the rows that the table has learnt from
 // before.
@@ -71,7 +41,13 @@ double fm_pass(int rule, const nb::object& indptr, Array<const uint32_t> indices
   const auto n_features = static_cast<int64_t>(data.shape(0));
   nb::gil_scoped_release release;
   if (n_threads == 1) return isa().pass(static_cast<Rule>(rule), all);
-  return shared_pass(static_cast<Rule>(rule), all, behind, n_features, longest, visited, n_threads);
+  Hot hot(all, static_cast<Rule>(rule), behind, n_features, longest, n_threads);
+  return visit_in_rounds(hot, all.end, visited, n_threads, [&](int part) {
+    return [&, args = hot.args(part)](int64_t begin, int64_t end) mutable {
+      args.begin = begin, args.end = end;
+      return isa().pass(static_cast<Rule>(rule), args);
+    };
+  });
 }
 
 // Synchronous mini-batches: the result is the same for any number of threads.

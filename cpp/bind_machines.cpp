@@ -1,11 +1,13 @@
 // Bindings of the machines beyond the second-order one: which fields meet, passes, mini-batches, scores.
 #include <algorithm>
+#include <numeric>
 #include <optional>
 #include <vector>
 
 #include "bind.hpp"
 #include "bind_rows.hpp"
 #include "gather.hpp"
+#include "hot.hpp"
 #include "threads.hpp"
 
 namespace crossfm {
@@ -24,6 +26,8 @@ struct LayoutArrays {
   std::vector<float*> block;
   std::vector<int64_t> length;
   FieldLayout view{};
+  uint32_t* spare;  // HotPlaces::count entries of `where` behind those of the features
+  int64_t n_features;
 
   // Scoring takes records that may not be written to (mapped files); training casts them to writable ones.
   LayoutArrays(const nb::tuple& t, bool written) {
@@ -36,7 +40,10 @@ struct LayoutArrays {
     view.block = block.data();
     view.length = length.data();
     view.head = nb::cast<Array<const int64_t>>(t[1], false).data();
-    view.where = nb::cast<Array<const uint32_t>>(t[2], false).data();
+    const auto where = nb::cast<Array<uint32_t>>(t[2], false);
+    n_features = static_cast<int64_t>(where.shape(0)) - HotPlaces::count;
+    spare = where.data() + 2 * n_features;
+    view.where = where.data();
     view.kind = kind.data();
     view.slot = nb::cast<Array<const int32_t>>(t[4], false).data();
     view.empty = nb::cast<Array<float>>(t[5], false).data();
@@ -46,6 +53,7 @@ struct LayoutArrays {
     view.uniform = nb::cast<bool>(t[8]);
     view.half = nb::cast<bool>(t[9]);
   }
+  int64_t n_kinds() const { return static_cast<int64_t>(block.size()); }
   LayoutArrays(const LayoutArrays&) = delete;
   LayoutArrays& operator=(const LayoutArrays&) = delete;
 };
@@ -111,33 +119,54 @@ void set_pass(FieldPassArgs& a, const nb::tuple& rows, Array<const int64_t> orde
   a.pass.hyper = read_hyper(hyper);
 }
 
-// Hogwild, as fm_pass.
-double machine_pass(int code, int rule, const nb::tuple& rows, const nb::tuple& parts, Array<const int64_t> order,
+// What visits rows of one thread's part: gathers them, and has room of its own.
+class Visitor {
+ public:
+  Visitor(Machine machine, Rule rule, const FieldPassArgs& args)
+      : machine_(machine), rule_(rule), args_(args), gather_(args.pass), room_(machine, args, 1) {
+    room_.lend(args_);
+  }
+
+  double operator()(int64_t begin, int64_t end) {
+    double total = 0.0;
+    while (begin < end) {
+      args_.pass = gather_.next(begin, end);
+      total += isa().machine_pass(machine_, rule_, args_);
+    }
+    return total;
+  }
+
+ private:
+  const Machine machine_;
+  const Rule rule_;
+  FieldPassArgs args_;
+  Gather gather_;
+  Room room_;
+};
+
+// As fm_pass; the threads of machines other than FFM race on all records (Hogwild).
+double machine_pass(int code, int rule_code, const nb::tuple& rows, const nb::tuple& parts, Array<const int64_t> order,
                     Array<float> bias, Array<const double> target, const nb::object& weight, int loss,
-                    const nb::dict& hyper, int n_threads) {
+                    const nb::dict& hyper, int n_threads, int64_t visited) {
   const auto machine = static_cast<Machine>(code);
+  const auto rule = static_cast<Rule>(rule_code);
   MachineArrays arrays(machine, parts, true);
   FieldPassArgs& all = arrays.view;
   set_pass(all, rows, order, bias, target, weight, loss, hyper);
   nb::gil_scoped_release release;
+  const int64_t n = all.pass.end;
+  if (n_threads == 1) return Visitor(machine, rule, all)(0, n);
+  if (machine == Machine::ffm) {
+    FieldHot hot(all, rule, arrays.ffm->spare, arrays.ffm->n_features, arrays.ffm->n_kinds(), n_threads);
+    return visit_in_rounds(hot, n, visited, n_threads,
+                           [&](int part) { return Visitor(machine, rule, hot.args(part)); });
+  }
   std::vector<double> totals(static_cast<std::size_t>(n_threads), 0.0);
   run_parts(n_threads, [&](int part) {
-    Gather gather(all.pass);
-    Room room(machine, all, 1);
-    FieldPassArgs mine = all;
-    room.lend(mine);
-    int64_t at = part_begin(all.pass.end, part, n_threads);
-    const int64_t end = part_begin(all.pass.end, part + 1, n_threads);
-    double total = 0.0;
-    while (at < end) {
-      mine.pass = gather.next(at, end);
-      total += isa().machine_pass(machine, static_cast<Rule>(rule), mine);
-    }
-    totals[static_cast<std::size_t>(part)] = total;
+    Visitor visit(machine, rule, all);
+    totals[static_cast<std::size_t>(part)] = visit(part_begin(n, part, n_threads), part_begin(n, part + 1, n_threads));
   });
-  double total = 0.0;
-  for (double t : totals) total += t;
-  return total;
+  return std::accumulate(totals.begin(), totals.end(), 0.0);
 }
 
 // Synchronous mini-batches, as fm_batches, of as many rows as `room` floats of scratch allow, `most` at most.
@@ -238,7 +267,8 @@ void field_meetings(const nb::tuple& rows_tuple, int64_t n_rows, int64_t n_field
 void bind_machines(nb::module_& m) {
   m.def("machine_pass", &machine_pass, nb::arg("machine"), nb::arg("rule"), nb::arg("rows"), nb::arg("parts"),
         nb::arg("order").noconvert(), nb::arg("bias").noconvert(), nb::arg("target").noconvert(),
-        nb::arg("weight").none(), nb::arg("loss"), nb::arg("hyper"), nb::arg("n_threads"));
+        nb::arg("weight").none(), nb::arg("loss"), nb::arg("hyper"), nb::arg("n_threads"),
+        nb::arg("visited"));
   m.def("machine_batches", &machine_batches, nb::arg("machine"), nb::arg("rule"), nb::arg("rows"), nb::arg("parts"),
         nb::arg("order").noconvert(), nb::arg("bias").noconvert(), nb::arg("target").noconvert(),
         nb::arg("weight").none(), nb::arg("loss"), nb::arg("hyper"), nb::arg("n_threads"), nb::arg("most"),

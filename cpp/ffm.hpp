@@ -23,24 +23,14 @@ struct FieldRecord {
   uint32_t kind;
 };
 
-inline int64_t whole_lines(int64_t floats) { return (floats + kLine - 1) / kLine * kLine; }
-
-// Where the states of V begin, and how far they are apart, in a record whose head is at `head_at`; S holds a weight.
-inline int64_t first_state(int64_t head_at) { return whole_lines(head_at + kHead); }
-
-template <class S>
-inline int64_t state_distance(int64_t head_at) {
-  if constexpr (sizeof(S) == sizeof(float)) return first_state(head_at);
-  else return whole_lines(2 * head_at);
-}
-
 template <class S>
 inline FieldRecord field_record(const FieldLayout& l, uint32_t feature, uint32_t field) {
   const uint32_t* where = l.where + 2 * static_cast<int64_t>(feature);
   const uint32_t kind = l.kind[field];
-  const bool known = where[1] == kind && where[0] != kNoRecord;
-  float* V = known ? l.block[kind] + where[0] * l.length[kind] : l.empty;
-  return {V, V + l.head[kind], V + first_state(l.head[kind]), state_distance<S>(l.head[kind]), kind};
+  const bool known = (where[1] & ~kCopy) == kind && where[0] != kNoRecord;
+  float* V = known ? (where[1] & kCopy ? l.copies : l.block)[kind] + where[0] * l.length[kind] : l.empty;
+  const FieldStates states = states_of(l.head[kind], is_half<S>);
+  return {V, V + l.head[kind], V + states.first, states.apart, kind};
 }
 
 template <class R>
@@ -147,7 +137,7 @@ class Ffm {
       if (args_.parts > 1 && rows_.indices[at] % args_.parts != args_.part) continue;
       const FieldRecord r = record(at);
       if (r.V == l_.empty) continue;
-      Writer<Vec4, S> write(rounding_key(rows_.indices[at], slope));  // of its own: another part may move the next one
+      Writer<Vec4, S> write(rounding_key(at - here_.begin, slope));  // of its own: another part may move the next one
       const float gx = slope * x(at);
       const float* c = C + here_.place(here_.field(at)) * here_.count * l_.vector;
       if constexpr (R::row_wise) {
@@ -311,12 +301,12 @@ class FfmBlocks {
 
   // Move the records of the row; fetches those of row `next` (-1: none). For row-wise rules the rate is in the gradient.
   template <class R>
-  void update(int64_t row, float slope, const Hyper& hyper, int64_t next) {
+  void update(float slope, const Hyper& hyper, int64_t next) {
     const Hyper h = hyper;
-    Writer<V, S> write(rounding_key(rows_.indices[rows_.begin(row)], slope));
+    Writer<V, S> write(rounding_key(0, slope));
     if constexpr (R::row_wise) set_rates(slope, h);
     const int64_t n = blocks_, n_fields = l_.n_fields, vector = l_.vector, chunks = chunks_;
-    const int64_t states = first_state(head_), apart = state_distance<S>(head_);
+    const auto [states, apart] = states_of(head_, is_half<S>);
     float* const empty = l_.empty;
     int64_t ahead = 0, ahead_end = 0;
     if (next >= 0) ahead = rows_.begin(next), ahead_end = rows_.end(next);
@@ -431,8 +421,9 @@ class FfmBlocks {
   [[gnu::always_inline]] void fetch(int64_t at, int64_t floats) const {
     const uint32_t* where = l_.where + 2 * static_cast<int64_t>(rows_.indices[at]);
     if (where[0] == kNoRecord) return;
-    const int64_t length = l_.length[where[1]], size = floats ? floats : length;
-    const float* record = l_.block[where[1]] + where[0] * length;
+    const uint32_t kind = where[1] & ~kCopy;
+    const int64_t length = l_.length[kind], size = floats ? floats : length;
+    const float* record = (where[1] & kCopy ? l_.copies : l_.block)[kind] + where[0] * length;
     for (int64_t i = 0; i < size; i += kLine) __builtin_prefetch(record + i, 0, 2);
   }
 
@@ -463,7 +454,7 @@ double ffm_rows(const FieldPassArgs& args) {
     total += weight * loss.value;
     const float slope = weight * loss.slope;
     if (is_fast) {
-      fast.template update<R>(row, slope, a.hyper, i + kAhead < a.end ? a.order[i + kAhead] : -1);
+      fast.template update<R>(slope, a.hyper, i + kAhead < a.end ? a.order[i + kAhead] : -1);
     } else {
       any.template update<R>(row, args.scratch, slope);
     }

@@ -43,6 +43,7 @@ class Gather {
       const int64_t row = all_.order[i], from = rows.begin(row), size = rows.end(row) - from;
       const auto place = static_cast<std::size_t>(i - first);
       copy(indices_.data() + at, rows.indices + from, size);
+      if (all_.hot.key) take_places(indices_.data() + at, size);
       if (rows.values) copy(values_.data() + at, rows.values + from, size);
       if (own_fields_) copy(fields_.data() + at, rows.fields + from, size);
       if (rows.indptr) indptr_[place] = at;
@@ -70,6 +71,14 @@ class Gather {
   template <class T>
   static void copy(T* to, const T* from, int64_t size) {
     if (size) std::memcpy(to, from, static_cast<std::size_t>(size) * sizeof(T));
+  }
+
+  // Turn frequent ids into those of their copies; without branches, as in places.hpp.
+  void take_places(uint32_t* ids, int64_t n) const {
+    for (int64_t i = 0; i < n; ++i) {
+      const uint32_t bucket = HotPlaces::bucket(ids[i]), hit = all_.hot.key[bucket] == ids[i];
+      ids[i] ^= (ids[i] ^ (all_.hot.first + bucket)) & (0u - hit);
+    }
   }
 
   // Always inline: gcc drops calls of a function that only prefetches, as if it did nothing.

@@ -35,6 +35,9 @@ struct HalfFor<Vec16> {
   using narrow = Half16;
 };
 
+template <class S>
+inline constexpr bool is_half = sizeof(S) < sizeof(float);
+
 // The weights of a record, which come first in it.
 template <class S>
 inline S* weights_of(float* record) {
@@ -75,12 +78,12 @@ inline typename HalfFor<V>::narrow upper_halves(typename HalfFor<V>::wide x) {
   return __builtin_convertvector(x >> 16, typename HalfFor<V>::narrow);
 }
 
-// A number that says how weights are rounded, from what moves them: the same row under the same model is rounded the same
-// way, by any number of threads.
-inline uint32_t rounding_key(uint32_t id, float slope) {
+// A number that says how weights are rounded: from the slope of their row and their place in it, so that the same row under
+// the same model is rounded the same way, by any thread and in copies too.
+inline uint32_t rounding_key(int64_t place, float slope) {
   uint32_t bits;
   std::memcpy(&bits, &slope, sizeof(bits));
-  bits = (bits ^ id * 0x85ebca6bu) * 0x9e3779b1u;
+  bits = (bits ^ static_cast<uint32_t>(place) * 0x85ebca6bu) * 0x9e3779b1u;
   return (bits ^ bits >> 15) * 0xc2b2ae35u;
 }
 

@@ -23,7 +23,10 @@ double pass_with(Rule rule, const PassArgs& a) {
 
 template <class S>
 void merge_with(const MergeArgs& a) {
-  with_rule(a.rule, [&](auto r) { merge_records<decltype(r), Vec8, S>(a); });
+  with_rule(a.rule, [&](auto r) {
+    if (a.factors % 8) merge_records<decltype(r), Vec4, S>(a);
+    else merge_records<decltype(r), Vec8, S>(a);
+  });
 }
 
 template <class S>

@@ -83,9 +83,11 @@ struct Table {
 // V has `vector` weights for each field that the kind meets, or for every field if the layout is uniform.
 struct FieldLayout {
   float* const* block;    // (n_kinds,) records of a kind
+  float* const* copies;   // (n_kinds,) the thread's own copies of records of a kind, where there are some
   const int64_t* length;  // (n_kinds,) floats of a record
   const int64_t* head;    // (n_kinds,) floats that V takes: where the head stands
-  const uint32_t* where;  // (n_features, 2) number of the record in its block, and the kind; kNoRecord: it has none
+  const uint32_t* where;  // (n_features, 2) number of the record in its block, and the kind; kNoRecord: it has none.
+                          // With kCopy in the kind: the number among the copies
   const uint32_t* kind;   // (n_fields,) kind of a field's features
   const int32_t* slot;    // (n_kinds, n_fields) which weight of V is the first of the vector for a field; -1: they never meet
   float* empty;           // zeros, longer than any record: for a feature without one
@@ -97,8 +99,19 @@ struct FieldLayout {
 };
 
 constexpr uint32_t kNoRecord = 0xffffffff;
+constexpr uint32_t kCopy = 0x80000000;
 constexpr int64_t kHead = 4;
 constexpr int64_t kLine = 16;
+
+// Where the first state of V stands in a record whose head is at `head`, and how far the next is from it.
+struct FieldStates {
+  int64_t first, apart;
+};
+
+[[gnu::always_inline]] inline FieldStates states_of(int64_t head, bool half) {
+  const int64_t lines = (head + kHead + kLine - 1) / kLine * kLine;
+  return {lines, half ? (2 * head + kLine - 1) / kLine * kLine : lines};
+}
 
 struct PassArgs {
   RowsView rows;

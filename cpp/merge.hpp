@@ -112,7 +112,7 @@ void merge_records(const MergeArgs& a) {
     if (i + kMergeAhead < a.end) Copies<S>(a, i + kMergeAhead).fetch(a.stride);
     const Copies<S> copies(a, i);
     float* const own = copies.own;
-    Writer<V, S> write(rounding_key(static_cast<uint32_t>(i), copies.of(0)[w]));
+    Writer<V, S> write(rounding_key(i, copies.of(0)[w]));
     if constexpr (adagrad) {
       const float rate = R::row_wise && n ? copies.template share<float>(w + 2) : 1.0f;
       for (int64_t f = 0; f < n; f += W) {

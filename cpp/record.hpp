@@ -194,7 +194,7 @@ CROSSFM_INLINE void step_records(const Row& row, int64_t at, const Table& t, con
     x[j] = VALUES ? row.values[at + j] : 1.0f;
   }
   const Vec4 gx = slope * x;
-  const uint32_t key = sizeof(S) < sizeof(float) ? rounding_key(row.ids[at], slope) : 0;
+  const uint32_t key = sizeof(S) < sizeof(float) ? rounding_key(at, slope) : 0;
   step_group<R, BLOCKS, V, N, true, S>(t, h, records, gx, [&](int j, int b, V v) __attribute__((always_inline)) {
     return VALUES ? gx[j] * (s[b] - rounded_for<R>(v * x[j])) : slope * (s[b] - v);
   }, key);

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from crossfm import _kernels
 from crossfm.core.field_params import FFMParams, FieldBlock
 from crossfm.core.losses import Loss
 from crossfm.core.options import Hyper
@@ -56,7 +57,13 @@ class FFMTable:
     uniform: bool  # every record has a vector for every field: the fast way needs it
     kinds: list[Kind]
     bias: NDArray[np.float32]
-    where: NDArray[np.uint32]  # (n_features, 2) number of the record in its kind, and the kind
+    places: NDArray[np.uint32]  # ``where``, and room behind it for the copies of threads
+    visited: int = 0  # rows it has learnt from
+
+    @property
+    def where(self) -> NDArray[np.uint32]:
+        """View of (n_features, 2): the number of each feature's record in its kind, and the kind."""
+        return self.places[: -_kernels.HOT_PLACES]
 
     @property
     def n_features(self) -> int:
@@ -118,15 +125,15 @@ class FFMTable:
     def start(cls, params: FFMParams, rule: Rule, hyper: Hyper) -> FFMTable:
         """Lay out ``params`` with fresh optimizer state."""
         kinds = []
-        where = np.full((params.n_features, 2), NO_RECORD, np.uint32)
+        places = no_places(params.n_features)
         uniform = is_uniform([(len(b.ids), len(b.meets)) for b in params.blocks], params.n_fields)
         for number, block in enumerate(params.blocks):
             slots = params.n_fields if uniform else len(block.meets)
             length = record_floats(slots, params.n_factors, rule)
             kinds.append(Kind(block.fields, block.meets, block.ids, aligned_zeros(len(block.ids), length)))
-            where[block.ids, 0] = np.arange(len(block.ids))
-            where[block.ids, 1] = number
-        table = cls(rule, params.n_factors, params.n_fields, uniform, kinds, np.zeros(4, np.float32), where)
+            places[block.ids, 0] = np.arange(len(block.ids))
+            places[block.ids, 1] = number
+        table = cls(rule, params.n_factors, params.n_fields, uniform, kinds, np.zeros(4, np.float32), places)
         table.bias[0] = params.bias
         for kind, block in zip(kinds, params.blocks, strict=True):
             table.set_V(kind, (slice(None), table.places_of(kind)), block.V)
@@ -177,7 +184,7 @@ class FFMTable:
     def grow(self, n_features: int, hyper: Hyper) -> None:
         """Make room for more features; they have no vectors before ``wake``."""
         more = max(n_features - self.n_features, 0)
-        self.where = np.concatenate([self.where, np.full((more, 2), NO_RECORD, np.uint32)])
+        self.places = np.concatenate([self.where, no_places(more)])
 
     def meetings(self, n_fields: int) -> Meetings:
         """Return which fields met so far, among at least ``n_fields``."""
@@ -248,9 +255,14 @@ class FFMTable:
         heads = [head_at(self.slots_of(kind), self.n_factors, self.rule) for kind in self.kinds]
         longest = max((kind.data.shape[1] for kind in self.kinds), default=0)
         return (
-            [kind.data for kind in self.kinds], np.array(heads, np.int64), self.where, kind_of, slot,
+            [kind.data for kind in self.kinds], np.array(heads, np.int64), self.places, kind_of, slot,
             np.zeros(longest + 2 * LINE, np.float32), self.vector, longest_row(rows), self.uniform, self.rule.half,
         )  # fmt: skip
+
+
+def no_places(n_features: int) -> NDArray[np.uint32]:
+    """Return what ``FFMTable.places`` is where no feature has a record."""
+    return np.full((n_features + _kernels.HOT_PLACES, 2), NO_RECORD, np.uint32)
 
 
 def start(

@@ -42,7 +42,9 @@ def run_pass(
     )  # fmt: skip
     if deterministic:
         return float(_kernels.machine_batches(*common, BATCH_ROWS, BATCH_FLOATS))
-    return float(_kernels.machine_pass(*common))
+    visited = table.visited
+    table.visited += len(order)
+    return float(_kernels.machine_pass(*common, visited))
 
 
 def run_scores(
