@@ -232,9 +232,10 @@ void machine_scores(int code, const nb::tuple& rows, const nb::tuple& parts, int
 }
 
 // Which fields stand in one row (`meets`, a field meets itself when a row has it twice), which field each feature
-// was first seen in (`field_of`, -1: never seen), and which fields share a feature (`shares`). Adds to what is there.
+// was first seen in (`field_of`, -1: never seen), which fields share a feature (`shares`), and how often each was seen. Adds
+// to what is there.
 void field_meetings(const nb::tuple& rows_tuple, int64_t n_rows, int64_t n_fields, Array<uint8_t> meets,
-                    Array<int32_t> field_of, Array<uint8_t> shares) {
+                    Array<int32_t> field_of, Array<uint8_t> shares, Array<uint32_t> seen) {
   const RowsView rows = field_rows(rows_tuple);
   nb::gil_scoped_release release;
   const int64_t words = (n_fields + 63) / 64;
@@ -250,6 +251,7 @@ void field_meetings(const nb::tuple& rows_tuple, int64_t n_rows, int64_t n_field
       const uint64_t bit = uint64_t{1} << (a % 64);
       if (word & bit) twice[a * n_fields + a] = 1;
       word |= bit;
+      ++seen.data()[rows.indices[at]];
       int32_t& first = field_of.data()[rows.indices[at]];
       if (first < 0) first = static_cast<int32_t>(a);
       else if (first != static_cast<int32_t>(a)) shares.data()[first * n_fields + a] = 1;
@@ -276,7 +278,8 @@ void bind_machines(nb::module_& m) {
   m.def("machine_scores", &machine_scores, nb::arg("machine"), nb::arg("rows"), nb::arg("parts"), nb::arg("n_rows"),
         nb::arg("bias"), nb::arg("score").noconvert(), nb::arg("n_threads"));
   m.def("field_meetings", &field_meetings, nb::arg("rows"), nb::arg("n_rows"), nb::arg("n_fields"),
-        nb::arg("meets").noconvert(), nb::arg("field_of").noconvert(), nb::arg("shares").noconvert());
+        nb::arg("meets").noconvert(), nb::arg("field_of").noconvert(), nb::arg("shares").noconvert(),
+        nb::arg("seen").noconvert());
 }
 
 }  // namespace crossfm

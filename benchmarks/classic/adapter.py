@@ -1,11 +1,11 @@
 """What the engine files share: each runs alone, in its own interpreter, on one job.
 
 ``run.py`` calls ``python engine_NAME.py JOB.json``. A job has ``folder`` (of the data), ``scratch`` (an empty
-folder), ``machine`` ("fm", "linear" or "ffm"), ``solver``, ``factors``, ``threads``, ``epochs``, ``seed`` and
-``answer`` (a path). The engine writes there: ``seconds`` (one a measured epoch; loading and parsing left out but for
-engines that read as they learn), ``timed_by`` (how), ``settings``, ``version``, ``comparable``, and with several epochs
-``log_losses`` on the test rows; and beside it the test probabilities after the last epoch as ``.npy``, unless it tells
-log losses alone. Only NumPy is needed.
+folder), ``machine`` ("fm", "linear" or "ffm"), ``solver``, ``factors``, ``threads``, ``epochs``, ``follow``, ``seed``
+and ``answer`` (a path). The engine writes there: ``seconds`` (one a measured epoch; loading and parsing left out but
+for engines that read as they learn), ``timed_by`` (how), ``settings``, ``version``, ``comparable``, and where
+``follow`` asks for it ``log_losses`` on the test rows after each epoch; and beside it the test probabilities after the
+last epoch as ``.npy``, unless it tells log losses alone. Only NumPy is needed.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ class Job:
     factors: int
     threads: int
     epochs: int
+    follow: bool
     seed: int
 
     def rows(self, part: str) -> tuple[np.ndarray, np.ndarray]:
@@ -81,22 +82,22 @@ def by_difference(
     """Time an engine that tells no times: an epoch is a share of the difference of fits with more epochs and with one.
 
     ``fit(epochs)`` returns a model and ``predict(model)`` probabilities of the test rows. Returns seconds of each epoch
-    (all the same), probabilities after ``job.epochs`` and, with several, the log loss after each.
+    (all the same), probabilities after ``job.epochs`` and, if followed, the log loss after each.
     """
-    counts = [3, 1] if job.epochs == 1 else list(range(1, job.epochs + 1))
+    counts = list(range(1, job.epochs + 1)) if job.follow else [3, job.epochs]
     y = job.rows("test")[1]
     times, losses = {}, []
     for epochs in counts:
         start = time.perf_counter()
         model = fit(epochs)
         times[epochs] = time.perf_counter() - start
-        if job.epochs > 1:
+        if job.follow:
             probabilities = predict(model)
             losses.append(log_loss(y, probabilities))
-    if job.epochs == 1:
+    if not job.follow:
         probabilities = predict(model)
-    most = max(counts)
-    return [(times[most] - times[1]) / (most - 1)] * job.epochs, probabilities, losses
+    most, least = max(counts), min(counts)
+    return [(times[most] - times[least]) / (most - least)] * job.epochs, probabilities, losses
 
 
 def printed_by(call: Callable[[], object], path: Path) -> str:

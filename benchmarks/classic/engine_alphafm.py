@@ -27,7 +27,7 @@ def engine(job: Job) -> Answer:
         probabilities = predict(job, ids)
         losses.append(log_loss(y, probabilities))
     return Answer(
-        seconds, "its run, parsing included", probabilities, SETTINGS, losses if job.epochs > 1 else [], peak
+        seconds, "its run, parsing included", probabilities, SETTINGS, losses if job.follow else [], peak
     )
 
 

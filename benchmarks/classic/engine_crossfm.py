@@ -67,7 +67,7 @@ def engine(job: Job) -> Answer:
     def note(epoch: Any, model: Any) -> None:
         log_losses.append(log_loss(y, model.predict_proba(test)[:, 1]))
 
-    model = kind(job.machine)(**settings, random_state=job.seed, callbacks=[note] if job.epochs > 1 else None)
+    model = kind(job.machine)(**settings, random_state=job.seed, callbacks=[note] if job.follow else None)
     start = time.perf_counter()
     if job.solver.endswith(FROM_TEXT):
         model.fit(read(job))

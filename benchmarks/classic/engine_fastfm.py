@@ -23,7 +23,7 @@ def engine(job: Job) -> Answer:
         lambda model: model.predict_proba(test),
     )
     seconds, probabilities, losses = found
-    return Answer(seconds, "fits of 3 epochs less 1", probabilities, settings, losses)
+    return Answer(seconds, f"fits of 3 epochs less {job.epochs}", probabilities, settings, losses)
 
 
 if __name__ == "__main__":

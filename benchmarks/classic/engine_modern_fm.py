@@ -36,7 +36,7 @@ def engine(job: Job) -> Answer:
         lambda epochs: kind(**settings, max_iter=epochs, random_state=job.seed).fit(X, y, **more),
         lambda model: model.predict_proba(test)[:, 1],
     )
-    how = "fits of 3 epochs less 1" + (f", {share} times {n_rows:,} rows" if share > 1 else "")
+    how = f"fits of 3 epochs less {job.epochs}" + (f", {share} times {n_rows:,} rows" if share > 1 else "")
     return Answer([s * share for s in seconds], how, probabilities, settings, losses, comparable=share == 1)
 
 

@@ -37,14 +37,14 @@ def engine(job: Job) -> Answer:
     if job.machine != "ffm":
         model.disableNorm()
     model.setTrain(str(job.folder / f"train.{form}"))
-    if job.epochs > 1:
+    if job.follow:
         model.setValidate(str(job.folder / f"test.{form}"))
         model.disableEarlyStop()
     weights, out = str(job.scratch / "model.bin"), str(job.scratch / "out.txt")
     printed = printed_by(lambda: model.fit({"task": "binary", **settings}, weights), job.scratch / "log.txt")
     lines = [[float(number) for number in NUMBER.findall(text)] for text in EPOCH.findall(printed)]
     seconds = [line[-1] for line in lines]
-    log_losses = [line[-2] for line in lines] if job.epochs > 1 else []
+    log_losses = [line[-2] for line in lines] if job.follow else []
     model.setTest(str(job.folder / f"test.{form}"))
     model.setSigmoid()
     model.predict(weights, out)

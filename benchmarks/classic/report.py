@@ -45,7 +45,8 @@ def markdown(report: dict[str, Any]) -> str:
         "# Training on a skewed click log",
         "",
         f"{task['rows']:,} rows of {data.N_FIELDS} one-hot fields, {task['test_rows']:,} test rows, "
-        f"median of {task['rounds']} rounds (range). Teacher: test log loss {task['teacher_log_loss']:.4f}, "
+        f"{task['epochs']} epochs in each of {task['rounds']} rounds: medians (ranges). "
+        f"Teacher: test log loss {task['teacher_log_loss']:.4f}, "
         f"AUC {task['teacher_auc']:.4f}; constant {task['constant_log_loss']:.4f}.",
         "",
         f"{about['cpu']}, {about['cores']} cores, load {about['load_at_start']} at the start, "

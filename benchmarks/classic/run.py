@@ -6,9 +6,11 @@
 It installs the peers, each in a virtual environment of its own (``setup_envs.py``), makes the click log (``data.py``;
 1,000,000 rows of 39 non-zeros over 2^20 ids) and then, every engine alone in a process of its own:
 
-1. one epoch of everything, in rounds that take turns: seconds without loading or parsing (median and range of the
-   rounds), rows and non-zeros a second, test log loss after the epoch, peak memory of the process, the ratio to the
-   fastest peer with the same machine, factors and threads, and on one thread to the limit (``limits.py``);
+1. two epochs of everything (``--speed-epochs``; one of what reads text as it learns), in rounds that take turns:
+   seconds an epoch without loading or parsing (median and range over epochs and rounds), rows and non-zeros a second,
+   test log loss after the last epoch, peak memory of the process, the ratio to the fastest peer with the same machine,
+   factors and threads, and on one thread to the limit (``limits.py``); and how far the cores are from each other
+   (``cores.py``);
 2. three epochs, the log loss after each, and the seconds to a given log loss (``--targets``), with the first of
    ``--threads`` and ``--factors``;
 3. parsing of text (``parse.py``).
@@ -31,6 +33,7 @@ from typing import Any
 import numpy as np
 import parse
 from adapter import FROM_TEXT, log_loss
+from cores import nanoseconds
 from engine_crossfm import VARIANTS, solvers
 from limits import UPDATE, Limits
 from report import RESULTS, machine, markdown, plot_curves, plot_speeds
@@ -50,7 +53,8 @@ SPEED: dict[str, dict[str, list[str]]] = {
     "alphafm": {"fm": ["ftrl" + FROM_TEXT]},
 }
 CURVES = {"modern_fm": {"fm": ["ftrl"]}, OURS: {"fm": ["adam", "sgd"]}}
-ONE_THREAD = {"fastfm", "vw"}
+ONE_THREAD = {"fastfm", "vw", "modern_fm"}  # modern-fm could: its epoch takes as long as 40 of ours
+LEAST_FACTORS = {"modern_fm"}  # run with the first of the numbers of factors alone
 TARGETS = {"fm": 0.465, "ffm": 0.503, "linear": 0.506}
 
 
@@ -69,6 +73,7 @@ def arguments() -> argparse.Namespace:
     add("--threads", type=int, nargs="+", default=[1, 2])
     add("--engines", nargs="+", choices=[OURS, *SPEED], default=[OURS, *SPEED])
     add("--solvers", nargs="+", help="of crossfm; default: all that it has")
+    add("--speed-epochs", type=int, default=2, help="that are timed")
     add("--epochs", type=int, default=3, help="to follow the log loss over; 1: do not")
     add("--targets", type=float, nargs=3, metavar=("FM", "FFM", "LINEAR"), default=list(TARGETS.values()))
     add("--quick", action="store_true", help="100,000 rows, one round, one thread, k = 8, no parsing")
@@ -80,6 +85,7 @@ def arguments() -> argparse.Namespace:
     if options.quick:
         options.rows, options.test_rows, options.rounds, options.threads = 100_000, 10_000, 1, [1]
         options.factors, options.parse = [8], False
+        options.speed_epochs = 1
     return options
 
 
@@ -108,10 +114,13 @@ def plan(options: argparse.Namespace, engines: list[str], *, curves: bool) -> It
         for k in factors[machine_][:1] if curves else factors[machine_]:
             for threads in options.threads[:1] if curves else options.threads:
                 for engine in engines:
-                    if threads > 1 and engine in ONE_THREAD:
+                    if (threads > 1 and engine in ONE_THREAD) or (
+                        k != factors[machine_][0] and engine in LEAST_FACTORS
+                    ):
                         continue
                     for solver in _solvers(options, engine, machine_, curves=curves):
-                        yield Setting(engine, machine_, solver, k, threads)
+                        if threads == 1 or not solver.endswith("bfloat16"):
+                            yield Setting(engine, machine_, solver, k, threads)
 
 
 def _solvers(options: argparse.Namespace, engine: str, machine_: str, *, curves: bool) -> list[str]:
@@ -136,16 +145,25 @@ def texts(folder: Path, settings: list[Setting]) -> None:
 
 
 def turns(
-    settings: list[Setting], rounds: int, epochs: int, folder: Path, wrap: list[str], failed: dict[str, str]
+    settings: list[Setting],
+    rounds: int,
+    epochs: int,
+    folder: Path,
+    wrap: list[str],
+    failed: dict[str, str],
+    *,
+    follow: bool = False,
 ) -> list[dict[str, Any]]:
     """Run all settings, round by round; what fails once is left out from then on."""
     runs: dict[Setting, list[Run]] = {}
     for number in range(rounds):
+        print(f"round {number + 1}: a line goes from core to core in {nanoseconds()}", flush=True)
         for setting in settings:
             if str(setting) in failed:
                 continue
             try:
-                run = run_once(setting, epochs, folder, number, wrap)
+                times = 1 if setting.solver.endswith(FROM_TEXT) else epochs
+                run = run_once(setting, times, folder, number, wrap, follow=follow)
             except RuntimeError as error:
                 failed[str(setting)] = str(error)
                 print(f"{setting}: failed: {error}", file=sys.stderr, flush=True)
@@ -187,16 +205,17 @@ def main() -> int:
     followed = list(plan(options, engines, curves=True)) if options.epochs > 1 else []
     texts(folder, speed + followed)
     failed: dict[str, str] = {}
-    results = turns(speed, options.rounds, 1, folder, options.wrap, failed)
+    results = turns(speed, options.rounds, options.speed_epochs, folder, options.wrap, failed)
     add_ratios(results)
     add_limits(results, folder)
-    curves = turns(followed, 1, options.epochs, folder, options.wrap, failed)
+    curves = turns(followed, 1, options.epochs, folder, options.wrap, failed, follow=True)
     with np.load(folder / "test.npz") as test:
         y, p = test["y"], test["p"].astype(np.float64)
     task = {
         "rows": options.rows,
         "test_rows": options.test_rows,
         "rounds": options.rounds,
+        "epochs": options.speed_epochs,
         "teacher_log_loss": log_loss(y, p),
         "teacher_auc": auc(y, p),
         "constant_log_loss": log_loss(y, np.full(len(y), y.mean())),

@@ -59,15 +59,20 @@ def auc(y: np.ndarray, p: np.ndarray) -> float:
     return float((ranks[y == 1].sum() - n_positive * (n_positive + 1) / 2) / (n_positive * n_negative))
 
 
-def run_once(setting: Setting, epochs: int, folder: Path, seed: int, wrap: list[str]) -> Run:
-    """Run one engine in its own process, behind the command ``wrap``; raises ``RuntimeError`` with its last words."""
+def run_once(
+    setting: Setting, epochs: int, folder: Path, seed: int, wrap: list[str], *, follow: bool = False
+) -> Run:
+    """Run one engine in its own process, behind the command ``wrap``; raises ``RuntimeError`` with its last words.
+
+    ``follow``: it says the log loss after each epoch, which some engines' times include.
+    """
     engine = setting.engine
     python = Path(sys.executable) if engine in OURS_TOO else python_of(engine)
     with tempfile.TemporaryDirectory(dir=data.FOLDER) as scratch:
         job, answer = Path(scratch) / "job.json", Path(scratch) / "answer.json"
         paths = {"folder": str(folder), "scratch": scratch, "answer": str(answer)}
         asked = {name: value for name, value in vars(setting).items() if name != "engine"}
-        job.write_text(json.dumps({**paths, **asked, "epochs": epochs, "seed": seed}))
+        job.write_text(json.dumps({**paths, **asked, "epochs": epochs, "follow": follow, "seed": seed}))
         log = Path(scratch) / "output.txt"
         with log.open("wb") as out:
             process = subprocess.Popen(

@@ -208,3 +208,28 @@ def test_parameters_survive_their_arrays_and_refuse_others():
     ):
         with pytest.raises(ValueError, match=r"stand|outside|shape|there twice|block"):
             FFMParams.from_arrays({**params.to_arrays(), name: bad})
+
+
+@pytest.mark.parametrize("rule", ["adagrad", "ftrl"])
+def test_frequent_features_come_first_in_memory_and_nothing_else_tells(rule):
+    rng = np.random.default_rng(0)
+    lists = make_rows(rng, 200, 5, shape="full", values=True, per_field=8)
+    lists = [[(f, i if i % 3 else i - i % 8 + 7, x) for f, i, x in row] for row in lists]
+    rows = as_rows(lists, 40, target=random_targets(rng, 200, "logistic"))
+    table = ffm.start(rows, 4, np.random.default_rng(1), find_rule(rule), HYPER, scale=0.1, bias=0.0)
+    counts = np.bincount(rows.indices, minlength=40)
+    for kind in table.kinds:
+        assert (np.diff(counts[kind.ids]) <= 0).all()
+        np.testing.assert_array_equal(table.where[kind.ids, 0], np.arange(len(kind.ids)))
+    by_id = ffm.table(table.params(), find_rule(rule), HYPER)
+    for one in (table, by_id):
+        ffm.train_pass(rows, np.arange(200), one, find_loss("logistic"), HYPER)
+    for mine, theirs in zip(table.params().blocks, by_id.params().blocks, strict=True):
+        assert (np.diff(mine.ids) > 0).all()
+        np.testing.assert_array_equal(mine.V, theirs.V)
+    np.testing.assert_array_equal(table.state()[0], by_id.state()[0])
+    again = ffm.table(table.params(), find_rule(rule), HYPER)
+    again.set_state(*table.state())
+    for one in (table, again):
+        ffm.train_pass(rows, np.arange(200), one, find_loss("logistic"), HYPER)
+    np.testing.assert_array_equal(ffm.scores(rows, again), ffm.scores(rows, table))

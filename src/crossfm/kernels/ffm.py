@@ -31,8 +31,10 @@ class Kind:
 
     Attributes
     ----------
-    fields, meets, ids
+    fields, meets
         As in ``FieldBlock``.
+    ids : int64 (n_block,)
+        The features, frequent ones first: these then share pages of memory.
     data : float32 (n_block, length)
     """
 
@@ -107,9 +109,9 @@ class FFMTable:
         """Vectors in a record of a kind."""
         return self.n_fields if self.uniform else len(kind.meets)
 
-    def places_of(self, kind: Kind) -> Any:
+    def places_of(self, kind: Kind) -> NDArray[np.int64]:
         """Which of these vectors are for the fields that the kind meets."""
-        return kind.meets if self.uniform else slice(None)
+        return kind.meets if self.uniform else np.arange(len(kind.meets))
 
     def head_of(self, kind: Kind) -> NDArray[np.float32]:
         """View of w, its states and extra (n_block, HEAD) of a kind."""
@@ -122,22 +124,28 @@ class FFMTable:
         return sum(kind.data.nbytes for kind in self.kinds)
 
     @classmethod
-    def start(cls, params: FFMParams, rule: Rule, hyper: Hyper) -> FFMTable:
-        """Lay out ``params`` with fresh optimizer state."""
+    def start(
+        cls, params: FFMParams, rule: Rule, hyper: Hyper, seen: NDArray[np.uint32] | None = None
+    ) -> FFMTable:
+        """Lay out ``params`` with fresh optimizer state; ``seen`` (n_features,) says how often features occur."""
         kinds = []
         places = no_places(params.n_features)
         uniform = is_uniform([(len(b.ids), len(b.meets)) for b in params.blocks], params.n_fields)
         for number, block in enumerate(params.blocks):
             slots = params.n_fields if uniform else len(block.meets)
             length = record_floats(slots, params.n_factors, rule)
-            kinds.append(Kind(block.fields, block.meets, block.ids, aligned_zeros(len(block.ids), length)))
-            places[block.ids, 0] = np.arange(len(block.ids))
-            places[block.ids, 1] = number
+            ids = block.ids
+            if seen is not None:
+                ids = ids[np.argsort(seen[ids].max(initial=0) - seen[ids], kind="stable")]
+            kinds.append(Kind(block.fields, block.meets, ids, aligned_zeros(len(ids), length)))
+            places[ids, 0] = np.arange(len(ids))
+            places[ids, 1] = number
         table = cls(rule, params.n_factors, params.n_fields, uniform, kinds, np.zeros(4, np.float32), places)
         table.bias[0] = params.bias
         for kind, block in zip(kinds, params.blocks, strict=True):
-            table.set_V(kind, (slice(None), table.places_of(kind)), block.V)
-            table.head_of(kind)[:, 0] = params.w[block.ids]
+            at = places[block.ids, 0].astype(np.int64)[:, None]
+            table.set_V(kind, (at, table.places_of(kind)[None, :]), block.V)
+            table.head_of(kind)[:, 0] = params.w[kind.ids]
         table._start_states(hyper)
         return table
 
@@ -177,8 +185,9 @@ class FFMTable:
         blocks = []
         for kind in self.kinds:
             w[kind.ids] = self.head_of(kind)[:, 0]
-            V = np.array(self.V_of(kind)[:, self.places_of(kind)])
-            blocks.append(FieldBlock(kind.fields, kind.meets, kind.ids, V))
+            by_id = np.argsort(kind.ids)
+            V = self.V_of(kind)[by_id[:, None], self.places_of(kind)[None, :]]
+            blocks.append(FieldBlock(kind.fields, kind.meets, kind.ids[by_id], V))
         return FFMParams(float(self.bias[0]), w, self.n_fields, self.n_factors, blocks)
 
     def grow(self, n_features: int, hyper: Hyper) -> None:
@@ -214,28 +223,28 @@ class FFMTable:
         return fields if self.uniform else np.searchsorted(kind.meets, fields)
 
     def state(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return the optimizer's numbers: of all records, one after another, and of the bias (3,)."""
-        return np.concatenate([part.ravel() for part in self._state_parts()] or [self.bias[:0]]), self.bias[
-            1:
-        ].copy()
+        """Return the optimizer's numbers: of all records, by feature, and of the bias (3,)."""
+        parts = [part[by_id].ravel() for part, by_id in self._state_parts()]
+        return np.concatenate(parts or [self.bias[:0]]), self.bias[1:].copy()
 
     def set_state(self, state: NDArray[np.float32], bias: NDArray[np.float32]) -> None:
         """Take back what ``state`` returned; raises ``ValueError`` when it does not fit."""
         parts = self._state_parts()
-        if state.shape != (sum(part.size for part in parts),) or bias.shape != (3,):
+        if state.shape != (sum(part.size for part, _ in parts),) or bias.shape != (3,):
             raise ValueError(f"an optimizer state of shape {state.shape} does not fit {self.rule.name}")
         at = 0
-        for part in parts:
-            part[:] = state[at : at + part.size].reshape(part.shape)
+        for part, by_id in parts:
+            part[by_id] = state[at : at + part.size].reshape(part.shape)
             at += part.size
         self.bias[1:] = bias
 
-    def _state_parts(self) -> list[NDArray[np.float32]]:
-        """Views of the state in the records."""
+    def _state_parts(self) -> list[tuple[NDArray[np.float32], NDArray[np.int64]]]:
+        """Views of the state in the records, with the order that sorts them by feature."""
         parts = []
         for kind in self.kinds:
-            parts.append(self.head_of(kind)[:, 1:])
-            parts.append(kind.data[:, self._states_at(kind) :])
+            by_id = np.argsort(kind.ids)
+            parts.append((self.head_of(kind)[:, 1:], by_id))
+            parts.append((kind.data[:, self._states_at(kind) :], by_id))
         return parts
 
     def _states_at(self, kind: Kind) -> int:
@@ -276,8 +285,9 @@ def start(
     bias: float,
 ) -> FFMTable:
     """Return a table for a fresh start; see ``machine.Machine`` for this and the other verbs."""
-    params = start_params(meetings_of(rows), n_factors, rng, scale=scale, bias=bias)
-    return FFMTable.start(params, rule, hyper)
+    meetings = meetings_of(rows)
+    params = start_params(meetings, n_factors, rng, scale=scale, bias=bias)
+    return FFMTable.start(params, rule, hyper, meetings.seen)
 
 
 def meetings_of(rows: Data) -> Meetings:
@@ -303,7 +313,7 @@ def wake(table: FFMTable, rows: Data, rng: np.random.Generator, hyper: Hyper, *,
     """Return the table with vectors for the features and meetings of ``rows`` that it does not know yet."""
     meetings = table.meetings(count_fields(rows)).add(rows)
     new = start_params(meetings, table.n_factors, rng, scale=scale, bias=float(table.bias[0]))
-    wider = FFMTable.start(new, table.rule, hyper)
+    wider = FFMTable.start(new, table.rule, hyper, meetings.seen)
     if wider.nbytes == table.nbytes and wider.n_fields == table.n_fields:
         return table  # nothing new: meetings only ever join
     wider.take_over(table)

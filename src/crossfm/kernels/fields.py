@@ -59,17 +59,25 @@ class Meetings:
         The field a feature was first seen in; -1: never.
     shares : uint8 (n_fields, n_fields)
         1 where a feature was seen in both fields, as in hashed data.
+    seen : uint32 (n_features,)
+        How often a feature was seen.
     """
 
     meets: NDArray[np.uint8]
     field_of: NDArray[np.int32]
     shares: NDArray[np.uint8]
+    seen: NDArray[np.uint32]
 
     @classmethod
     def start(cls, n_features: int, n_fields: int) -> Meetings:
         """Nothing seen yet."""
         square = (n_fields, n_fields)
-        return cls(np.zeros(square, np.uint8), np.full(n_features, -1, np.int32), np.zeros(square, np.uint8))
+        return cls(
+            np.zeros(square, np.uint8),
+            np.full(n_features, -1, np.int32),
+            np.zeros(square, np.uint8),
+            np.zeros(n_features, np.uint32),
+        )
 
     @property
     def n_fields(self) -> int:
@@ -80,7 +88,13 @@ class Meetings:
         """Look at more rows; their ids and fields are in range."""
         for part in windows(rows):
             _kernels.field_meetings(
-                rows_tuple(part), part.n_rows, self.n_fields, self.meets, self.field_of, self.shares
+                rows_tuple(part),
+                part.n_rows,
+                self.n_fields,
+                self.meets,
+                self.field_of,
+                self.shares,
+                self.seen,
             )
             del part  # a stream reads the next one
         return self
