@@ -27,7 +27,7 @@ import data
 from crossfm.core.losses import find_loss
 from crossfm.core.options import Hyper
 from crossfm.core.params import FMParams
-from crossfm.core.rules import find_rule
+from crossfm.core.rules import Rule, find_rule
 from crossfm.data.rows import Rows
 from crossfm.kernels.ffm import record_floats
 from crossfm.kernels.fm import isa, scores, train_pass
@@ -80,27 +80,25 @@ class Limits:
         self.rate = flops()
         self.bandwidths: dict[int, float] = {}
 
-    def of(self, machine: str, rule: str, k: int) -> tuple[float, float]:
+    def of(self, machine: str, rule: str, k: int, precision: str = "float32") -> tuple[float, float]:
         """Seconds of moving bytes and of arithmetic, for "fm", "linear" (``k`` is 0) or "ffm"."""
-        record, operations = (self._ffm if machine == "ffm" else self._fm)(rule, k)
+        record, operations = (self._ffm if machine == "ffm" else self._fm)(find_rule(rule, precision), k)
         lines = LINE * -(-record // LINE)
         rate = self.bandwidths.setdefault(lines, bandwidth(lines))
         return moved_bytes(self.ids, record) / rate, self.shape[0] * operations / self.rate
 
-    def _fm(self, rule: str, k: int) -> tuple[int, float]:
+    def _fm(self, rule: Rule, k: int) -> tuple[int, float]:
         """Bytes of a record, and operations a row."""
-        table = Table.start(
-            FMParams.start(1, k, np.random.default_rng(0)), find_rule(rule), Hyper(learning_rate=1.0)
-        )
+        table = Table.start(FMParams.start(1, k, np.random.default_rng(0)), rule, Hyper(learning_rate=1.0))
         weights = max(table.padded, k) + 1
-        return table.data.strides[0], self.shape[1] * weights * (FORWARD + UPDATE[rule])
+        return table.data.strides[0], self.shape[1] * weights * (FORWARD + UPDATE[rule.name])
 
-    def _ffm(self, rule: str, k: int) -> tuple[int, float]:
+    def _ffm(self, rule: Rule, k: int) -> tuple[int, float]:
         """Two vectors a pair of fields: a product of k terms, a gradient and an update for each weight."""
         fields = self.shape[1]
         pairs = fields * (fields - 1) / 2
-        operations = pairs * (2 * k + 2 * k * (1 + UPDATE[rule])) + fields * (1 + UPDATE[rule])
-        return 4 * record_floats(fields, k, find_rule(rule)), operations
+        operations = pairs * (2 * k + 2 * k * (1 + UPDATE[rule.name])) + fields * (1 + UPDATE[rule.name])
+        return 4 * record_floats(fields, k, rule), operations
 
 
 def main() -> None:

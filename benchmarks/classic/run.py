@@ -190,7 +190,9 @@ def add_limits(results: list[dict[str, Any]], folder: Path) -> None:
     for r in results:
         rule = r["settings"].get("solver", "adagrad") if r["engine"] == OURS else ""
         if rule in UPDATE and r["threads"] == 1 and not r["solver"].endswith(FROM_TEXT):
-            r["memory_limit"], r["arithmetic_limit"] = limits.of(r["machine"], rule, r["factors"])
+            r["memory_limit"], r["arithmetic_limit"] = limits.of(
+                r["machine"], rule, r["factors"], r["settings"].get("precision", "float32")
+            )
             r["time_over_limit"] = r["seconds"] / max(r["memory_limit"], r["arithmetic_limit"])
 
 
