@@ -10,6 +10,11 @@ struct Number {
   static constexpr int value = V;
 };
 
+// Factors of a record, with padding: whole vectors of 8, or one of 4.
+inline int64_t padded_factors(int64_t n_factors) {
+  return n_factors > 0 && n_factors <= 4 ? 4 : (n_factors + 7) / 8 * 8;
+}
+
 // Call with the block count and vector type that fit the padded number of factors.
 template <class F>
 inline auto with_blocks(int64_t padded, F f) {

@@ -17,35 +17,37 @@ inline int64_t pair_number(int64_t a, int64_t b, int64_t n) { return a * n - a *
 
 // One number for two fields: record [r, its states, count].
 struct FieldWeight {
+  template <class V>
   static float score(const float* r, const float* a, const float* b, int64_t size, float* to_a, float* to_b) {
-    Vec8 product{};
-    for (int64_t f = 0; f < size; f += 8) {
-      const Vec8 s_a = load<Vec8>(a + f), s_b = load<Vec8>(b + f);
+    V product{};
+    for (int64_t f = 0; f < size; f += lanes<V>) {
+      const V s_a = load<V>(a + f), s_b = load<V>(b + f);
       product += s_a * s_b;
-      store<Vec8>(to_a + f, load<Vec8>(to_a + f) + *r * s_b);
-      store<Vec8>(to_b + f, load<Vec8>(to_b + f) + *r * s_a);
+      store<V>(to_a + f, load<V>(to_a + f) + *r * s_b);
+      store<V>(to_b + f, load<V>(to_b + f) + *r * s_a);
     }
     return *r * sum(product);
   }
 
-  template <class R>
+  template <class R, class V>
   static void update(float* r, const float* a, const float* b, int64_t size, int64_t, float slope, const Hyper& h) {
-    Vec8 product{};
-    for (int64_t f = 0; f < size; f += 8) product += load<Vec8>(a + f) * load<Vec8>(b + f);
+    V product{};
+    for (int64_t f = 0; f < size; f += lanes<V>) product += load<V>(a + f) * load<V>(b + f);
     step_scalar<R>(r, slope * sum(product), 0.0f, 0.0f, h);
   }
 };
 
 // A matrix for two fields: record M[size x size] | its states | unused, states, accumulator or count.
 struct FieldMatrix {
+  template <class V>
   static float score(const float* M, const float* a, const float* b, int64_t size, float* to_a, float* to_b) {
     float total = 0.0f;
     for (int64_t f = 0; f < size; ++f, M += size) {
-      Vec8 product{};
-      for (int64_t g = 0; g < size; g += 8) {
-        const Vec8 m = load<Vec8>(M + g);
-        product += m * load<Vec8>(b + g);
-        store<Vec8>(to_b + g, load<Vec8>(to_b + g) + a[f] * m);
+      V product{};
+      for (int64_t g = 0; g < size; g += lanes<V>) {
+        const V m = load<V>(M + g);
+        product += m * load<V>(b + g);
+        store<V>(to_b + g, load<V>(to_b + g) + a[f] * m);
       }
       const float row = sum(product);
       to_a[f] += row;
@@ -54,22 +56,23 @@ struct FieldMatrix {
     return total;
   }
 
-  template <class R>
+  template <class R, class V>
   static void update(float* M, const float* a, const float* b, int64_t size, int64_t rank, float slope, const Hyper& given) {
     Hyper h = given;
     h.l1_V = h.l2_V = 0.0f;
     h.factor_share = 1.0f / static_cast<float>(rank * rank);
-    const int64_t floats = size * size, per_row = size / 8;
+    const int64_t floats = size * size, per_row = size / lanes<V>;
     float* head = M + floats * (R::row_wise ? 1 : 1 + R::states);
-    step_factors<R, Vec8>(M, static_cast<int>(floats / 8), floats, head, h, [&](int block, Vec8) {
-      return (slope * a[block / per_row]) * load<Vec8>(b + block % per_row * 8);
+    step_factors<R, V>(M, static_cast<int>(floats / lanes<V>), floats, head, h, [&](int block, V) {
+      return (slope * a[block / per_row]) * load<V>(b + block % per_row * lanes<V>);
     });
     count_update<R>(head + 1 + R::states, h);
   }
 };
 
-// PAIR: FieldWeight or FieldMatrix. A row's scratch is S and C of its fields, (2, n, padded).
-template <class PAIR, bool VALUES>
+// PAIR: FieldWeight or FieldMatrix. A row's scratch is S and C of its fields, (2, n, padded). VECTOR: padded is a multiple of
+// its lanes.
+template <class PAIR, bool VALUES, class VECTOR>
 class FieldPairs {
  public:
   explicit FieldPairs(const FieldPassArgs& a) : args_(a), rows_(a.pass.rows), t_(a.pass.table), here_(a) {}
@@ -84,22 +87,22 @@ class FieldPairs {
     float *S = scratch, *C = scratch + n * size;
     for (int64_t i = 0; i < 2 * n * size; ++i) scratch[i] = 0.0f;
     float linear = 0.0f, pairs = 0.0f;
-    Vec8 inside{};
+    VECTOR inside{};
     for (int64_t at = here_.begin; at < here_.end; ++at) {
       const float* V = record(at);
       float* s = S + here_.place(here_.field(at)) * size;
       linear += x(at) * V[t_.w_at];
       const bool alone = here_.features(here_.place(here_.field(at))) == 1;
-      for (int64_t f = 0; f < size; f += 8) {
-        const Vec8 z = load<Vec8>(V + f) * x(at);
-        if (!alone) inside += load<Vec8>(s + f) * z;  // with the features of its field before it
-        store<Vec8>(s + f, load<Vec8>(s + f) + z);
+      for (int64_t f = 0; f < size; f += kLanes) {
+        const VECTOR z = load<VECTOR>(V + f) * x(at);
+        if (!alone) inside += load<VECTOR>(s + f) * z;  // with the features of its field before it
+        store<VECTOR>(s + f, load<VECTOR>(s + f) + z);
       }
     }
     for (int64_t i = 0; i < n; ++i)
       for (int64_t j = i + 1; j < n; ++j) {
         const int64_t a = here_[i] < here_[j] ? i : j, b = a == i ? j : i;
-        pairs += PAIR::score(pair(a, b), S + a * size, S + b * size, size, C + a * size, C + b * size);
+        pairs += PAIR::template score<VECTOR>(pair(a, b), S + a * size, S + b * size, size, C + a * size, C + b * size);
       }
     here_.forget();
     return linear + pairs + sum(inside);
@@ -118,9 +121,9 @@ class FieldPairs {
       const float* c = C + a * size;
       const float* s = here_.features(a) > 1 ? S + a * size : nullptr;
       const float gx = slope * x(at);
-      step_factors<R, Vec8>(V, static_cast<int>(size / 8), size, V + t_.w_at, h, [&](int b, Vec8 v) {
-        const Vec8 across = load<Vec8>(c + b * 8);
-        return gx * (s ? across + (load<Vec8>(s + b * 8) - CROSSFM_ROUNDED(v * x(at))) : across);
+      step_factors<R, VECTOR>(V, static_cast<int>(size / kLanes), size, V + t_.w_at, h, [&](int b, VECTOR v) {
+        const VECTOR across = load<VECTOR>(c + b * kLanes);
+        return gx * (s ? across + (load<VECTOR>(s + b * kLanes) - CROSSFM_ROUNDED(v * x(at))) : across);
       });
       step_scalar<R>(V + t_.w_at, gx, h.l1_w, h.l2_w, h);
     }
@@ -128,12 +131,14 @@ class FieldPairs {
       for (int64_t j = i + 1; j < n; ++j) {
         const int64_t a = here_[i] < here_[j] ? i : j, b = a == i ? j : i;
         if (args_.parts > 1 && number(a, b) % args_.parts != args_.part) continue;
-        PAIR::template update<R>(pair(a, b), S + a * size, S + b * size, size, args_.rank, slope, h);
+        PAIR::template update<R, VECTOR>(pair(a, b), S + a * size, S + b * size, size, args_.rank, slope, h);
       }
     here_.forget();
   }
 
  private:
+  static constexpr int kLanes = lanes<VECTOR>;
+
   float x(int64_t at) const { return VALUES ? rows_.values[at] : 1.0f; }
   float* record(int64_t at) const { return t_.data + rows_.indices[at] * t_.stride; }
   int64_t number(int64_t a, int64_t b) const { return pair_number(here_[a], here_[b], args_.layout.n_fields); }

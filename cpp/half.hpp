@@ -59,6 +59,8 @@ inline V load_weights(const Half* p) {
 #endif
 #if defined(__AVX2__)
   if constexpr (lanes<V> == 8) return (V)_mm256_slli_epi32(_mm256_cvtepu16_epi32((__m128i)half), 16);
+  if constexpr (lanes<V> == 4)
+    return (V)_mm_slli_epi32(_mm_cvtepu16_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))), 16);
 #endif
   return (V)(__builtin_convertvector(half, typename HalfFor<V>::wide) << 16);
 }

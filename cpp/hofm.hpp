@@ -12,7 +12,8 @@
 namespace crossfm::CROSSFM_ISA {
 
 // A row's scratch is p1 and p2, (2, padded).
-template <bool VALUES>
+// VECTOR: padded is a multiple of its lanes.
+template <bool VALUES, class VECTOR>
 class Hofm {
  public:
   explicit Hofm(const FieldPassArgs& a) : args_(a), rows_(a.pass.rows), t_(a.pass.table) {}
@@ -22,19 +23,19 @@ class Hofm {
   float forward(int64_t row, float* scratch) const {
     float linear = 0.0f;
     for (int64_t at = rows_.begin(row); at < rows_.end(row); ++at) linear += x(at) * record(at)[t_.w_at];
-    Vec8 total{};
-    for (int64_t f = 0; f < t_.padded; f += 8) {
-      Vec8 p1{}, p2{}, p3{};
+    VECTOR total{};
+    for (int64_t f = 0; f < t_.padded; f += kLanes) {
+      VECTOR p1{}, p2{}, p3{};
       for (int64_t at = rows_.begin(row); at < rows_.end(row); ++at) {
-        const Vec8 z = load<Vec8>(record(at) + f) * x(at);
+        const VECTOR z = load<VECTOR>(record(at) + f) * x(at);
         p1 += z;
         p2 += z * z;
         p3 += z * z * z;
       }
-      store<Vec8>(scratch + f, p1);
-      store<Vec8>(scratch + t_.padded + f, p2);
-      const Vec8 pairs = 0.5f * (p1 * p1 - p2);
-      const Vec8 triples = (1.0f / 6.0f) * (p1 * p1 * p1 - 3.0f * p1 * p2 + 2.0f * p3);
+      store<VECTOR>(scratch + f, p1);
+      store<VECTOR>(scratch + t_.padded + f, p2);
+      const VECTOR pairs = 0.5f * (p1 * p1 - p2);
+      const VECTOR triples = (1.0f / 6.0f) * (p1 * p1 * p1 - 3.0f * p1 * p2 + 2.0f * p3);
       total += is_third(f) ? triples : pairs;
     }
     return linear + sum(total);
@@ -47,22 +48,25 @@ class Hofm {
       if (args_.parts > 1 && rows_.indices[at] % args_.parts != args_.part) continue;
       float* V = record(at);
       const float xi = x(at), gx = slope * xi;
-      step_factors<R, Vec8>(V, static_cast<int>(t_.padded / 8), t_.padded, V + t_.w_at, h, [&](int b, Vec8 v) {
-        const Vec8 z = v * xi, others = load<Vec8>(scratch + b * 8) - CROSSFM_ROUNDED(z);
-        const Vec8 squares = load<Vec8>(scratch + t_.padded + b * 8) - CROSSFM_ROUNDED(z * z);
-        return gx * (is_third(b * 8) ? 0.5f * (others * others - squares) : others);
+      step_factors<R, VECTOR>(V, static_cast<int>(t_.padded / kLanes), t_.padded, V + t_.w_at, h, [&](int b, VECTOR v) {
+        const VECTOR z = v * xi, others = load<VECTOR>(scratch + b * kLanes) - CROSSFM_ROUNDED(z);
+        const VECTOR squares = load<VECTOR>(scratch + t_.padded + b * kLanes) - CROSSFM_ROUNDED(z * z);
+        return gx * (is_third(b * kLanes) ? 0.5f * (others * others - squares) : others);
       });
       step_scalar<R>(V + t_.w_at, gx, h.l1_w, h.l2_w, h);
     }
   }
 
  private:
+  static constexpr int kLanes = lanes<VECTOR>;
+
   float x(int64_t at) const { return VALUES ? rows_.values[at] : 1.0f; }
   float* record(int64_t at) const { return t_.data + rows_.indices[at] * t_.stride; }
 
-  // Lanes of eight factors from f on that are of degree 3.
-  MaskOf<Vec8> is_third(int64_t f) const {
-    const MaskOf<Vec8> lane = {0, 1, 2, 3, 4, 5, 6, 7};
+  // Lanes of the factors from f on that are of degree 3.
+  MaskOf<VECTOR> is_third(int64_t f) const {
+    MaskOf<VECTOR> lane{};
+    for (int i = 0; i < kLanes; ++i) lane[i] = i;
     return lane + static_cast<int32_t>(f) >= static_cast<int32_t>(args_.rank);
   }
 

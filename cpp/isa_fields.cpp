@@ -31,17 +31,26 @@ inline auto with_weights(bool half, F f) {
   return half ? f(Type<Half>{}) : f(Type<float>{});
 }
 
+// Call with the vector that fits the padded factors of a table.
+template <class F>
+inline auto with_lanes(int64_t padded, F f) {
+  return padded == 4 ? f(Vec4{}) : f(Vec8{});
+}
+
 // Call with the class that goes through any row.
 template <class F>
 inline auto with_machine(Machine machine, const FieldPassArgs& a, F f) {
   return with_values(a.pass.rows.values, [&](auto given) {
     constexpr bool has = given.value != 0;
+    const int64_t padded = a.pass.table.padded;
     switch (machine) {
       case Machine::ffm:
         return with_weights(a.layout.half, [&](auto s) { return f(Type<Ffm<has, typename decltype(s)::type>>{}); });
-      case Machine::fwfm: return f(Type<FieldPairs<FieldWeight, has>>{});
-      case Machine::fmfm: return f(Type<FieldPairs<FieldMatrix, has>>{});
-      default: return f(Type<Hofm<has>>{});
+      case Machine::fwfm:
+        return with_lanes(padded, [&](auto v) { return f(Type<FieldPairs<FieldWeight, has, decltype(v)>>{}); });
+      case Machine::fmfm:
+        return with_lanes(padded, [&](auto v) { return f(Type<FieldPairs<FieldMatrix, has, decltype(v)>>{}); });
+      default: return with_lanes(padded, [&](auto v) { return f(Type<Hofm<has, decltype(v)>>{}); });
     }
   });
 }

@@ -50,9 +50,7 @@ void batch_update_with(Rule rule, const BatchArgs& a) {
 
 template <class S>
 void score_with(const ScoreArgs& a) {
-  const bool four = sizeof(S) == sizeof(float) && a.n_factors && a.n_factors <= 4;
-  const int64_t padded = four ? 4 : (a.n_factors + 7) / 8 * 8;
-  with_blocks(padded, [&](auto blocks, auto v) {
+  with_blocks(padded_factors(a.n_factors), [&](auto blocks, auto v) {
     with_values(a.rows.values, [&](auto values) { score_rows<blocks.value, decltype(v), values.value != 0, S>(a); });
   });
 }

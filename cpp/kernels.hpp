@@ -66,9 +66,9 @@ struct Hyper {
 };
 
 // A table of records, one a feature, weights beside optimizer state:
-// V[padded] | states of V | tail: w, its states, [accumulator of V], [count]; padded is a multiple of 8 and
-// the tail 4 numbers, whatever of them the rule uses (linear model: padded is 0 and the tail as short as it can be). V may be
-// in bfloat16, two in the place of a float; pairs and choices take floats alone.
+// V[padded] | states of V | tail: w, its states, [accumulator of V], [count]; padded is 4 or a multiple of 8
+// and the tail 4 numbers, whatever of them the rule uses (linear model: padded is 0 and the tail as short as it can be). V may
+// be in bfloat16, two in the place of a float; pairs and choices take floats alone.
 struct Table {
   float* data;
   int64_t stride;
@@ -131,7 +131,7 @@ struct MergeArgs {
   Rule rule;
   Hyper hyper;
   int64_t stride;
-  int64_t factors;               // of a record: whole vectors of 8, or of 4 for FFM
+  int64_t factors;               // of a record: whole vectors of 4
   int64_t w_at;                  // where w stands
   int64_t states, states_apart;  // where the first state of V stands, and how far the next is from it
   bool half;                     // factors are in bfloat16
@@ -179,7 +179,7 @@ struct ScoreArgs {
   float bias;
   const float* w;
   int64_t w_stride;
-  const void* V;  // floats, or where `half` bfloat16 with zeros up to a multiple of 8
+  const void* V;  // floats, or where `half` bfloat16 with zeros up to a whole vector, as in a table
   bool half;
   int64_t V_stride;
   int64_t n_factors;

@@ -95,7 +95,7 @@ def test_a_pass_is_the_sequence_of_steps_on_the_negatives_it_draws(loss, rule, k
             assert_same_machine(table, learner, context=f"k={k} {isa}")
 
 
-@pytest.mark.parametrize("k", [0, 4, 17])
+@pytest.mark.parametrize("k", [0, 4, 8, 17])
 @pytest.mark.parametrize("loss", LOSSES)
 def test_the_sgd_step_is_the_gradient_by_finite_differences(loss, k):
     rng = np.random.default_rng(3)

@@ -35,7 +35,7 @@ def naive(lists, params):
 
 @pytest.mark.parametrize("machine", MACHINES)
 @pytest.mark.parametrize("shape", ["full", "missing", "multi", "hashed"])
-@pytest.mark.parametrize("n_factors", [1, 4, 8, 11])
+@pytest.mark.parametrize("n_factors", [1, 3, 4, 8, 11])
 def test_scores_equal_the_sum_over_all_pairs(machine, shape, n_factors):
     rng = np.random.default_rng(n_factors)
     for n_fields, values in ((1, True), (2, False), (6, True)):
@@ -52,10 +52,13 @@ def test_scores_equal_the_sum_over_all_pairs(machine, shape, n_factors):
 
 @pytest.mark.parametrize("machine", MACHINES)
 @pytest.mark.parametrize("rule", RULES)
-@pytest.mark.parametrize(("shape", "values"), [("full", True), ("missing", False), ("multi", True)])
-def test_a_pass_moves_every_weight_as_the_gradient_says(machine, rule, shape, values):
+@pytest.mark.parametrize(
+    ("shape", "values", "k"),
+    [("full", True, 3), ("missing", False, 3), ("multi", True, 3), ("multi", True, 1), ("multi", True, 5)],
+)
+def test_a_pass_moves_every_weight_as_the_gradient_says(machine, rule, shape, values, k):
     rng = np.random.default_rng(3)
-    n_fields, n_features, k, loss = 4, 16, 3, "logistic"
+    n_fields, n_features, loss = 4, 16, "logistic"
     lists = make_rows(rng, 8, n_fields, shape=shape, values=values)
     target, weight = random_targets(rng, 8, loss), np.float32(rng.uniform(0.5, 2.0, 8))
     rows = as_rows(lists, n_features, values=values, target=target, weight=weight)
@@ -101,13 +104,14 @@ def test_a_pass_moves_every_weight_as_the_gradient_says(machine, rule, shape, va
 
 @pytest.mark.parametrize("machine", MACHINES)
 @pytest.mark.parametrize("rule", RULES)
-def test_mini_batches_give_the_same_bits_for_any_number_of_threads(machine, rule):
+@pytest.mark.parametrize("n_factors", [4, 5])
+def test_mini_batches_give_the_same_bits_for_any_number_of_threads(machine, n_factors, rule):
     rng = np.random.default_rng(4)
     rows = as_rows(make_rows(rng, 40, 5, shape="multi"), 20, target=random_targets(rng, 40, "squared"))
     tables = []
     for threads in (1, 2, 5):
         start = np.random.default_rng(0)
-        table = MACHINES[machine].start(rows, 5, start, find_rule(rule), HYPER, scale=0.2, bias=0.0)
+        table = MACHINES[machine].start(rows, n_factors, start, find_rule(rule), HYPER, scale=0.2, bias=0.0)
         MACHINES[machine].train_pass(
             rows, np.arange(40), table, find_loss("squared"), HYPER, n_threads=threads, deterministic=True
         )
@@ -177,6 +181,31 @@ def test_more_fields_keep_what_was_learnt(machine, rule):
     np.testing.assert_array_equal(again.pairs, wider.pairs)
     with pytest.raises(ValueError, match="does not fit"):
         again.set_state(state[1:], bias)
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("n_fields", [1, 4])
+def test_states_of_few_factors_with_padding_up_to_eight_are_still_read(machine, n_fields, rule):
+    rng = np.random.default_rng(8)
+    lists = make_rows(rng, 15, n_fields, shape="full")
+    rows = as_rows(lists, 4 * n_fields, target=random_targets(rng, 15, "squared"))
+    m = MACHINES[machine]
+    table = m.start(rows, 3, rng, find_rule(rule), HYPER, scale=0.1, bias=0.0)
+    m.train_pass(rows, np.arange(15), table, find_loss("squared"), HYPER)
+    state, bias = table.state()
+    if machine == "fmfm" and not find_rule(rule).row_wise:
+        n_states, n_pairs = find_rule(rule).states, pair_count(n_fields)
+        own = np.split(state, [len(state) - n_pairs * (16 * n_states + 8)])
+        pairs = own[1].reshape(n_pairs, 16 * n_states + 8)
+        padded = np.full((n_pairs, n_states, 8, 8), 0.5, np.float32)
+        padded[:, :, :4, :4] = pairs[:, : 16 * n_states].reshape(n_pairs, n_states, 4, 4)
+        padded = np.concatenate([padded.reshape(n_pairs, 64 * n_states), pairs[:, 16 * n_states :]], axis=1)
+        state = np.concatenate([own[0], padded.ravel()])
+    again = m.table(table.params(), find_rule(rule), HYPER)
+    again.set_state(state, bias)
+    np.testing.assert_array_equal(again.data, table.data)
+    np.testing.assert_array_equal(again.pairs, table.pairs)
 
 
 @pytest.mark.parametrize("machine", MACHINES)

@@ -93,7 +93,7 @@ def test_every_size_equals_the_sum_over_all_pairs_with_any_number_of_threads(n_f
 
 
 @pytest.mark.parametrize("rule", RULES)
-@pytest.mark.parametrize("n_factors", [0, 1, 7, 8, 17, 64])
+@pytest.mark.parametrize("n_factors", [0, 1, 3, 4, 7, 8, 17, 64])
 def test_a_table_scores_like_the_parameters_it_holds(rule, n_factors):
     rng = np.random.default_rng(1)
     params = random_params(rng, 9, n_factors)

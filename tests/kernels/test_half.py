@@ -72,7 +72,7 @@ def check_rounded(got, exact):
 
 
 @pytest.mark.parametrize("rule", RULES)
-@pytest.mark.parametrize("n_factors", [3, 8, 16, 20, 32, 64])
+@pytest.mark.parametrize("n_factors", [1, 3, 4, 8, 16, 20, 32, 64])
 @pytest.mark.parametrize("values", [True, False])
 @pytest.mark.parametrize("deterministic", [True, False])
 def test_a_row_moves_factors_to_a_neighbour_and_all_else_as_with_floats(
@@ -174,12 +174,13 @@ def test_one_thread_and_mini_batches_give_the_same_bits_again(machine, rule):
         np.testing.assert_array_equal(after(deterministic=True, n_threads=n_threads), one)
 
 
+@pytest.mark.parametrize("n_factors", [4, 12])
 @pytest.mark.parametrize("rule", RULES)
-def test_threads_merge_copies_in_half_precision(rule):
+def test_threads_merge_copies_in_half_precision(rule, n_factors):
     rows, hyper = skewed(), Hyper(learning_rate=RATES[rule])
     losses = {}
     for precision, n_threads in [("float32", 1), ("bfloat16", 1), ("bfloat16", 2), ("bfloat16", 5)]:
-        start = FMParams.start(rows.n_features, 12, np.random.default_rng(0), scale=0.03)
+        start = FMParams.start(rows.n_features, n_factors, np.random.default_rng(0), scale=0.03)
         table = Table.start(start, find_rule(rule, precision), hyper)
         for _ in range(2):
             fm.train_pass(rows, np.arange(rows.n_rows), table, LOGISTIC, hyper, n_threads=n_threads)
@@ -191,13 +192,14 @@ def test_threads_merge_copies_in_half_precision(rule):
 
 
 @pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("n_factors", [3, 5])
 @pytest.mark.parametrize("machine", ["fm", "ffm"])
-def test_the_state_goes_on_where_it_was(machine, rule):
+def test_the_state_goes_on_where_it_was(machine, n_factors, rule):
     rng = np.random.default_rng(6)
     lists = make_rows(rng, 60, 6, shape="full", values=True)
     rows = as_rows(lists, 24, values=True, target=random_targets(rng, 60, "logistic"))
     module, pair = (fm, fm_pair) if machine == "fm" else (ffm, field_pair)
-    table = pair(rows, rule, 5, rng, HYPER)[0]
+    table = pair(rows, rule, n_factors, rng, HYPER)[0]
     module.train_pass(rows, np.arange(60), table, LOGISTIC, HYPER)
     again = module.table(table.params(), half(rule), HYPER)
     again.set_state(*table.state())

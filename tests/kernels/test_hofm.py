@@ -18,7 +18,7 @@ def random_params(rng, n_features, n_factors):
     return HOFMParams(0.25, (rng.normal(size=n_features) * 0.3).astype(np.float32), V, V3)
 
 
-@pytest.mark.parametrize("n_factors", [0, 1, 3, 4, 8, 11])
+@pytest.mark.parametrize("n_factors", [0, 1, 2, 3, 4, 8, 11])
 @pytest.mark.parametrize("values", [True, False])
 def test_scores_equal_the_sum_over_all_pairs_and_triples(n_factors, values):
     rng = np.random.default_rng(n_factors)
@@ -36,7 +36,7 @@ def test_scores_equal_the_sum_over_all_pairs_and_triples(n_factors, values):
 
 
 @pytest.mark.parametrize("rule", RULES)
-@pytest.mark.parametrize("n_factors", [3, 8])
+@pytest.mark.parametrize("n_factors", [1, 2, 3, 8])
 def test_a_pass_moves_every_weight_as_the_gradient_says(rule, n_factors):
     rng = np.random.default_rng(3)
     lists = random_rows(rng, 8, 6, values=True)

@@ -52,7 +52,7 @@ def test_threads_learn_about_as_well_as_one(rule):
 
 
 @pytest.mark.parametrize("rule", ["adagrad", "adagrad-row", "ftrl"])
-@pytest.mark.parametrize("n_factors", [0, 3])
+@pytest.mark.parametrize("n_factors", [0, 3, 7])
 @pytest.mark.parametrize("n_threads", [2, 5])
 def test_what_a_frequent_feature_has_gathered_adds_up(rule, n_factors, n_threads):
     """At a tiny rate gradients do not change: accumulators are sums (z nearly), and steps those of one thread."""
@@ -105,8 +105,9 @@ def test_fewer_rows_than_threads(n_rows):
 
 
 @pytest.mark.parametrize("values", [False, True], ids=["ones", "values"])
+@pytest.mark.parametrize("n_factors", [4, 8])
 @pytest.mark.parametrize("isa", ISAS)
-def test_rows_of_any_length_find_their_records(isa, values):
+def test_rows_of_any_length_find_their_records(isa, n_factors, values):
     """Each thread has features of its own, some frequent and some rare: together they do the work of one."""
     rng = np.random.default_rng(2)
     n_threads, own, n_rows, n_features = 2, 400, 240, 50_000
@@ -125,7 +126,7 @@ def test_rows_of_any_length_find_their_records(isa, values):
     tables = []
     with using_isa(isa):
         for threads in (1, n_threads):
-            start = FMParams.start(rows.n_features, 8, np.random.default_rng(3), scale=0.1)
+            start = FMParams.start(rows.n_features, n_factors, np.random.default_rng(3), scale=0.1)
             table = Table.start(start, find_rule("adagrad"), hyper)
             table.bias[1] = 1e30  # common to all rows: kept where it is
             train_pass(rows, np.arange(n_rows), table, find_loss("squared"), hyper, n_threads=threads)
@@ -157,7 +158,7 @@ def rows_of_threads(n_threads, rng):
 
 
 @pytest.mark.parametrize(("n_threads", "visited", "round_rows"), [(2, 0, 8), (3, 0, 8), (2, 10**7, 21)])
-@pytest.mark.parametrize("n_factors", [0, 8, 20])
+@pytest.mark.parametrize("n_factors", [0, 1, 4, 8, 20])
 @pytest.mark.parametrize(
     ("rule", "hyper"),
     [

@@ -64,7 +64,7 @@ def test_one_pass_is_the_sequence_of_steps_of_the_paper(rule, loss, values):
 
 
 @pytest.mark.parametrize("rule", RULES)
-@pytest.mark.parametrize("k", [0, 3, 8, 16, 65])
+@pytest.mark.parametrize("k", [0, 1, 3, 4, 8, 16, 65])
 def test_mini_batches_equal_the_oracle_for_any_number_of_threads(rule, k, monkeypatch):
     monkeypatch.setattr(fm, "BATCH_ROWS", 4)
     rows, target, weight, order = sample(8, "logistic", values=True)

@@ -56,7 +56,8 @@ def test_a_pass_is_the_sequence_of_steps_of_the_paper(k, values, loss):
         assert not table.data[:, k : table.padded].any()
 
 
-def test_one_group_for_all_and_no_weights():
+@pytest.mark.parametrize("isa", ISAS)
+def test_one_group_for_all_and_no_weights(isa):
     (train, held), params, _, order, draws = setup(4, "logistic", values=True, grouped=False, weighted=False)
     table = Table.start(params, SGDA, HYPER)
     table.penalty = start_penalty(table, 1, HYPER)
@@ -64,7 +65,8 @@ def test_one_group_for_all_and_no_weights():
     for at, draw in zip(order, draws, strict=True):
         learner.step(train[0][at], train[1][at], 1.0, "logistic")
         learner.adapt(held[0][draw], held[1][draw], 1.0, "logistic")
-    sgda_pass(train[3], order, held[3], draws, table, LOSSES["logistic"], RATE, None)
+    with using_isa(isa):
+        sgda_pass(train[3], order, held[3], draws, table, LOSSES["logistic"], RATE, None)
     np.testing.assert_allclose(table.penalty[:, :5], learner.lambdas, rtol=1e-3, atol=2e-5)
 
 

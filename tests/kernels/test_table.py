@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from crossfm.core.params import FMParams
-from crossfm.core.rules import RULES
+from crossfm.core.rules import RULES, find_rule
 from crossfm.kernels.table import SPARE, Table, aligned_zeros, padded_factors, record_stride
 from machines import HYPER, SIZES, random_params, table_states
 from oracles import Learner
@@ -113,13 +113,25 @@ def test_tables_start_at_a_cache_line(n_rows):
 
 
 def test_padding_and_strides_are_the_smallest_that_fit():
-    assert [padded_factors(k) for k in (0, 1, 8, 9, 16, 17, 70)] == [0, 8, 8, 16, 16, 24, 72]
+    sizes = {0: 0, 1: 4, 4: 4, 5: 8, 8: 8, 9: 16, 16: 16, 17: 24, 70: 72}
+    assert {k: padded_factors(k) for k in sizes} == sizes
     assert [record_stride(n) for n in (1, 2, 3, 4, 5, 8, 9, 16, 17)] == [1, 2, 4, 4, 8, 8, 16, 16, 24]
 
 
 def test_eight_factors_of_row_wise_adagrad_fill_one_cache_line():
     params = random_params(np.random.default_rng(2), 3, 8)
     assert Table.start(params, RULES["adagrad-row"], HYPER).data.shape == (3, 16)
+
+
+@pytest.mark.parametrize(
+    ("rule", "length"), [("sgd", 8), ("adagrad-row", 8), ("adagrad", 16), ("adam", 16), ("ftrl", 16)]
+)
+def test_up_to_four_factors_fit_in_a_cache_line(rule, length):
+    for k in (1, 3, 4):
+        for precision in ("float32", "bfloat16"):
+            params = random_params(np.random.default_rng(2), 3, k)
+            table = Table.start(params, find_rule(rule, precision), HYPER)
+            assert table.data.shape == (3, length)
 
 
 @pytest.mark.parametrize("has_room", [True, False])

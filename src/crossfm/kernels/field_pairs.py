@@ -83,6 +83,7 @@ class PairTable(Table):
         """Take back what ``state`` returned; raises ``ValueError`` when it does not fit."""
         shape, pair_state = super().state()[0].shape, self._pair_state()
         n = int(np.prod(shape))
+        state = self._with_own_padding(state, n)
         if state.shape != (n + pair_state.size,):
             raise ValueError(f"an optimizer state of shape {state.shape} does not fit {self.rule.name}")
         super().set_state(state[:n].reshape(shape), bias)
@@ -90,6 +91,21 @@ class PairTable(Table):
 
     def _pair_state(self) -> NDArray[np.float32]:
         return self.pairs[:, self.padded**2 if self.matrices else 1 :]
+
+    def _with_own_padding(self, state: NDArray[np.float32], n: int) -> NDArray[np.float32]:
+        """Return a state whose matrices, behind ``n`` other numbers, are of the size that they have here.
+
+        Files have them with padding; those of up to 4 factors once had it up to 8.
+        """
+        n_pairs, states = len(self.pairs), 0 if self.rule.row_wise else self.rule.states
+        size, old = self.padded, 8
+        length = states * old**2 + HEAD
+        if not self.matrices or size >= old or state.shape != (n + n_pairs * length,):
+            return state
+        wide = state[n:].reshape(n_pairs, length)
+        matrices = wide[:, :-HEAD].reshape(n_pairs, states, old, old)[:, :, :size, :size]
+        own = np.concatenate([matrices.reshape(n_pairs, states * size**2), wide[:, -HEAD:]], axis=1)
+        return np.concatenate([state[:n], own.ravel()])
 
     def with_fields(self, n_fields: int, hyper: Hyper) -> PairTable:
         """Return the table with room for more fields; pairs that are there stay bit for bit."""

@@ -25,8 +25,8 @@ class Table:
     """Weights and optimizer state of a machine in training.
 
     A record is V[padded] | states of V | w | states of w | [accumulator of V] | [count]; ``padded`` is
-    ``n_factors`` rounded up to a multiple of 8, and w takes ``TAIL`` numbers with all behind it. With ``rule.half`` V
-    is in bfloat16, two in the place of a float.
+    ``n_factors`` rounded up to 4 or a multiple of 8, and w takes ``TAIL`` numbers with all behind it. With
+    ``rule.half`` V is in bfloat16, two in the place of a float.
     ``bias`` holds the bias and its states the same way as ``w``.
     """
 
@@ -258,7 +258,9 @@ def ftrl_z(value: Any, l1: float, l2: float, hyper: Hyper, n: Any = 0.0) -> Any:
 
 
 def padded_factors(n_factors: int) -> int:
-    """Round up to whole vectors of 8."""
+    """Round up to whole vectors: of 8, or one of 4."""
+    if 0 < n_factors <= 4:
+        return 4
     return -(-n_factors // 8) * 8
 
 
