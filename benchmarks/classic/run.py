@@ -53,8 +53,9 @@ SPEED: dict[str, dict[str, list[str]]] = {
     "alphafm": {"fm": ["ftrl" + FROM_TEXT]},
 }
 CURVES = {"modern_fm": {"fm": ["ftrl"]}, OURS: {"fm": ["adam", "sgd"]}}
-ONE_THREAD = {"fastfm", "vw", "modern_fm"}  # modern-fm could: its epoch takes as long as 40 of ours
-LEAST_FACTORS = {"modern_fm"}  # run with the first of the numbers of factors alone
+# What takes twenty times as long as crossfm and more runs with one thread and the first number of factors alone.
+ONE_THREAD = {"fastfm", "vw", "modern_fm", "alphafm"}
+LEAST_FACTORS = {"fastfm", "modern_fm", "alphafm"}
 TARGETS = {"fm": 0.465, "ffm": 0.503, "linear": 0.506}
 
 
@@ -119,7 +120,8 @@ def plan(options: argparse.Namespace, engines: list[str], *, curves: bool) -> It
                     ):
                         continue
                     for solver in _solvers(options, engine, machine_, curves=curves):
-                        if threads == 1 or not solver.endswith("bfloat16"):
+                        apart = solver.endswith(FROM_TEXT) and k != factors[machine_][0]  # no peer then
+                        if (threads == 1 and not apart) or not solver.endswith(("bfloat16", FROM_TEXT)):
                             yield Setting(engine, machine_, solver, k, threads)
 
 
