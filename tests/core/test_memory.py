@@ -3,8 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from crossfm.core import memory
 from crossfm.core.memory import available, parse_size, resident, show_size
-from crossfm.errors import OptionError
+from crossfm.errors import MemoryLimitError, OptionError
 
 
 @pytest.mark.parametrize(
@@ -46,3 +47,22 @@ def test_the_resident_memory_grows_by_what_is_written_and_falls_again():
 def test_the_free_memory_is_a_number_of_bytes_where_the_system_tells():
     free = available()
     assert free is None or free > 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("limit", "used", "dropped"),
+    [
+        ("memory.max", "memory.current", "inactive_file"),
+        ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+    ],
+)
+def test_what_a_container_may_have_counts(tmp_path, monkeypatch, limit, used, dropped):
+    monkeypatch.setattr(memory, "_GROUPS", (tmp_path / "none", tmp_path))
+    (tmp_path / limit).write_text("9000000\n")
+    (tmp_path / used).write_text("7000000\n")
+    (tmp_path / "memory.stat").write_text(f"anon 5000000\n{dropped} 1500000\n")
+    assert available() == 3_500_000
+    with pytest.raises(MemoryLimitError, match="4 MB of memory are free"):
+        memory.check_memory(3_600_000, "less of it")
+    (tmp_path / limit).write_text("max\n")
+    assert available() != 3_500_000

@@ -13,6 +13,10 @@ from typing import Any
 from crossfm.errors import MemoryLimitError, OptionError
 
 _M_MMAP_THRESHOLD = -3
+_GROUPS = (
+    Path("/sys/fs/cgroup"),
+    Path("/sys/fs/cgroup/memory"),
+)  # versions 2 and 1, as a container sees its own
 _UNITS = {"": 1, "b": 1}
 _UNITS |= {f"{letter}b": 1000 ** (at + 1) for at, letter in enumerate("kmgt")}
 _UNITS |= {f"{letter}ib": 1024 ** (at + 1) for at, letter in enumerate("kmgt")}
@@ -67,13 +71,37 @@ def resident() -> int:
 
 
 def available() -> int | None:
-    """Return the bytes of memory that are free for new work, or None where the system does not say."""
+    """Return the bytes of memory that are free for new work, or None where the system does not say.
+
+    What a container may have is less than what its machine has: the smaller of the two counts.
+    """
+    free = [size for size in (_free_of_machine(), *map(_free_of_group, _GROUPS)) if size is not None]
+    return min(free) if free else None
+
+
+def _free_of_machine() -> int | None:
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
     except OSError:
         return None
     found = [line for line in lines if line.startswith("MemAvailable:")]
     return 1024 * int(found[0].split()[1]) if found else None
+
+
+def _free_of_group(folder: Path) -> int | None:
+    """Return what is left of a control group's limit; file pages that can be dropped count as free."""
+    version_2 = (folder / "memory.max").exists()
+    limit, used, dropped = (
+        ("memory.max", "memory.current", "inactive_file")
+        if version_2
+        else ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+    )
+    try:
+        most, now = int((folder / limit).read_text()), int((folder / used).read_text())
+        pages = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+        return max(most - now + int(pages.get(dropped, 0)), 0)
+    except (OSError, ValueError):  # "max": no limit
+        return None
 
 
 def check_memory(needed: int, advice: str) -> None:
