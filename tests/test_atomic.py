@@ -121,3 +121,16 @@ def test_a_pipe_or_device_is_not_replaced_by_a_file(tmp_path):
         write_many(pipe)
     assert stat.S_ISFIFO(pipe.stat().st_mode)
     assert os.listdir(tmp_path) == ["pipe"]
+
+
+def test_what_a_killed_process_left_is_removed_by_the_next_one(tmp_path):
+    path = tmp_path / "a.bin"
+    names = (".a.bin.0a1b2c3d4e5f.tmp", ".a.bin.aaaaaaaaaaaa.tmp", ".b.bin.0a1b2c3d4e5f.tmp")
+    old, young, other = (tmp_path / name for name in names)
+    for left in (old, young, other):
+        left.write_bytes(b"half")
+    for left in (old, other):
+        os.utime(left, (1, 1))
+    with atomic_write(path) as file:
+        file.write(b"new")
+    assert sorted(os.listdir(tmp_path)) == sorted([young.name, other.name, "a.bin"])

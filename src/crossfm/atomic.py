@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import errno
+import glob
 import os
 import secrets
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, Literal
+
+LEFT_OVER = 3600.0  # seconds without a change after which a temporary file is one that nobody writes
 
 
 @contextmanager
@@ -20,7 +24,8 @@ def atomic_write(path: str | os.PathLike[str], mode: Literal["wb", "w"] = "wb") 
     followed. ``mode`` "w" is UTF-8 text with ``\\n`` line ends.
 
     Raises ``OSError`` (``errno`` as the system gave it) with a message that says what to do when the folder
-    is missing, the disk is full, or ``path`` is a device or a pipe.
+    is missing, the disk is full, or ``path`` is a device or a pipe. Temporary files of the same ``path`` that nobody
+    has written to for an hour are removed: a killed process left them.
     """
     target = Path(os.path.realpath(path))
     if target.is_dir():
@@ -35,6 +40,7 @@ def atomic_write(path: str | os.PathLike[str], mode: Literal["wb", "w"] = "wb") 
         raise FileNotFoundError(
             errno.ENOENT, "the folder to write to does not exist; make it first", str(path)
         )
+    _sweep(target)
     temporary = target.with_name(f".{target.name[:200]}.{secrets.token_hex(6)}.tmp")
     try:
         with _create(temporary, mode) as file:
@@ -59,6 +65,14 @@ _ADVICE = {
     errno.EFBIG: f"larger than files may be here: {_KEPT}",
     errno.EDQUOT: f"disk quota used up: {_KEPT}",
 }
+
+
+def _sweep(target: Path) -> None:
+    """Remove what a killed process has left of the same file; one that is being written is younger."""
+    for left in target.parent.glob(f".{glob.escape(target.name[:200])}.{'[0-9a-f]' * 12}.tmp"):
+        with suppress(OSError):
+            if time.time() - left.stat().st_mtime > LEFT_OVER:
+                left.unlink()
 
 
 def _create(temporary: Path, mode: Literal["wb", "w"]) -> IO[Any]:
