@@ -49,3 +49,12 @@ def test_a_converted_field_aware_model_knows_of_normalised_rows(crossfm: Any, tm
     assert type(model).__name__ == "FFMRegressor"
     x = np.array([[3.0, 4.0]])
     np.testing.assert_allclose(model.predict(x), 2.0 * 3.0 * 12.0 / 25.0, rtol=1e-6)
+
+
+def test_a_converted_model_is_inspected_though_it_has_no_history(crossfm: Any, tmp_path: Path) -> None:
+    (tmp_path / "model.txt").write_text(MODEL)
+    assert crossfm("convert", "model.txt", "--task", "regression", "--out", "m.crossfm").exit_code == 0
+    done = crossfm("inspect", "m.crossfm", "--dump", "dump")
+    assert done.exit_code == 0, done.output
+    assert "history" not in done.stdout
+    assert list(tmp_path.glob("dump*"))

@@ -77,6 +77,7 @@ def test_broken_files_are_refused(
         (("clicks.csv", *OUT, "-k", "-1"), "--factors -1"),
         (("clicks.csv", *OUT, "--l1-w", "1"), '--solver "ftrl"'),
         (("clicks.csv", *OUT, "--model", "linear", "-k", "4"), "--model linear has no factors"),
+        (("clicks.csv", *OUT, "--model", "linear", "--l2-v", "3"), "no factors, but --l2-v is 3"),
         (("clicks.csv", *OUT, "--loss", "poisson"), "means nothing for the task classification"),
         (("clicks.csv", *OUT, "--valid", "clicks.csv", "--valid-fraction", "0.1"), "give one of them"),
         (("clicks.csv", *OUT, "--early-stopping", "--valid-fraction", "0"), "needs validation rows"),
@@ -248,3 +249,12 @@ def test_the_command_starts_without_heavy_libraries(crossfm: Any) -> None:
     code = "import sys; import crossfm.cli.app; print([m for m in ('numpy', 'pyarrow', 'sklearn') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_too_little_memory_says_what_takes_less(
+    crossfm: Any, clicks: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("crossfm.core.memory.available", lambda: 1000)
+    done = crossfm("train", clicks, "--out", "m.crossfm", "--epochs", 1)
+    assert done.exit_code == 2
+    assert "Take fewer n_factors" in done.stderr or "Take fewer --factors" in done.stderr

@@ -83,3 +83,11 @@ def test_data_sets_are_listed_and_copied(crossfm: Any) -> None:
     assert done.exit_code == 0, done.output
     assert crossfm("inspect", "here/breast-cancer.csv").stdout.startswith("here/breast-cancer.csv")
     assert crossfm("datasets", "get", "brest-cancer").stderr.count("\n") == 1
+
+
+def test_rows_of_a_libffm_file_are_explained(crossfm: Any, tmp_path: Path) -> None:
+    (tmp_path / "a.libffm").write_text("1 0:0:1 1:2:1\n0 0:1:1 1:3:0.5\n" * 20)
+    assert crossfm("train", "a.libffm", "--out", "m.crossfm", "--epochs", 1, "-q").exit_code == 0
+    done = crossfm("inspect", "m.crossfm", "--data", "a.libffm")
+    assert done.exit_code == 0, done.output
+    assert "field 1" in done.stdout

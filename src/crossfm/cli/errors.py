@@ -25,8 +25,8 @@ _FLAGS = {
     "n_iter_no_change": "--patience",
 }
 _SAME = (
-    "batch_rows|column_names|every_rows|every_seconds|ftrl_decay|half_life|init_scale|l1_V|l1_w|l2_V|l2_w|"
-    "learning_rate|memory_limit|n_features|poll_seconds"
+    "batch_rows|column_names|deterministic|every_rows|every_seconds|ftrl_decay|half_life|init_scale|l1_V|l1_w|l2_V|l2_w|"
+    "learning_rate|memory_limit|n_features|normalize|poll_seconds"
 )
 _PLAIN = (
     "encoding|format|loss|monitor|precision|schedule|separator|solver"  # words too: options only before "="
@@ -89,7 +89,7 @@ def verb(command: Callable[..., None]) -> Callable[..., None]:
 
 def one_line(exc: BaseException) -> str:
     """Return the message in one line, with the options' names as they are typed."""
-    if isinstance(exc, MemoryError):
+    if isinstance(exc, MemoryError) and not isinstance(exc, CrossFMError):
         return "not enough memory for this file"
     if isinstance(exc, OSError) and not isinstance(exc, CrossFMError) and exc.strerror:
         text = f"{exc.filename}: {exc.strerror}" if exc.filename else exc.strerror

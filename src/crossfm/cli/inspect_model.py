@@ -163,6 +163,8 @@ def _show_encoders(encoders: list[tuple[str, Any]]) -> None:
 
 def _show_history(model: Any) -> None:
     history = model.history_
+    if not history:  # converted from another program's
+        return
     keys = [
         key
         for key in ("train_loss", "valid_loss", "valid_auc", "seconds")

@@ -163,7 +163,7 @@ def train(
         bool,
         _option(
             "--with-state",
-            help="Keep the optimizer's state in the file: --init then goes on as if there had been no pause.",
+            help="Keep the optimizer's state in the file: --init then goes on as if it had not been saved.",
             panel=LEARNING,
         ),
     ] = False,
@@ -231,7 +231,9 @@ def train(
     ] = None,
     limit: LimitOption = None,
     cache: CacheOption = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Print errors only; with --cv the table alone.")
+    ] = False,
 ) -> None:
     """Train a factorization machine on a file and save it.
 
@@ -243,8 +245,15 @@ def train(
     from crossfm.cli.fit_stream import fit_stream, say_if_large
     from crossfm.core.options import check_count
 
-    if model is Machine.linear and factors:
-        raise OptionError(f"--model linear has no factors, but --factors is {factors}")
+    if model is Machine.linear:
+        for option, given in {
+            "--factors": factors,
+            "--l2-v": l2_v,
+            "--l1-v": l1_v,
+            "--init-scale": init_scale,
+        }.items():
+            if given:
+                raise OptionError(f"--model linear has no factors, but {option} is {given:g}")
     settings = {
         "n_factors": 0 if model is Machine.linear else factors,
         "solver": solver,

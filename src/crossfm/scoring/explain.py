@@ -135,7 +135,7 @@ def _fields(rows: Rows, names: list[str] | None) -> tuple[NDArray[Any], list[str
         known = names is not None and len(names) == rows.n_features
         names = [names[i] if known and names else f"feature {i}" for i in occurring]
     elif names is None:
-        names = [f"field {i}" for i in range(int(field.max(initial=-1)) + 1)]
+        names = [f"field {i}" for i in range(int(field.max()) + 1 if len(field) else 0)]
     elif len(field) and int(field.max()) >= len(names):
         raise DataError(
             f"the rows have field {int(field.max())}, but there are only {len(names)} names of fields"
