@@ -117,3 +117,31 @@ def test_movielens_is_judged_beside_popularity_with_intervals(crossfm: Any) -> N
         ndcg = {r["system"]: r for r in rows if (r["metric"], r["segment"]) == ("ndcg@20", segment)}
         assert set(ndcg) == {"fm", "popularity"}
         assert all(0 < row["low"] < row["mean"] < row["high"] < 1 for row in ndcg.values())
+
+
+@pytest.mark.parametrize("loss", ["bpr", "warp", "softmax"])
+def test_ftrl_keeps_its_own_schedule(crossfm: Any, clicks: Path, loss: str) -> None:
+    words = (
+        "--task",
+        "recommendation",
+        "--user",
+        "user_id",
+        "--item",
+        "item_id",
+        "--solver",
+        "ftrl",
+        "--loss",
+        loss,
+    )
+    assert crossfm("train", clicks, *words, "--out", "m.crossfm", "--epochs", 1, "-q").exit_code == 0
+
+
+def test_a_later_log_without_its_columns_is_refused_before_training(
+    crossfm: Any, clicks: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "later.csv").write_text("who,item_id\n1,2\n")
+    words = ("--task", "recommendation", "--user", "user_id", "--item", "item_id", "--valid", "later.csv")
+    done = crossfm("train", clicks, *words, "--out", "m.crossfm")
+    assert done.exit_code == 2
+    assert "names 'user_id', but the table has who, item_id" in done.stderr
+    assert not (tmp_path / "m.crossfm").exists()

@@ -45,6 +45,8 @@ def fit_recommender(job: Job, roles: Roles) -> None:
         None if path is None else read_table(path, Reading()) for path in (roles.users, roles.items)
     )
     train, held = _split(log, roles, job)
+    for name in (user, item) if job.valid else ():
+        check_column(held, name, f"--valid {job.valid}: the log")
     model = _make(job, roles, user, item)
     model.columns = _columns(train, users, items, model, job)
     model.ranker.set_params(callbacks=[keeper.callback(model), *job.logs()], verbose=0 if job.quiet else 1)
@@ -113,6 +115,8 @@ def _make(job: Job, roles: Roles, user: str, item: str) -> Any:
     from crossfm.recommender.recommender import Recommender, default_ranker
 
     ranker = default_ranker(job.seed)
+    if job.settings.get("solver") == "ftrl":
+        ranker.set_params(schedule="constant")  # it has its own
     ranker.set_params(**check_settings(job.settings, ranker, "the task recommendation"))
     if ranker.loss == "warp":
         ranker.set_params(negatives="uniform")  # its ranks are estimated from even draws

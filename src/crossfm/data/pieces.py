@@ -52,7 +52,8 @@ class Source:
         unknown = sorted(set(given) - known)
         if unknown:
             raise OptionError(
-                f"{', '.join(unknown)}: means nothing for {found.name} files. Leave it out, or pass format="
+                f"{', '.join(unknown)}: means nothing for {found.name} files. Leave it out, or say with format= "
+                "what the file is."
             )
         if found.name in TEXT_ROWS:
             check_text_options(**given)

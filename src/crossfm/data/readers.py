@@ -101,5 +101,6 @@ def _given(**options: Any) -> dict[str, Any]:
 def _refuse(options: dict[str, Any], format: str) -> None:
     if options:
         raise OptionError(
-            f"{', '.join(options)}: means nothing for {format} files. Leave it out, or pass format="
+            f"{', '.join(options)}: means nothing for {format} files. Leave it out, or say with format= what the file "
+            "is."
         )

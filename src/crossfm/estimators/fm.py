@@ -44,7 +44,7 @@ class FMRegressor(RegressorMixin, BaseFM):  # type: ignore[misc]
     l2_w, l1_w, l1_V : float, default=0
     l2_V : float or None, default=None
         Penalties on the features of each visited row. None takes the solver's own: 0.01 sqrt(n_factors / 8) for adagrad
-        and adagrad-row (0.0015 sqrt(n_factors / 8) in field-aware machines), which overfit rare features from the
+        and adagrad-row (0.0015 sqrt(n_factors / 8) in FFM), which overfit rare features from the
         second epoch on without one, the more the more factors there are; 0 for others.
     ftrl_decay : float, default=1
         FTRL: the sum of squared gradients of a weight, which makes its steps smaller, fades by this factor at each of

@@ -23,6 +23,9 @@ from crossfm.kernels.table import LINE, aligned_zeros, ftrl_z
 FIELDS = True
 HEAD = 4  # floats of w, its states and extra
 NO_RECORD = 0xFFFFFFFF
+FEATURE_BYTES = (
+    20  # of each feature, seen or not: where its record is, w in the parameters, what is known of it at first
+)
 
 
 @dataclass(eq=False)
@@ -340,16 +343,17 @@ def start_params(
 
 
 def table_bytes(rows: Data, n_factors: int, rule: Rule) -> int:
-    """Return the bytes that the records of a table for ``rows`` will take."""
+    """Return the bytes that a table for ``rows`` will take: its records, and where that of each feature is."""
     meetings = meetings_of(rows)
     kind_of, meets = meetings.kinds()
     fields = meetings.field_of[meetings.field_of >= 0]
     features = np.bincount(kind_of[fields], minlength=len(meets))
     sizes = [(int(count), int(row.sum())) for count, row in zip(features, meets, strict=True)]
     uniform = is_uniform(sizes, len(kind_of))
-    return sum(
+    records = sum(
         4 * n * record_floats(len(kind_of) if uniform else slots, n_factors, rule) for n, slots in sizes
     )
+    return records + FEATURE_BYTES * len(meetings.field_of)
 
 
 def is_uniform(sizes: list[tuple[int, int]], n_fields: int) -> bool:
