@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -182,5 +183,5 @@ def _trains(result: dict[str, Any]) -> bool:
 
 def _colours(shown: list[dict[str, Any]]) -> list[str]:
     """One colour a line: blues for ours."""
-    ours, peers = iter(OUR_COLOURS), iter(PEER_COLOURS)
+    ours, peers = cycle(OUR_COLOURS), cycle(PEER_COLOURS)
     return [next(ours if r["engine"] == OURS else peers) for r in shown]
