@@ -17,7 +17,7 @@ import data
 RESULTS = HERE.parent / "results"
 MACHINES = {"fm": "FM", "ffm": "FFM", "linear": "linear"}
 PEER_COLOURS = ["#888888", "#b8860b", "#2e7d32", "#8e24aa", "#c62828", "#5d4037"]
-OUR_COLOURS = ["#0d47a1", "#1e88e5", "#00838f", "#64b5f6", "#3949ab"]
+OUR_COLOURS = ["#0d47a1", "#1e88e5", "#00838f", "#64b5f6", "#5e35b1", "#26a69a", "#1a1a2e", "#9fa8da"]
 
 
 def machine() -> dict[str, Any]:
