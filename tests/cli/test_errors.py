@@ -81,6 +81,7 @@ def test_broken_files_are_refused(
         (("clicks.csv", *OUT, "--loss", "poisson"), "means nothing for the task classification"),
         (("clicks.csv", *OUT, "--valid", "clicks.csv", "--valid-fraction", "0.1"), "give one of them"),
         (("clicks.csv", *OUT, "--early-stopping", "--valid-fraction", "0"), "needs validation rows"),
+        (("clicks.csv", *OUT, "--valid-fraction", "1.5"), "--valid-fraction 1.5, but it must be at least 0"),
         (("clicks.csv", *OUT, "--users", "clicks.csv"), "--users is for --task recommendation"),
         (("clicks.csv", *OUT, "--user", "user_id", "--weight", "weight"), "--weight means nothing"),
         (("clicks.csv", *OUT, "--format", "xls"), "--format 'xls'"),

@@ -275,6 +275,8 @@ def train(
         "monitor": monitor,
     }
     check_count("random_state", seed)
+    if valid_fraction is not None and not 0 <= valid_fraction < 1:
+        raise OptionError(f"--valid-fraction {valid_fraction:g}, but it must be at least 0 and below 1")
     if cv is None:
         if out is None:
             raise OptionError("--out is missing: name the model file to write, or pass --cv to measure only")
