@@ -68,8 +68,7 @@ class Table:
     @property
     def V(self) -> NDArray[np.float32]:
         """The factors (n_features, n_factors): a view, or a copy where they are bfloat16."""
-        stored = self.stored_V
-        return widen(stored) if stored.dtype == np.uint16 else stored
+        return self._as_floats(self.stored_V)
 
     @property
     def stored_V(self) -> NDArray[Any]:
@@ -81,7 +80,13 @@ class Table:
 
     def set_V(self, at: Any, V: NDArray[np.float32]) -> None:
         """Set the factors of the features ``at``."""
-        self.stored_V[at] = narrow(V) if self.rule.half else V
+        self.stored_V[at] = self._as_stored(V)
+
+    def _as_stored(self, V: NDArray[np.float32]) -> NDArray[Any]:
+        return narrow(V) if self.rule.half else V
+
+    def _as_floats(self, stored: NDArray[Any]) -> NDArray[np.float32]:
+        return widen(stored) if self.rule.half else stored
 
     def state_of_V(self, number: int) -> NDArray[np.float32]:
         """View of a state of the factors (n_features, n_factors); numbers count from 0."""
@@ -146,8 +151,7 @@ class Table:
     def _start_states(self, part: slice, hyper: Hyper) -> None:
         self._start_accumulators(self.data[part], hyper)
         if self.rule.name == "ftrl":  # z such that the closed form gives the start values back
-            stored = self.stored_V[part]
-            V = widen(stored) if self.rule.half else stored
+            V = self._as_floats(self.stored_V[part])
             self.state_of_V(0)[part] = ftrl_z(V, hyper.l1_V, hyper.l2_V, hyper)
             self.data[part, self.w_at + 1] = ftrl_z(self.w[part], hyper.l1_w, hyper.l2_w, hyper)
 
@@ -205,11 +209,11 @@ class Table:
         z_at, n_at = (self._state_at(number) for number in (0, 1))
         for part in parts(len(ids)):
             records = self.data[ids[part]]
-            values: Any = narrow(V[part]) if self.rule.half else V[part]
-            self._stored(records)[:] = values
+            stored = self._as_stored(V[part])
+            self._stored(records)[:] = stored
             if self.rule.name == "ftrl":
-                values = widen(values) if self.rule.half else values
-                records[:, z_at] = ftrl_z(values, hyper.l1_V, hyper.l2_V, hyper, records[:, n_at])
+                start = self._as_floats(stored)
+                records[:, z_at] = ftrl_z(start, hyper.l1_V, hyper.l2_V, hyper, records[:, n_at])
             self.data[ids[part]] = records
 
     def state(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
