@@ -23,9 +23,7 @@ from crossfm.kernels.table import LINE, aligned_zeros, ftrl_z
 FIELDS = True
 HEAD = 4  # floats of w, its states and extra
 NO_RECORD = 0xFFFFFFFF
-FEATURE_BYTES = (
-    20  # of each feature, seen or not: where its record is, w in the parameters, what is known of it at first
-)
+FEATURE_BYTES = 20  # of each feature, seen or not: where its record is, w, and what is known of it at first
 
 
 @dataclass(eq=False)
