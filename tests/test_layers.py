@@ -42,6 +42,7 @@ BESIDE = {("kernels", "core"), ("kernels", "data"), ("data", "kernels"), ("data"
 HEAVY = {
     "torch": {"neural"},
     "lightning": {"neural"},
+    "lightning_fabric": {"neural"},
     "sklearn": {"estimators", "datasets", "recommender", "cli"},
     "matplotlib": {"plots"},
     "typer": {"cli"},
