@@ -42,7 +42,8 @@ int64_t update(int rule, const nb::object& indptr, Array<const uint32_t> indices
                int64_t n_factors, int64_t n_fields, int shift, Array<uint64_t> sorted, Array<uint64_t> spare,
                Array<int64_t> starts, const nb::object& d_linear, const nb::object& d_embedded, const nb::object& d_weights,
                const nb::object& d_pooled, const nb::object& d_pair, const nb::object& sums, const nb::dict& hyper_V,
-               const nb::dict& hyper_w, float l2_V, float l2_w, float clip, float clip_floor, int n_threads) {
+               const nb::dict& hyper_w, float l2_V, float l2_w, float clip, float clip_floor, const nb::object& low,
+               const nb::object& span, const nb::object& plain, int n_threads) {
   EmbeddingUpdateArgs all{};
   all.rows = with_fields(indptr, indices, values, width, fields);
   all.order = order.data();
@@ -65,9 +66,21 @@ int64_t update(int rule, const nb::object& indptr, Array<const uint32_t> indices
   all.l2_w = l2_w;
   all.clip = clip;
   all.clip_floor = clip_floor;
+  all.plain = data_or_null<const bool>(plain);
+  const ColumnsView columns{data_or_null<const uint32_t>(low), data_or_null<const uint32_t>(span)};
   const auto n_features = static_cast<int64_t>(data.shape(0));
   nb::gil_scoped_release release;
-  const int64_t n = sort_ids(all.rows, all.order, all.n_rows, shift, n_features, sorted.data(), spare.data());
+  int64_t n = all.n_rows * width;
+  if (columns.low) {
+    run_parts(n_threads, [&](int part) {
+      uint64_t* const own = spare.data() + 2 * all.n_rows * part;
+      for (int64_t column = part; column < width; column += n_threads)
+        sort_column(all.rows, all.order, all.n_rows, shift, column, columns, sorted.data() + column * all.n_rows, own);
+    });
+  } else {
+    n = sort_ids(all.rows, all.order, all.n_rows, shift, n_features, sorted.data(), spare.data());
+  }
+  all.n_sorted = n;
   const int64_t n_ids = find_starts(sorted.data(), n, starts.data());
   run_parts(n_threads, [&](int part) {
     EmbeddingUpdateArgs mine = all;
@@ -92,7 +105,8 @@ void bind_embedding(nb::module_& m) {
         nb::arg("shift"), nb::arg("sorted").noconvert(), nb::arg("spare").noconvert(), nb::arg("starts").noconvert(),
         nb::arg("d_linear").none(), nb::arg("d_embedded").none(), nb::arg("d_weights").none(), nb::arg("d_pooled").none(),
         nb::arg("d_pair").none(), nb::arg("sums").none(), nb::arg("hyper_V"), nb::arg("hyper_w"), nb::arg("l2_V"),
-        nb::arg("l2_w"), nb::arg("clip"), nb::arg("clip_floor"), nb::arg("n_threads"));
+        nb::arg("l2_w"), nb::arg("clip"), nb::arg("clip_floor"), nb::arg("low").none(), nb::arg("span").none(),
+        nb::arg("plain").none(), nb::arg("n_threads"));
 }
 
 }  // namespace crossfm

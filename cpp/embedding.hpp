@@ -110,6 +110,17 @@ struct RecordGradient {
   float w;
 };
 
+constexpr int64_t kGradientsAhead = 12;  // occurrences whose gradients are fetched before they are summed
+
+CROSSFM_INLINE void fetch_gradient(const EmbeddingUpdateArgs& a, int64_t n) {
+  if (n >= a.n_sorted) return;
+  const auto place = static_cast<uint32_t>(a.sorted[n]);
+  const int64_t i = place >> a.shift, j = place & ((uint32_t{1} << a.shift) - 1);
+  const float* const e = a.d_embedded + (i * a.n_fields + a.rows.fields_of(a.order[i])[j]) * a.n_factors;
+  for (int64_t f = 0; f < a.n_factors; f += 16) __builtin_prefetch(e + f);
+  __builtin_prefetch(e + a.n_factors - 1);
+}
+
 // Sum what the occurrences [begin, end) of a feature ask of its record: for a gradient e of its embedding, p of the
 // pooled pairs and l of the linear part, sum x e + x p * s - x^2 p * v, and sum x l. These are gradients of a mean over the
 // batch's rows; the record moves by that of the sum, to which each occurrence adds the penalty once, so that rates and
@@ -128,7 +139,7 @@ CROSSFM_INLINE void gather_gradient(const EmbeddingUpdateArgs& a, const Cut<V>& 
     const int64_t i = place >> a.shift;
     const auto j = static_cast<int64_t>(place & within);
     const int64_t row = a.order[i];
-    const float x = VALUES ? a.rows.values[a.rows.begin(row) + j] : 1.0f;
+    const float x = VALUES && !(a.plain && a.plain[j]) ? a.rows.values[a.rows.begin(row) + j] : 1.0f;
     const uint32_t field = a.rows.fields ? a.rows.fields_of(row)[j] : 0;
     if (a.d_pair) {
       const float g = a.d_pair[i] * x;
@@ -146,6 +157,7 @@ CROSSFM_INLINE void gather_gradient(const EmbeddingUpdateArgs& a, const Cut<V>& 
       }
     }
     if (a.d_embedded) {
+      fetch_gradient(a, n + kGradientsAhead);
       const float* const e = a.d_embedded + (i * a.n_fields + field) * a.n_factors;
       for (int b = 0; b < cut.blocks; ++b) out.v[b] += load_or_first<V>(e + b * W, cut.of(b)) * x;
     }

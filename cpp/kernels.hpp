@@ -269,8 +269,10 @@ struct EmbeddingUpdateArgs {
   RowsView rows;
   const int64_t* order;
   int64_t n_rows;          // of the batch
-  const uint64_t* sorted;  // (nnz,) id << 32 | row << shift | place in the row, rising
+  const uint64_t* sorted;  // (n_sorted,) id << 32 | row << shift | place in the row; those of an id side by side
+  int64_t n_sorted;
   const int64_t* starts;   // (n_ids + 1,) where each id begins in `sorted`
+  const bool* plain;       // (width,) columns whose values are all 1, of rows of fixed width; null: not known
   int shift;
   int64_t begin, end;
   Table table;

@@ -48,11 +48,19 @@ class Layout:
         Every row has exactly one non-zero of each field: outputs need not be cleared.
     shift : int
         Bits that a place in a row takes.
+    low, span : uint32 (width,) or None
+        Smallest id of each column and the number of ids from there on, where each row has one id of each column and
+        no two columns share one: then each column is sorted by itself.
+    plain : bool (width,) or None
+        Columns of fixed width whose values are all 1.
     """
 
     n_fields: int
     single: bool
     shift: int
+    low: NDArray[np.uint32] | None = None
+    span: NDArray[np.uint32] | None = None
+    plain: NDArray[np.bool_] | None = None
 
     @classmethod
     def of(cls, rows: Rows, n_fields: int) -> Layout:
@@ -60,7 +68,15 @@ class Layout:
         fields = rows.fields
         same = rows.indptr is None and fields is not None and len(fields) == rows.width == n_fields
         once = same and fields is not None and len(np.unique(fields)) == n_fields
-        return cls(n_fields, bool(once), max(longest_row(rows) - 1, 1).bit_length())
+        shift = max(longest_row(rows) - 1, 1).bit_length()
+        if rows.indptr is not None or rows.n_rows == 0:
+            return cls(n_fields, bool(once), shift)
+        ids = rows.indices.reshape(-1, rows.width)
+        low, high = ids.min(axis=0), ids.max(axis=0)
+        by_low = np.argsort(low)
+        apart = bool((low[by_low][1:] > high[by_low][:-1]).all())
+        plain = None if rows.values is None else (rows.values.reshape(-1, rows.width) == 1).all(axis=0)
+        return cls(n_fields, bool(once), shift, *((low, high - low + 1) if apart else (None, None)), plain)
 
     def check_batch(self, n_rows: int) -> None:
         """Raise ``OptionError`` for a batch of rows too many and too long to be numbered."""
@@ -166,10 +182,11 @@ def update(
     n_ids = _kernels.embedding_update(
         table.rule.code, rows.indptr, rows.indices, rows.values, rows.width, rows.fields, order, table.data,
         table.padded, table.w_at, table.n_factors, layout.n_fields, layout.shift,
-        memory.empty("sorted", (nnz,), np.uint64), memory.empty("spare", (nnz,), np.uint64),
+        memory.empty("sorted", (nnz,), np.uint64), memory.empty("spare", (max(nnz, 2 * len(order) * n_threads),), np.uint64),
         memory.empty("starts", (nnz + 1,), np.int64), gradients.linear, gradients.embedded, gradients.weights, gradients.pooled,
         gradients.pair, gradients.sums, hyper_dict(bare, table.n_factors),
         hyper_dict(replace(bare, learning_rate=learning_rate_w), table.n_factors), single(penalties.l2_V),
-        single(penalties.l2_w), single(penalties.clip), single(penalties.clip_floor), n_threads,
+        single(penalties.l2_w), single(penalties.clip), single(penalties.clip_floor), layout.low, layout.span,
+        layout.plain, n_threads,
     )  # fmt: skip
     return int(n_ids)

@@ -149,11 +149,10 @@ class Network:
         return dim
 
     def _make(self, n_fields: int, n_factors: int, dense_ids: NDArray[np.int64], seed: int) -> Model:
-        row = find_model(self.model)
-        dense = {"n_dense": len(dense_ids)} if "dense" in row.model.uses else {}
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            return row.model(n_fields, n_factors, **dense, **self.options).to(self.device)
+            row = find_model(self.model)
+            return row.build(n_fields, n_factors, len(dense_ids), **self.options).to(self.device)
 
     # ---------------------------------------------------------------- training
 

@@ -72,7 +72,6 @@ class Steps:
 
     def _step(self, x: Features, target: Tensor, weight: Tensor | None) -> float:
         table, network = self.table, self.network
-        table.model.train(len(target) > 1)  # a batch of one has no variance to normalise by
         torch.manual_seed(table.seed + table.steps)
         with _arithmetic(network.precision):
             scores = table.model(x)
