@@ -123,6 +123,15 @@ def _plain_settings(params: dict[str, Any]) -> dict[str, Any]:
     for name, value in params.items():
         if isinstance(value, np.generic):
             value = value.item()
-        if value is None or isinstance(value, (bool, int, float, str)):
+        if _is_plain(value):
             plain[name] = value
     return plain
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether JSON can hold ``value``; a tuple comes back as a list."""
+    if isinstance(value, (list, tuple)):
+        return all(map(_is_plain, value))
+    if isinstance(value, dict):
+        return all(isinstance(key, str) and _is_plain(inner) for key, inner in value.items())
+    return value is None or isinstance(value, (bool, int, float, str))

@@ -41,7 +41,7 @@ class Steps:
 
     def __init__(self, network: Network, table: NetworkTable, loss: Loss, hyper: Hyper, n_threads: int) -> None:
         self.network, self.table, self.loss, self.hyper = network, table, loss, hyper
-        self.engine = CoreEmbeddings(table.embeddings, table.n_fields, n_threads=n_threads)
+        self.engine = engine_of(table, n_threads)
         self.share = hyper.learning_rate / network.learning_rate  # what the schedule leaves of each rate
         self._around = _torch_run(n_threads)
 
@@ -72,7 +72,7 @@ class Steps:
 
     def _step(self, x: Features, target: Tensor, weight: Tensor | None) -> float:
         table, network = self.table, self.network
-        torch.manual_seed(table.seed + table.steps)
+        torch.default_generator.manual_seed(table.seed + table.steps)  # torch.manual_seed takes a millisecond
         with _arithmetic(network.precision):
             scores = table.model(x)
         losses = row_losses(self.loss.name, scores.float(), target)
@@ -99,7 +99,7 @@ class Steps:
 def score_rows(network: Network, rows: Rows, table: NetworkTable, n_threads: int) -> NDArray[np.float32]:
     """Return raw scores (n_rows,) of all rows."""
     out = np.empty(rows.n_rows, np.float32)
-    engine = CoreEmbeddings(table.embeddings, table.n_fields, n_threads=n_threads)
+    engine = engine_of(table, n_threads)
     table.model.eval()
     with _torch_run(n_threads), torch.inference_mode():
         for piece in pieces(np.arange(rows.n_rows), ROWS_SCORED):
@@ -112,6 +112,14 @@ def score_rows(network: Network, rows: Rows, table: NetworkTable, n_threads: int
                 with _arithmetic(network.precision):
                     out[order] = table.model(x).float().numpy()
     return out
+
+
+def engine_of(table: NetworkTable, n_threads: int) -> CoreEmbeddings:
+    """Return the engine that looks after the table's embeddings: the same one from call to call, with its memory."""
+    if table.engine is None:
+        table.engine = CoreEmbeddings(table.embeddings, table.n_fields)
+    table.engine.n_threads = n_threads
+    return table.engine
 
 
 def pieces(order: NDArray[np.int64], batch_size: int) -> Iterator[NDArray[np.int64]]:

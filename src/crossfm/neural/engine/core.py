@@ -37,15 +37,15 @@ class CoreEmbeddings:
     def __init__(self, table: Table, n_fields: int, *, n_threads: int = 1) -> None:
         self.table, self.n_fields, self.n_threads = table, n_fields, n_threads
         self._memory = Memory()
-        self._layout: tuple[Rows, Layout] | None = None
+        self._layout: tuple[NDArray[np.uint32], Layout] | None = None
         self._anchor = torch.zeros(0, requires_grad=True)
         self._seen: tuple[Rows, NDArray[np.int64], LookedUp] | None = None
         self._gradients: dict[str, NDArray[np.float32]] = {}
 
     def layout(self, rows: Rows) -> Layout:
         """Return the layout of ``rows``, found once for batches of the same rows."""
-        if self._layout is None or self._layout[0] is not rows:
-            self._layout = (rows, Layout.of(rows, self.n_fields))
+        if self._layout is None or self._layout[0] is not rows.indices:
+            self._layout = (rows.indices, Layout.of(rows, self.n_fields))
         return self._layout[1]
 
     def features(self, rows: Rows, order: NDArray[np.int64], uses: Iterable[str]) -> Features:
