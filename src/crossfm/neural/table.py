@@ -15,7 +15,6 @@ from crossfm.core.options import Hyper
 from crossfm.core.params import FMParams
 from crossfm.core.rules import Rule
 from crossfm.kernels.table import Table
-from crossfm.neural.engine.core import CoreEmbeddings
 from crossfm.neural.model import Model
 
 Arrays = dict[str, NDArray[Any]]
@@ -96,7 +95,7 @@ class NetworkTable:
     dense_ids : int64 (n_dense,)
     seed, steps : int
         What dropout draws depends on these two.
-    engine : CoreEmbeddings or None
+    runtime : Runtime or None
         Made when first needed.
     """
 
@@ -108,11 +107,11 @@ class NetworkTable:
     dense_ids: NDArray[np.int64]
     seed: int
     steps: int = 0
-    engine: CoreEmbeddings | None = None
+    runtime: Any = None
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave the engine behind: its memory is for one process."""
-        return self.__dict__ | {"engine": None}
+        """Leave behind what runs it: that is for one process."""
+        return self.__dict__ | {"runtime": None}
 
     @property
     def rule(self) -> Rule:
