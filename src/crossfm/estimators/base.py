@@ -255,6 +255,8 @@ class BaseFM(Stored):
             rows, y = self._input(X, y, fit=fresh, **self._y_checks)
         if y is None:
             raise LabelError(NO_TARGET)
+        if not fresh:
+            self._check_going_on(rows)
         rows = self._weigh(rows, sample_weight)
         if fresh:
             self.history_ = []
@@ -289,6 +291,9 @@ class BaseFM(Stored):
         else:
             self._wake(rows, hyper)
         self._train(rows, targets, loss, hyper, plan, valid=valid)
+
+    def _check_going_on(self, rows: Rows | Prepared) -> None:
+        """Raise, before anything is changed, for rows that the machines cannot learn from."""
 
     def _eval_rows(self, eval_set: Any) -> tuple[Rows, list[Floats]]:
         """Return the rows and targets of ``eval_set``."""

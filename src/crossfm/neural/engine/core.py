@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterable
 from typing import Any, cast
 
@@ -37,21 +38,26 @@ class CoreEmbeddings:
     def __init__(self, table: Table, n_fields: int, *, n_threads: int = 1) -> None:
         self.table, self.n_fields, self.n_threads = table, n_fields, n_threads
         self._memory = Memory()
-        self._layout: tuple[NDArray[np.uint32], Layout] | None = None
+        self._layout: tuple[weakref.ref[Rows], Layout] | None = None  # rows of a window are not kept alive
         self._anchor = torch.zeros(0, requires_grad=True)
         self._seen: tuple[Rows, NDArray[np.int64], LookedUp] | None = None
         self._gradients: dict[str, NDArray[np.float32]] = {}
 
     def layout(self, rows: Rows) -> Layout:
         """Return the layout of ``rows``, found once for batches of the same rows."""
-        if self._layout is None or self._layout[0] is not rows.indices:
-            self._layout = (rows.indices, Layout.of(rows, self.n_fields))
+        if self._layout is None or self._layout[0]() is not rows:
+            self._layout = (weakref.ref(rows), Layout.of(rows, self.n_fields))
         return self._layout[1]
 
     def features(self, rows: Rows, order: NDArray[np.int64], uses: Iterable[str]) -> Features:
         """Return the ``Features`` of the rows ``order`` (n,), but for ``dense``."""
         names = [name for name in OUTPUTS if name == "linear" or name in uses]
+        trains = torch.is_grad_enabled()
+        if trains:
+            self.layout(rows).check_batch(len(order))
         tensors = cast("tuple[Tensor, ...]", _LookUp.apply(self._anchor, self, rows, order, names))  # type: ignore[no-untyped-call]
+        if not trains:
+            self._seen = None
         return Features(**dict(zip(names, tensors, strict=True)))
 
     def step(self, hyper: Hyper, penalties: Penalties, *, learning_rate_w: float) -> None:
@@ -64,10 +70,10 @@ class CoreEmbeddings:
             rows, order, self.table, self.layout(rows), gradients, self._memory, hyper, penalties,
             learning_rate_w=learning_rate_w, n_threads=self.n_threads,
         )  # fmt: skip
-        self._gradients = {}
+        self._seen, self._gradients = None, {}
 
     def gather(self, world: int, rows: Rows, order: NDArray[np.int64]) -> None:
-        """Put the gradients of all ``world`` processes together, so that ``step`` is of the whole batch ``order`` in each.
+        """Put the gradients of all ``world`` processes together: then ``step`` is of the whole batch ``order`` in each.
 
         Processes had equal parts of the batch one after another, or all of it each.
         """
@@ -91,11 +97,9 @@ class CoreEmbeddings:
         self._gradients = gradients
 
     def _look_up(self, rows: Rows, order: NDArray[np.int64], names: list[str]) -> LookedUp:
-        layout = self.layout(rows)
-        layout.check_batch(len(order))
-        found = look_up(rows, order, self.table, layout, names, self._memory, n_threads=self.n_threads)
-        self._seen, self._gradients = (rows, order, found), {}
-        return found
+        return look_up(
+            rows, order, self.table, self.layout(rows), names, self._memory, n_threads=self.n_threads
+        )
 
 
 class _LookUp(torch.autograd.Function):
@@ -113,6 +117,7 @@ class _LookUp(torch.autograd.Function):
         ctx.engine, ctx.names = engine, names
         ctx.set_materialize_grads(False)
         found = engine._look_up(rows, order, names)
+        engine._seen, engine._gradients = (rows, order, found), {}
         return tuple(torch.from_numpy(getattr(found, name)) for name in names)
 
     @staticmethod
