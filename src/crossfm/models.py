@@ -18,6 +18,7 @@ _KINDS = {
         (f"{kind}{task}" for kind in ("NeuralFM", "NFM", "DeepFM") for task in ("Classifier", "Regressor")),
         "crossfm.estimators.neural",
     ),
+    "NeuralFMRanker": "crossfm.estimators.neural_ranker",
     "FMRanker": "crossfm.estimators.ranker",
     "Recommender": "crossfm.recommender.recommender",
 }

@@ -67,7 +67,7 @@ class CoreEmbeddings:
         self._gradients = {}
 
     def gather(self, world: int, rows: Rows, order: NDArray[np.int64]) -> None:
-        """Put the gradients of all ``world`` processes together, so that ``step`` is of the whole batch ``order`` in each.
+        """Put the gradients of all ``world`` processes together: ``step`` is of the whole batch ``order`` in each.
 
         Processes had equal parts of the batch one after another, or all of it each.
         """
