@@ -27,7 +27,7 @@ def class_weights(class_weight: Any, classes: NDArray[Any], count: NDArray[Any] 
         assert count is not None
         if (count == 0).any():
             raise LabelError(
-                f'class_weight="balanced", but class {classes[int(np.argmin(count))]!r} has no rows'
+                f'class_weight="balanced", but class {classes.tolist()[int(np.argmin(count))]!r} has no rows'
             )
         return np.asarray(count.sum() / (len(classes) * count), np.float64)
     if not isinstance(class_weight, dict):
