@@ -49,6 +49,10 @@ def load(path: Any) -> Any:
 
     arrays, meta = read_model(path)
     kind = meta.get("kind")
+    if kind == "checkpoint":
+        raise ModelFileError(
+            f"{path} is the checkpoint of a training that did not end; go on with fit and checkpoint={str(path)!r}"
+        )
     if kind not in _KINDS:
         raise ModelFileError(
             f"{path} holds a {kind!r}, but this version knows {', '.join(_KINDS)}. Upgrade crossfm."
