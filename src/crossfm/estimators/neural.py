@@ -207,8 +207,8 @@ class NeuralFMRegressor(Neural, FMRegressor):
     device : str, default="cpu"
     compile : bool, default=False
         Whether layers go through ``torch.compile``.
-    fields, columns, early_stopping, validation_fraction, n_iter_no_change, tol, shuffle, n_threads, warm_start,
-    random_state, verbose, callbacks
+    fields, columns, early_stopping, validation_fraction, n_iter_no_change, tol, shuffle, n_threads, checkpoint,
+    checkpoint_seconds, warm_start, random_state, verbose, callbacks
         As in ``FMRegressor``. One seed gives the same bits for the same number of threads.
 
     Attributes
@@ -259,6 +259,8 @@ class NeuralFMRegressor(Neural, FMRegressor):
         tol: float = 0.0,
         shuffle: bool = True,
         n_threads: int = 1,
+        checkpoint: Any = None,
+        checkpoint_seconds: float = 60.0,
         warm_start: bool = False,
         random_state: Any = None,
         verbose: int = 0,
@@ -298,6 +300,8 @@ class NeuralFMRegressor(Neural, FMRegressor):
         self.tol = tol
         self.shuffle = shuffle
         self.n_threads = n_threads
+        self.checkpoint = checkpoint
+        self.checkpoint_seconds = checkpoint_seconds
         self.warm_start = warm_start
         self.random_state = random_state
         self.verbose = verbose
@@ -313,6 +317,8 @@ class NeuralFMClassifier(Neural, FMClassifier):
     ----------
     monitor : {"loss", "auc"}, default="loss"
         What early stopping watches; "auc" is for two classes.
+    class_weight, calibrate
+        As in ``FMClassifier``.
 
     All other parameters are those of ``NeuralFMRegressor`` (there is no ``loss``).
 
@@ -360,6 +366,10 @@ class NeuralFMClassifier(Neural, FMClassifier):
         tol: float = 0.0,
         shuffle: bool = True,
         n_threads: int = 1,
+        class_weight: Any = None,
+        calibrate: bool = False,
+        checkpoint: Any = None,
+        checkpoint_seconds: float = 60.0,
         warm_start: bool = False,
         random_state: Any = None,
         verbose: int = 0,
@@ -399,6 +409,10 @@ class NeuralFMClassifier(Neural, FMClassifier):
         self.tol = tol
         self.shuffle = shuffle
         self.n_threads = n_threads
+        self.class_weight = class_weight
+        self.calibrate = calibrate
+        self.checkpoint = checkpoint
+        self.checkpoint_seconds = checkpoint_seconds
         self.warm_start = warm_start
         self.random_state = random_state
         self.verbose = verbose

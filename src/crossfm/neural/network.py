@@ -104,12 +104,7 @@ class Network:
         """Return a network that starts at ``params`` with fresh optimizer state."""
         seed, steps, n_rows = (int(n) for n in params.clock)
         model = self._make(params.n_fields, params.n_factors, params.dense_ids, seed)
-        layers = {name: torch.from_numpy(array.copy()) for name, array in params.layers.items()}
-        try:
-            model.load_state_dict(layers)
-        except RuntimeError as exc:
-            raise ValueError(f"the layers do not fit the model {self.model!r}: {exc}") from exc
-        return NetworkTable(
+        table = NetworkTable(
             embedding_table(params, rule, hyper),
             model,
             make_optimizer(model, self.learning_rate, self.l2_layers),
@@ -120,6 +115,8 @@ class Network:
             steps,
             n_rows,
         )
+        table.set_layers(params.layers)
+        return table
 
     def from_arrays(self, arrays: dict[str, NDArray[Any]]) -> NetworkTable:
         """Return what ``NetworkParams.to_arrays`` wrote in a form that ``scores`` takes."""

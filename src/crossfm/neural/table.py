@@ -228,6 +228,33 @@ class NetworkTable:
         self.counts = state[:, -1].copy()
         self._set_moments(bias)
 
+    def snapshot(self) -> tuple[Arrays, dict[str, Any]]:
+        """Return all that training moves, bit for bit; see ``kernels.machine.Resumable``."""
+        own: Arrays = {"embeddings": self.embeddings.data, "counts": self.counts, "moments": self._moments()}
+        layers = {
+            LAYERS + name: tensor.detach().cpu().numpy() for name, tensor in self.model.state_dict().items()
+        }
+        return own | layers, {"seed": self.seed, "steps": self.steps, "n_rows": self.n_rows}
+
+    def restore(self, arrays: Arrays, meta: dict[str, Any]) -> None:
+        """Put back what ``snapshot`` returned; raises ``ValueError`` when it does not fit."""
+        if arrays["embeddings"].shape != self.embeddings.data.shape:
+            raise ValueError("it holds embeddings of another shape")
+        self.embeddings.data[...] = arrays["embeddings"]
+        self.counts = arrays["counts"].copy()
+        self._set_moments(arrays["moments"])
+        self.set_layers({name[len(LAYERS) :]: a for name, a in arrays.items() if name.startswith(LAYERS)})
+        self.seed, self.steps, self.n_rows = (int(meta[name]) for name in ("seed", "steps", "n_rows"))
+
+    def set_layers(self, layers: Arrays) -> None:
+        """Take over the layers; raises ``ValueError`` for those of another model."""
+        try:
+            self.model.load_state_dict(
+                {name: torch.from_numpy(array.copy()) for name, array in layers.items()}
+            )
+        except RuntimeError as exc:
+            raise ValueError(f"the layers are those of another model: {exc}") from exc
+
     def _moments(self) -> NDArray[np.float32]:
         """Return Adam's numbers as one array: updates, then both moments of each parameter; empty before the first."""
         parts = [np.zeros(0, np.float32)]
