@@ -66,6 +66,12 @@ class CoreEmbeddings:
         )  # fmt: skip
         self._gradients = {}
 
+    def load(self) -> None:
+        """Do nothing: the table itself is what moves."""
+
+    def save(self) -> None:
+        """Do nothing: the table itself is what moves."""
+
     def _look_up(self, rows: Rows, order: NDArray[np.int64], names: list[str]) -> LookedUp:
         layout = self.layout(rows)
         layout.check_batch(len(order))
