@@ -883,3 +883,184 @@ def nearest_bfloat16(x):
         up = 2.0**128 - size
     to_above = up < down or (up == down and (bits >> 16) % 2 == 1)
     return np.copysign(above if to_above else below, x)
+
+
+# ---------------------------------------------------------------------------------------- neural layers
+#
+# One row at a time: v (n_fields, dim) holds a vector for each field, x (n_in,) one flat input.
+
+
+def pairs_of(n):
+    """Return the pairs i < j of n fields in the order the papers write their sums."""
+    return [(i, j) for i in range(n) for j in range(i + 1, n)]
+
+
+def relu(x):
+    return np.where(x > 0, x, 0.0)
+
+
+def sigmoid(x):
+    return 1.0 / (1.0 + np.exp(-np.asarray(x, float)))
+
+
+def softmax(x):
+    e = [math.exp(value) for value in x]
+    return np.array([value / sum(e) for value in e])
+
+
+def row_features(row, n_fields, w, V):
+    """Return what a neural model may read of a row, a list of (field, feature, value): each part by definition."""
+    dim = V.shape[1]
+    embedded, weights, pooled = np.zeros((n_fields, dim)), np.zeros(n_fields), np.zeros(dim)
+    for field, i, x in row:
+        embedded[field] += x * V[i]
+        weights[field] += x * w[i]
+    for a, (_, i, x_i) in enumerate(row):
+        for _, j, x_j in row[a + 1 :]:
+            pooled += (x_i * V[i]) * (x_j * V[j])
+    return {
+        "linear": sum(x * w[i] for _, i, x in row),
+        "embedded": embedded,
+        "weights": weights,
+        "pooled": pooled,
+        "pair": fm_score([(i, x) for _, i, x in row], 0.0, np.zeros(len(w)), V),
+    }
+
+
+def bi_interaction(v):
+    """Eq. (3) of He & Chua (2017)."""
+    total = np.zeros(v.shape[1])
+    for i, j in pairs_of(len(v)):
+        total += v[i] * v[j]
+    return total
+
+
+def fm_pairs(v):
+    """The pair term of eq. (1) of Rendle (2010), of vectors that are multiplied by their values."""
+    return sum((float(v[i] @ v[j]) for i, j in pairs_of(len(v))), 0.0)
+
+
+def ffm_pairs(v):
+    """The sum of eq. (4) of Juan et al. (2016); ``v[i][j]`` is how field i meets field j."""
+    return sum((float(v[i][j] @ v[j][i]) for i, j in pairs_of(len(v))), 0.0)
+
+
+def fwfm_pairs(v, r):
+    """The pair term of eq. (4) of Pan et al. (2018); ``r`` has a weight for each pair."""
+    return sum((weight * float(v[i] @ v[j]) for weight, (i, j) in zip(r, pairs_of(len(v)), strict=True)), 0.0)
+
+
+def inner_products(v):
+    """Qu et al. (2016), section III.B."""
+    return np.array([float(np.sum(v[i] * v[j])) for i, j in pairs_of(len(v))])
+
+
+def outer_superposition(v):
+    """Qu et al. (2016), section III.C: the sum of f_i f_j^T over all i and j, by rows."""
+    return sum(np.outer(v[i], v[j]) for i in range(len(v)) for j in range(len(v))).ravel()
+
+
+def outer_kernel(v, K):
+    """Qu et al. (2018): the sum of K_ij times the outer product of v_i and v_j, element by element."""
+    return np.array(
+        [float(np.sum(k * np.outer(v[i], v[j]))) for k, (i, j) in zip(K, pairs_of(len(v)), strict=True)]
+    )
+
+
+def attentional_pooling(v, W, b, h):
+    """Eq. (4) and (5) of Xiao et al. (2017)."""
+    products = [v[i] * v[j] for i, j in pairs_of(len(v))]
+    a = softmax([float(h @ relu(W @ product + b)) for product in products])
+    return sum((share * product for share, product in zip(a, products, strict=True)), np.zeros(v.shape[1]))
+
+
+def self_attention(v, heads, res=None, scale=1.0):
+    """Eq. (5) to (8) of Song et al. (2019); ``heads`` lists (W_query, W_key, W_value)."""
+    out = []
+    for e_m in v:
+        parts = []
+        for query, key, value in heads:
+            a = softmax([scale * float((query @ e_m) @ (key @ e_k)) for e_k in v])
+            parts.append(sum(share * (value @ e_k) for share, e_k in zip(a, v, strict=True)))
+        joined = np.concatenate(parts)
+        out.append(relu(joined if res is None else joined + res @ e_m))
+    return np.array(out)
+
+
+def cin(v, Ws, split_half=False):
+    """Eq. (6) to (8) of Lian et al. (2018) with f = identity; ``Ws[k][h, i, j]``; halves as in the authors' program."""
+    before, pooled = v, []
+    for k, W in enumerate(Ws):
+        maps = np.zeros((len(W), v.shape[1]))
+        for h in range(len(W)):
+            for i in range(len(before)):
+                for j in range(len(v)):
+                    maps[h] += W[h, i, j] * before[i] * v[j]
+        half = len(W) // 2 if split_half and k < len(Ws) - 1 else None
+        before = maps if half is None else maps[:half]
+        pooled += [float(row.sum()) for row in (maps if half is None else maps[half:])]
+    return np.array(pooled)
+
+
+def cross(x, w, b):
+    """Eq. (3) of Wang et al. (2017): the outer product is made."""
+    now = x
+    for w_l, b_l in zip(w, b, strict=True):
+        now = np.outer(x, now) @ w_l + b_l + now
+    return now
+
+
+def cross_v2(x, W, b):
+    """Eq. (1) of Wang et al. (2021)."""
+    now = x
+    for W_l, b_l in zip(W, b, strict=True):
+        now = x * (W_l @ now + b_l) + now
+    return now
+
+
+def cross_mix(x, U, V, C, b, gate):
+    """Eq. (3) and (4) of Wang et al. (2021) with softmax gates and tanh: every expert has the layer's b."""
+    now = x
+    for U_l, V_l, C_l, b_l, gate_l in zip(U, V, C, b, gate, strict=True):
+        share = softmax(gate_l @ now)
+        total = np.zeros(len(x))
+        for k in range(len(U_l)):
+            inner = np.tanh(C_l[k] @ np.tanh(V_l[k].T @ now))
+            total += share[k] * (x * (U_l[k] @ inner + b_l))
+        now = total + now
+    return now
+
+
+def senet(v, W1, W2):
+    """Squeeze, excitation and re-weight: section 3.2 of Huang et al. (2019)."""
+    z = np.array([row.sum() / len(row) for row in v])
+    a = relu(W2 @ relu(W1 @ z))
+    return np.array([a[i] * v[i] for i in range(len(v))])
+
+
+def bilinear(v, W, form):
+    """Section 3.3 of Huang et al. (2019): one matrix, one for each first field, or one for each pair."""
+    out = []
+    for p, (i, j) in enumerate(pairs_of(len(v))):
+        out.append((v[i] @ W[{"all": 0, "each": i, "interaction": p}[form]]) * v[j])
+    return np.array(out).reshape(-1, v.shape[1])
+
+
+def mlp(x, layers, f):
+    """Linear layers (W, b) with ``f`` after all but those whose third entry says otherwise."""
+    for W, b, with_f in layers:
+        x = W @ x + b
+        x = f(x) if with_f else x
+    return x
+
+
+def bilinear_fusion(left, right, w_left, w_right, W):
+    """The multi-head bilinear fusion of Mao et al. (2023): part k of one stream meets part k of the other."""
+    n_heads = len(W)
+    cut_left, cut_right = np.split(left, n_heads), np.split(right, n_heads)
+    score = float(w_left @ left) + float(w_right @ right)
+    for k in range(n_heads):
+        for a in range(len(cut_left[k])):
+            for b in range(len(cut_right[k])):
+                score += cut_left[k][a] * W[k][a][b] * cut_right[k][b]
+    return score

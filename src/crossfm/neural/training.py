@@ -22,6 +22,7 @@ from crossfm.neural.table import NetworkTable
 
 if TYPE_CHECKING:
     from crossfm.neural.network import Network
+    from crossfm.neural.runtime import Runtime
 
 ROWS_SCORED = 8192  # at a time
 ROWS_A_PIECE = 1 << 18  # whose dense values and targets are made at once
@@ -39,10 +40,14 @@ def row_losses(name: str, scores: Tensor, target: Tensor) -> Tensor:
 class Steps:
     """Training steps of one network; a context, in which PyTorch has the threads and the random numbers of the run."""
 
-    def __init__(self, network: Network, table: NetworkTable, loss: Loss, hyper: Hyper, n_threads: int) -> None:
-        self.network, self.table, self.loss, self.hyper = network, table, loss, hyper
-        self.engine = engine_of(table, n_threads)
-        self.share = hyper.learning_rate / network.learning_rate  # what the schedule leaves of each rate
+    def __init__(
+        self, network: Network, table: NetworkTable, loss: Loss, hyper: Hyper, n_threads: int
+    ) -> None:
+        self.network, self.table, self.loss = network, table, loss
+        self.runtime = runtime_of(network, table)
+        self.engine = self.runtime.engine
+        self.engine.n_threads = n_threads
+        self.part = hyper.learning_rate / network.learning_rate  # what the schedule leaves of each rate
         self._around = _torch_run(n_threads)
 
     def __enter__(self) -> Steps:
@@ -63,43 +68,60 @@ class Steps:
             target = torch.from_numpy(rows.target[piece].astype(np.float32))
             weight = None if rows.weight is None else torch.from_numpy(rows.weight[piece])
             for begin, end in batches(len(piece), self.network.batch_size):
-                part = slice(begin, end)
+                own = self.runtime.share(end - begin)
+                part = slice(begin + own.start, begin + own.stop)
                 x = self.engine.features(rows, piece[part], self.table.model.uses)
                 if dense is not None:
                     x = x._replace(dense=dense[part])
-                total += self._step(x, target[part], None if weight is None else weight[part])
-        return total
+                losses = self._losses(x, target[part], None if weight is None else weight[part])
+                total += self._step(losses, rows, piece[begin:end])
+        return self.runtime.total(total)
 
-    def _step(self, x: Features, target: Tensor, weight: Tensor | None) -> float:
-        table, network = self.table, self.network
-        torch.default_generator.manual_seed(table.seed + table.steps)  # torch.manual_seed takes a millisecond
-        with _arithmetic(network.precision):
-            scores = table.model(x)
-        losses = row_losses(self.loss.name, scores.float(), target)
-        if weight is not None:
-            losses = losses * weight
-        mean = losses.mean()
+    def _losses(self, x: Features, target: Tensor, weight: Tensor | None) -> Tensor:
+        """Return the losses (n,) of this process' rows."""
+        # torch.manual_seed would take a millisecond
+        torch.default_generator.manual_seed(self.table.seed + self.table.steps)
+        scores = self.runtime.module(x)
+        losses = row_losses(self.loss.name, scores, target)
+        return losses if weight is None else losses * weight
+
+    def _step(self, losses: Tensor, rows: Rows, order: NDArray[np.int64]) -> float:
+        """Take a step on the mean loss of the batch's rows ``order``; return the sum of ``losses``."""
+        table, network, fabric = self.table, self.network, self.runtime.fabric
+        total = losses.sum()
         table.optimizer.zero_grad()
-        mean.backward()  # type: ignore[no-untyped-call]
+        fabric.backward(total * (fabric.world_size / len(order)))  # processes average their gradients
         if network.clip_norm > 0:
-            torch.nn.utils.clip_grad_norm_(table.model.parameters(), network.clip_norm)
+            fabric.clip_gradients(self.runtime.module, self.runtime.optimizer, max_norm=network.clip_norm)
         table.steps += 1
         rising = min(table.steps / network.warmup, 1.0) if network.warmup else 1.0
-        table.optimizer.param_groups[0]["lr"] = network.learning_rate * self.share * rising
+        table.optimizer.param_groups[0]["lr"] = network.learning_rate * self.part * rising
         table.optimizer.step()
-        self.engine.step(
-            self._rates(), network.penalties, learning_rate_w=network.learning_rate_w * self.share
-        )
-        return float(mean.detach()) * len(target)
+        if fabric.world_size > 1:
+            self.engine.gather(fabric.world_size, rows, order)
+        hyper = Hyper(learning_rate=network.learning_rate_V * self.part)
+        self.engine.step(hyper, network.penalties, learning_rate_w=network.learning_rate_w * self.part)
+        return float(total.detach())
 
-    def _rates(self) -> Hyper:
-        return Hyper(learning_rate=self.network.learning_rate_V * self.share)
+
+def runtime_of(network: Network, table: NetworkTable) -> Runtime:
+    """Return what runs the table's network: the same one from call to call, with its memory."""
+    from crossfm.neural.runtime import Runtime
+
+    runtime = table.runtime
+    if not isinstance(runtime, Runtime) or runtime.key != (
+        network.precision,
+        network.device,
+        network.compiled,
+    ):
+        runtime = table.runtime = Runtime(network, table)
+    return runtime
 
 
 def score_rows(network: Network, rows: Rows, table: NetworkTable, n_threads: int) -> NDArray[np.float32]:
     """Return raw scores (n_rows,) of all rows."""
     out = np.empty(rows.n_rows, np.float32)
-    engine = engine_of(table, n_threads)
+    engine = CoreEmbeddings(table.embeddings, table.n_fields, n_threads=n_threads)
     table.model.eval()
     with _torch_run(n_threads), torch.inference_mode():
         for piece in pieces(np.arange(rows.n_rows), ROWS_SCORED):
@@ -112,14 +134,6 @@ def score_rows(network: Network, rows: Rows, table: NetworkTable, n_threads: int
                 with _arithmetic(network.precision):
                     out[order] = table.model(x).float().numpy()
     return out
-
-
-def engine_of(table: NetworkTable, n_threads: int) -> CoreEmbeddings:
-    """Return the engine that looks after the table's embeddings: the same one from call to call, with its memory."""
-    if table.engine is None:
-        table.engine = CoreEmbeddings(table.embeddings, table.n_fields)
-    table.engine.n_threads = n_threads
-    return table.engine
 
 
 def pieces(order: NDArray[np.int64], batch_size: int) -> Iterator[NDArray[np.int64]]:

@@ -72,6 +72,30 @@ class CoreEmbeddings:
     def save(self) -> None:
         """Do nothing: the table itself is what moves."""
 
+    def gather(self, world: int, rows: Rows, order: NDArray[np.int64]) -> None:
+        """Put the gradients of all ``world`` processes together, so that ``step`` is of the whole batch ``order`` in each.
+
+        Processes had equal parts of the batch one after another, or all of it each.
+        """
+        if self._seen is None:
+            return
+        found = self._seen[2]
+        whole = len(self._seen[1]) == len(order)
+        sizes = [len(order) * (r + 1) // world - len(order) * r // world for r in range(world)]
+
+        def together(array: NDArray[np.float32] | None) -> Any:
+            if array is None or whole:
+                return array
+            padded = np.zeros((max(sizes), *array.shape[1:]), np.float32)
+            padded[: len(array)] = array
+            parts = [torch.empty(padded.shape) for _ in sizes]
+            torch.distributed.all_gather(parts, torch.from_numpy(padded))
+            return np.concatenate([part[:size].numpy() for part, size in zip(parts, sizes, strict=True)])
+
+        gradients = {name: together(array) / world for name, array in self._gradients.items()}
+        self._seen = (rows, order, LookedUp(sums=together(found.sums)))
+        self._gradients = gradients
+
     def _look_up(self, rows: Rows, order: NDArray[np.int64], names: list[str]) -> LookedUp:
         layout = self.layout(rows)
         layout.check_batch(len(order))
@@ -85,7 +109,12 @@ class _LookUp(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, anchor: Tensor, engine: CoreEmbeddings, rows: Rows, order: NDArray[np.int64], names: list[str]
+        ctx: Any,
+        anchor: Tensor,
+        engine: CoreEmbeddings,
+        rows: Rows,
+        order: NDArray[np.int64],
+        names: list[str],
     ) -> tuple[Tensor, ...]:
         ctx.engine, ctx.names = engine, names
         ctx.set_materialize_grads(False)

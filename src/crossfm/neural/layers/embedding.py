@@ -35,7 +35,7 @@ class FeatureEmbedding(nn.Module):
     ----------
     n_features, dim : int
     linear : bool, default=True
-        Whether there is a weight ``w`` for each feature.
+        Whether there is a weight ``w`` for each feature; without, the linear parts of ``features`` are 0.
     padding_idx : int or None, default=None
         An id that stands for "nothing": its vector and weight start at 0 and never move.
     pretrained : Tensor or array (n_features, dim) or None, default=None

@@ -67,7 +67,8 @@ class MLP(nn.Module):
     Notes
     -----
     Hidden weights start as He et al. (ICCV 2015) say for the family of relu, as Glorot & Bengio (AISTATS 2010) say for
-    tanh, sigmoid and identity, which is also the output layer's start; biases start at 0.
+    tanh, sigmoid and identity; their biases start at 0. The output layer starts as PyTorch's, uniform below
+    1 / sqrt(its inputs): inputs of size 1 give small outputs, so a new model's first loss is that of knowing nothing.
     """
 
     def __init__(
@@ -98,7 +99,7 @@ class MLP(nn.Module):
         self.n_out = before
         if n_out is not None:
             self.n_out = check_count("n_out", n_out, low=1)
-            layers.append(_linear(before, self.n_out, "identity", bias=out_bias))
+            layers.append(nn.Linear(before, self.n_out, bias=out_bias))
         self.layers = nn.Sequential(*layers)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -107,12 +108,11 @@ class MLP(nn.Module):
         return out
 
 
-def _linear(n_in: int, n_out: int, activation: str, bias: bool = True) -> nn.Linear:
-    layer = nn.Linear(n_in, n_out, bias=bias)
+def _linear(n_in: int, n_out: int, activation: str) -> nn.Linear:
+    layer = nn.Linear(n_in, n_out)
     if activation in _SATURATING:
         nn.init.xavier_uniform_(layer.weight)
     else:
         nn.init.kaiming_uniform_(layer.weight, nonlinearity="relu")
-    if bias:
-        nn.init.zeros_(layer.bias)
+    nn.init.zeros_(layer.bias)
     return layer

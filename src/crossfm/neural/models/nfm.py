@@ -64,7 +64,7 @@ class NFM(Model):
         self.mlp = MLP(n_factors, widths, dropout=rest, activation=activation, batch_norm=batch_norm)
         h = torch.ones(n_factors)
         if widths:
-            h = nn.init.xavier_uniform_(torch.empty(1, widths[-1]))[0]
+            h = torch.empty(widths[-1]).uniform_(-1, 1) / widths[-1] ** 0.5
         self.h = nn.Parameter(h)
 
     def forward(self, x: Features) -> Tensor:
