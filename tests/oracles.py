@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import math
+from dataclasses import replace
 
 import numpy as np
 
@@ -346,6 +347,74 @@ class Learner:
                     lambda s: (L * (1 - s[0] + s[1]), [-L, L]),  # noqa: B023
                 )
         return 0.0
+
+
+class EmbeddingLearner(Learner):
+    """Embeddings of a network in training: a batch moves a feature once. Rows are lists of (feature, value, field)."""
+
+    def __init__(self, rule, w, V, n_fields, hyper, rate_w):
+        super().__init__(rule, 0.0, w, V, replace(hyper, l1_w=0.0, l1_V=0.0, l2_w=0.0, l2_V=0.0))
+        self.n_fields = n_fields
+        for weights in self.w:
+            weights.hyper = replace(hyper, learning_rate=rate_w)
+
+    def look_up(self, rows):
+        """What a network reads of a batch: sums over the features of a row, of a field, over pairs in a row."""
+        _, w, V = self.params()
+        n, k = len(rows), V.shape[1]
+        out = {
+            "linear": np.zeros(n),
+            "embedded": np.zeros((n, self.n_fields, k)),
+            "weights": np.zeros((n, self.n_fields)),
+            "pooled": np.zeros((n, k)),
+            "pair": np.zeros(n),
+        }
+        for r, row in enumerate(rows):
+            for a, (i, x, f) in enumerate(row):
+                out["linear"][r] += w[i] * x
+                out["weights"][r, f] += w[i] * x
+                out["embedded"][r, f] += V[i] * x
+                for j, y, _ in row[a + 1 :]:
+                    out["pooled"][r] += V[i] * x * V[j] * y
+                    out["pair"][r] += (V[i] * x) @ (V[j] * y)
+        return out
+
+    def gradients(self, rows, upstream):
+        """{feature: [d w, d V, occurrences]} of sum(upstream * look_up), upstream by name; names may be missing."""
+        _, _, V = self.params()
+        upstream = {name: np.asarray(gradient, float) for name, gradient in upstream.items()}
+        found = {}
+        for r, row in enumerate(rows):
+            for a, (i, x, f) in enumerate(row):
+                others = sum((y * V[j] for b, (j, y, _) in enumerate(row) if b != a), np.zeros(V.shape[1]))
+                d_w, d_V = 0.0, np.zeros(V.shape[1])
+                if "linear" in upstream:
+                    d_w += x * upstream["linear"][r]
+                if "weights" in upstream:
+                    d_w += x * upstream["weights"][r, f]
+                if "embedded" in upstream:
+                    d_V += x * upstream["embedded"][r, f]
+                if "pooled" in upstream:
+                    d_V += x * upstream["pooled"][r] * others
+                if "pair" in upstream:
+                    d_V += x * upstream["pair"][r] * others
+                own = found.setdefault(i, [0.0, np.zeros(V.shape[1]), 0])
+                own[0], own[1], own[2] = own[0] + d_w, own[1] + d_V, own[2] + 1
+        return found
+
+    def embedding_step(self, rows, upstream, penalties):
+        """Move each feature of the batch by the gradient of the summed loss, and by the penalty once an occurrence.
+
+        ``upstream`` belongs to the mean loss. CowClip, Zheng et al. (2023), algorithm 1, bounds the gradient of V.
+        """
+        for i, (d_w, d_V, count) in self.gradients(rows, upstream).items():
+            w, V = self.w[i], self.V[i]
+            if penalties.clip > 0:
+                most = count * max(penalties.clip * np.linalg.norm(V.value), penalties.clip_floor)
+                d_V = d_V * min(1.0, most / max(np.linalg.norm(d_V), 1e-300))
+            self.count[i] += 1
+            V.move(len(rows) * d_V + count * penalties.l2_V * V.value, self.count[i])
+            w.move(len(rows) * d_w + count * penalties.l2_w * w.value, self.count[i])
 
 
 def agree(before, copies):

@@ -66,6 +66,12 @@ class CoreEmbeddings:
         )  # fmt: skip
         self._gradients = {}
 
+    def load(self) -> None:
+        """Do nothing: the table itself is what moves."""
+
+    def save(self) -> None:
+        """Do nothing: the table itself is what moves."""
+
     def gather(self, world: int, rows: Rows, order: NDArray[np.int64]) -> None:
         """Put the gradients of all ``world`` processes together: ``step`` is of the whole batch ``order`` in each.
 

@@ -1,0 +1,46 @@
+"""What training asks of embeddings, whichever engine holds them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crossfm.core.options import Hyper
+from crossfm.data.rows import Rows
+from crossfm.kernels.embedding import Penalties
+from crossfm.neural.features import Features
+
+
+class Embeddings(Protocol):
+    """Looks batches of rows up, and moves what they touched.
+
+    An engine is made from a ``kernels.table.Table``, and what it learnt goes back there, so checkpoints and model files
+    are the same whichever engine trained. All engines give the same numbers but for rounding.
+    """
+
+    n_fields: int
+    n_threads: int
+
+    def features(self, rows: Rows, order: NDArray[np.int64], uses: Iterable[str]) -> Features:
+        """Return the ``Features`` of the rows ``order`` (n,), but for ``dense``.
+
+        ``uses`` names what is wanted beside ``linear``. Gradients flow back through the tensors to the engine and wait
+        there for ``step``. One batch is on its way at a time.
+        """
+
+    def step(self, hyper: Hyper, penalties: Penalties, *, learning_rate_w: float) -> None:
+        """Move each feature of the last batch once; does nothing where no gradient came back.
+
+        The gradients are those of the mean loss over the batch's rows. A feature with values x_1, ..., x_c in the batch
+        moves by rows * sum_j x_j dL/dz_j + l2 * c * v, where z_j = x_j v is what it adds to a row; before the penalty,
+        CowClip bounds the gradient of V. ``hyper.learning_rate`` is that of the factors.
+        """
+
+    def load(self) -> None:
+        """Take over weights and the optimizer's state from the table, where something else may have moved them."""
+
+    def save(self) -> None:
+        """Put weights and the optimizer's state back into the table."""
