@@ -97,8 +97,12 @@ class Network:
             model.bias.fill_(bias)
         optimizer = make_optimizer(model, self.learning_rate, self.l2_layers)
         table = NetworkTable(embeddings, model, optimizer, n_factors, n_fields, dense_ids, seed)
-        table.meet(rows)
+        self._meet(table, rows)
         return table
+
+    def _meet(self, table: NetworkTable, rows: Data) -> None:
+        if self.penalties.l2_V or self.penalties.l2_w:
+            table.meet(rows)
 
     def table(self, params: NetworkParams, rule: Rule, hyper: Hyper) -> NetworkTable:
         """Return a network that starts at ``params`` with fresh optimizer state."""
@@ -137,7 +141,7 @@ class Network:
     ) -> NetworkTable:
         """Give features of ``rows`` whose embedding is all zero new start values."""
         fm.wake(table.embeddings, rows, rng, hyper, scale=scale)
-        table.meet(rows)
+        self._meet(table, rows)
         return table
 
     def _dim(self, n_fields: int, n_factors: int) -> int:
