@@ -228,7 +228,8 @@ def update(
     _kernels.embedding_update(
         table.rule.code, rows.indptr, rows.indices, rows.values, rows.width, rows.fields, batch.order, table.data,
         table.padded, table.w_at, table.n_factors, layout.n_fields, layout.shift, batch.places, batch.starts,
-        batch.n_ids, gradients.linear, gradients.embedded, gradients.weights, gradients.pooled, gradients.pair, gradients.sums,
+        batch.n_ids, gradients.linear, gradients.embedded, gradients.weights, gradients.pooled, gradients.pair,
+        gradients.sums,
         hyper_dict(bare, table.n_factors),
         hyper_dict(replace(bare, learning_rate=learning_rate_w), table.n_factors), single(penalties.l2_V),
         single(penalties.l2_w), penalties.rarity, single(penalties.clip), single(penalties.clip_floor), batch.xs,
