@@ -24,10 +24,16 @@ def values(tensor):
     return ops.convert_to_numpy(ops.cast(tensor, "float64")).astype(float)
 
 
+def outputs(layer, x, **options):
+    """Return the outputs of a layer for an array that Keras does not round to 32 bits first."""
+    return values(layer(ops.convert_to_tensor(x, dtype=x.dtype.name), **options))
+
+
 def gradients(layer, x):
     """Return the gradients of the sum of a layer's outputs: by the input, and by each weight's name."""
+    x = ops.convert_to_tensor(x, dtype=x.dtype.name)
+    layer(x)
     names = [v.name for v in layer.weights]
-    x = ops.convert_to_tensor(x)
     if BACKEND == "torch":
         x.requires_grad_(True)
         ops.sum(layer(x)).backward()
@@ -53,5 +59,3 @@ def gradients(layer, x):
 def made_rows(rng, shape, zeros=0.3):
     """Return normal values, some of them zero."""
     return rng.normal(size=shape) * (rng.random(shape) > zeros)
-
-

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from crossfm.keras import FactorizationMachine
-from keras_backend import gradients, made_rows, randomise, values, weights_of
+from keras_backend import gradients, made_rows, outputs, randomise, values, weights_of
 from oracles import entries, fm_score, numeric_gradient
 
 
@@ -38,16 +38,18 @@ def embedded_scores(x, bias=0.0):
 def test_dense_scores_equal_the_sum_over_all_pairs(n_features, units, n_factors):
     x = made_rows(np.random.default_rng(1), (6, n_features))
     layer = made(x, units=units, n_factors=n_factors)
-    np.testing.assert_allclose(values(layer(x)), scores(x, weights_of(layer), units), atol=1e-10)
+    np.testing.assert_allclose(outputs(layer, x), scores(x, weights_of(layer), units), atol=1e-10)
 
 
 @pytest.mark.parametrize("left_out", [("use_bias",), ("use_linear",), ("use_bias", "use_linear")])
 def test_bias_and_linear_part_can_be_left_out(left_out):
     x = made_rows(np.random.default_rng(2), (5, 4))
     layer = made(x, units=2, n_factors=3, **dict.fromkeys(left_out, False))
-    names = {"bias", "kernel", "factors"} - {{"use_bias": "bias", "use_linear": "kernel"}[o] for o in left_out}
+    names = {"bias", "kernel", "factors"} - {
+        {"use_bias": "bias", "use_linear": "kernel"}[o] for o in left_out
+    }
     assert set(weights_of(layer)) == names
-    np.testing.assert_allclose(values(layer(x)), scores(x, weights_of(layer), 2), atol=1e-10)
+    np.testing.assert_allclose(outputs(layer, x), scores(x, weights_of(layer), 2), atol=1e-10)
 
 
 @pytest.mark.parametrize("shape", [(4, 1, 3), (4, 5, 3), (3, 2, 1)])
@@ -55,26 +57,26 @@ def test_embedded_scores_equal_the_sum_over_all_pairs_of_fields(shape):
     x = made_rows(np.random.default_rng(3), shape)
     layer = made(x)
     expected = embedded_scores(x, weights_of(layer)["bias"][0])
-    np.testing.assert_allclose(values(layer(x)), expected, atol=1e-10)
+    np.testing.assert_allclose(outputs(layer, x), expected, atol=1e-10)
 
 
 def test_without_factors_it_is_linear():
     x = made_rows(np.random.default_rng(4), (5, 4))
     layer = made(x, units=2, n_factors=0)
     weights = weights_of(layer)
-    np.testing.assert_allclose(values(layer(x)), x @ weights["kernel"] + weights["bias"], atol=1e-12)
+    np.testing.assert_allclose(outputs(layer, x), x @ weights["kernel"] + weights["bias"], atol=1e-12)
 
 
 def test_the_pairwise_part_grows_with_the_square_of_the_input():
     x = made_rows(np.random.default_rng(5), (5, 4))
     layer = made(x, use_bias=False, use_linear=False)
-    np.testing.assert_allclose(values(layer(3 * x)), 9 * values(layer(x)), atol=1e-10)
+    np.testing.assert_allclose(outputs(layer, 3 * x), 9 * outputs(layer, x), atol=1e-10)
 
 
 def test_the_order_of_fields_does_not_matter():
     x = made_rows(np.random.default_rng(6), (5, 4, 3))
     layer = made(x)
-    np.testing.assert_allclose(values(layer(x[:, ::-1].copy())), values(layer(x)), atol=1e-12)
+    np.testing.assert_allclose(outputs(layer, x[:, ::-1].copy()), outputs(layer, x), atol=1e-12)
 
 
 def test_a_row_of_embeddings_scores_as_its_one_hot_row():
@@ -84,7 +86,7 @@ def test_a_row_of_embeddings_scores_as_its_one_hot_row():
     embedded = made(np.zeros((3, 2, 3)))
     embedded.bias.assign(weights_of(dense)["bias"])
     vectors = weights_of(dense)["factors"][ids, 0]
-    np.testing.assert_allclose(values(embedded(vectors)), values(dense(one_hot)), atol=1e-12)
+    np.testing.assert_allclose(outputs(embedded, vectors), outputs(dense, one_hot), atol=1e-12)
 
 
 def test_gradients_of_dense_input_match_finite_differences():
@@ -113,7 +115,7 @@ def test_masked_fields_count_zero_whatever_is_in_them():
     layer = made(x)
     expected = embedded_scores(x * mask[..., None], weights_of(layer)["bias"][0])
     x[~mask] = np.nan
-    np.testing.assert_allclose(values(layer(x, mask=mask)), expected, atol=1e-12)
+    np.testing.assert_allclose(outputs(layer, x, mask=mask), expected, atol=1e-12)
 
 
 def test_the_mask_of_an_embedding_is_used_and_ends_here():
@@ -132,26 +134,23 @@ def test_the_mask_of_an_embedding_is_used_and_ends_here():
 @pytest.mark.parametrize("shape", [(4, 300), (4, 300, 2)])
 def test_half_precision_rounds_the_result_alone(policy, eps, shape):
     rng = np.random.default_rng(10)
+    x = (
+        128 * rng.choice([-1.0, 1.0], shape) + rng.integers(-2, 3, shape)
+    ) / 128  # a small sum of large squares
     layer = FactorizationMachine(n_factors=2, use_linear=False, dtype=policy)
-    x = (1 + 0.01 * rng.normal(size=shape)).astype("float16").astype(float)
-    x[..., ::2] *= -1  # a small sum of large squares
-    if policy == "mixed_bfloat16":
-        x = np.round(x * 128) / 128
     layer.build(shape)
     if layer.factors is not None:
         layer.factors.assign(1 + 0.01 * rng.normal(size=layer.factors.shape))
     y = layer(x.astype("float32"))
     assert keras.backend.standardize_dtype(y.dtype) == layer.compute_dtype
     expected = scores(x, weights_of(layer), 1) if len(shape) == 2 else embedded_scores(x)
-    if policy == "mixed_float16":
-        expected = np.where(abs(expected) > 65519, np.sign(expected) * np.inf, expected)
-    np.testing.assert_allclose(values(y), expected, rtol=2 * eps, atol=1e-2)
+    np.testing.assert_allclose(values(y), expected, rtol=eps, atol=1e-3)
 
 
 def test_input_of_whole_numbers_is_taken():
     x = np.array([[0, 1, 2], [1, 1, 0]], "int32")
     layer = made(x, n_factors=2)
-    np.testing.assert_allclose(values(layer(x)), scores(x, weights_of(layer), 1), atol=1e-12)
+    np.testing.assert_allclose(outputs(layer, x), scores(x, weights_of(layer), 1), atol=1e-12)
 
 
 def test_penalties_are_of_the_weights_they_name():
@@ -172,7 +171,7 @@ def test_the_activation_is_applied():
     x = made_rows(np.random.default_rng(11), (5, 4))
     layer = made(x, units=3, activation="relu")
     expected = np.maximum(scores(x, weights_of(layer), 3), 0)
-    np.testing.assert_allclose(values(layer(x)), expected, atol=1e-12)
+    np.testing.assert_allclose(outputs(layer, x), expected, atol=1e-12)
 
 
 @pytest.mark.parametrize(("shape", "expected"), [((None, 4), (None, 3)), ((None, None, 2), (None, 1))])

@@ -35,7 +35,12 @@ def test_the_checks_pass_on_the_backend(backend: str, tmp_path: Path) -> None:
     if find_spec(backend) is None:
         pytest.skip(f"Keras has no {backend} backend here: {backend} is not installed")
     env = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
-    env |= {"KERAS_BACKEND": backend, "KERAS_HOME": str(tmp_path), "JAX_ENABLE_X64": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    env |= {
+        "KERAS_BACKEND": backend,
+        "KERAS_HOME": str(tmp_path),
+        "JAX_ENABLE_X64": "1",
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+    }
     checks = sorted(HERE.glob("check_*.py"))
     ignored = [option for words in OTHERS_WARN for option in ("-W", f"ignore:{words}")]
     out = subprocess.run(
@@ -53,5 +58,5 @@ def test_the_checks_pass_on_the_backend(backend: str, tmp_path: Path) -> None:
 def test_without_keras_the_error_says_what_to_install() -> None:
     code = "import sys; sys.modules['keras'] = None; import crossfm.keras"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert 'ImportError: crossfm.keras needs Keras 3 with a backend' in out.stderr
+    assert "ImportError: crossfm.keras needs Keras 3 with a backend" in out.stderr
     assert 'pip install "crossfm[keras]"' in out.stderr

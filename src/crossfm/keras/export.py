@@ -39,8 +39,8 @@ def export_saved_model(model: Any, folder: str | os.PathLike[str], **options: An
     """
     if keras.backend.backend() not in {"tensorflow", "jax"}:
         raise OptionError(
-            f"the {keras.backend.backend()} backend writes no SavedModel; save the model as a .keras file, and export it "
-            "in a process with KERAS_BACKEND=tensorflow, or use model.export(path, format='onnx')"
+            f"the {keras.backend.backend()} backend writes no SavedModel; save the model as a .keras file and export "
+            "it in a process with KERAS_BACKEND=tensorflow, or use model.export(path, format='onnx')"
         )
     try:
         import tensorflow  # noqa: F401

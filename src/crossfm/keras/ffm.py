@@ -102,17 +102,17 @@ class FieldAwareInteraction(Interaction):
     def _build_dense(self, n_features: int | None, fields: list[int]) -> None:
         if n_features != len(fields):
             raise DataError(
-                f"FieldAwareInteraction got {n_features} features, but fields says the field of {len(fields)}; give one "
-                "for each feature"
+                f"FieldAwareInteraction got {n_features} features, but fields says the field of {len(fields)}; give "
+                "one for each feature"
             )
         names, sizes = np.unique(np.asarray(fields), return_counts=True)
         self._sizes = [int(size) for size in sizes]
         self._order = np.argsort(fields, kind="stable").astype("int32")
-        self.factors = self.add_weight(
-            name="factors",
-            shape=(len(fields), len(names), self.n_factors),
-            initializer=self.factor_initializer,
-            regularizer=self.factor_regularizer,
+        self.factors = self.weight(
+            "factors",
+            (len(fields), len(names), self.n_factors),
+            self.factor_initializer,
+            self.factor_regularizer,
         )
         self.input_spec = keras.layers.InputSpec(ndim=2, axes={1: len(fields)})
 
@@ -122,7 +122,7 @@ class FieldAwareInteraction(Interaction):
             pairs = _across(self.widen_fields(inputs, mask), inputs.shape[1])
         else:
             pairs = self._dense(self.widen(inputs))
-        return ops.cast(ops.expand_dims(pairs, -1), self.compute_dtype)
+        return ops.cast(pairs, self.compute_dtype)
 
     def _dense(self, x: Any) -> Any:
         n_fields, k = len(self._sizes), self.n_factors
@@ -135,10 +135,10 @@ class FieldAwareInteraction(Interaction):
             start, end = end, end + size
             own = slice(p * k, (p + 1) * k)
             x_p, V_p = x[:, start:end], V[start:end]
-            total = ops.matmul(x_p, V_p)  # sum_i V_iq x_i over the field's features, for each field q
-            alone = ops.matmul(ops.square(x_p), ops.sum(ops.square(V_p[:, own]), axis=-1))
+            total = x_p @ V_p  # sum_i V_iq x_i over the field's features, for each field q
+            alone = ops.square(x_p) @ ops.sum(ops.square(V_p[:, own]), axis=-1, keepdims=True)
             sums.append(total)
-            within.append(ops.sum(ops.square(total[:, own]), axis=-1) - alone)
+            within.append(ops.sum(ops.square(total[:, own]), axis=-1, keepdims=True) - alone)
         E = ops.reshape(ops.stack(sums, axis=1), (-1, n_fields, n_fields, k))
         return _across(E, n_fields) + 0.5 * sum(within[1:], within[0])
 
@@ -158,7 +158,7 @@ class FieldAwareInteraction(Interaction):
 
 
 def _across(E: Any, n_fields: int) -> Any:
-    """Return sum_{p<q} <E_pq, E_qp>: (batch, n_fields, n_fields, dim) -> (batch,)."""
+    """Return sum_{p<q} <E_pq, E_qp>: (batch, n_fields, n_fields, dim) -> (batch, 1)."""
     meets = ops.sum(E * ops.transpose(E, (0, 2, 1, 3)), axis=-1)
     above = ops.convert_to_tensor(np.triu(np.ones((n_fields, n_fields)), 1), dtype=meets.dtype)
-    return ops.sum(meets * above, axis=(1, 2))
+    return ops.expand_dims(ops.sum(meets * above, axis=(1, 2)), -1)

@@ -32,9 +32,10 @@ class FactorizationMachine(Interaction):
 
         y = b + sum_{i<j} <v_i, v_j>
 
-    where the vectors come from ``Embedding`` layers before it, times the feature's value where that is not 1. There is no
-    ``x`` then: of the options only ``activation`` and those of the bias count, and the linear part is an
-    ``Embedding`` of dimension 1, added. Where embedded input carries a mask (batch, n_fields), masked fields count zero.
+    where the vectors come from ``Embedding`` layers before it, times the feature's value where that is not 1. There is
+    no ``x`` then: of the options only ``activation`` and those of the bias count, and the linear part is an
+    ``Embedding`` of dimension 1, added. Where embedded input carries a mask (batch, n_fields), masked fields count
+    zero.
 
     Parameters
     ----------
@@ -111,12 +112,7 @@ class FactorizationMachine(Interaction):
                 "one row of features with keras.layers.Flatten, embeddings to one vector a field"
             )
         if self.use_bias:
-            self.bias = self.add_weight(
-                name="bias",
-                shape=(self.units,),
-                initializer=self.bias_initializer,
-                regularizer=self.bias_regularizer,
-            )
+            self.bias = self.weight("bias", (self.units,), self.bias_initializer, self.bias_regularizer)
         self.built = True
 
     def _build_dense(self, n_features: int | None) -> None:
@@ -126,20 +122,19 @@ class FactorizationMachine(Interaction):
                 "there are, like keras.Input((30,))"
             )
         if not (self.use_linear or self.n_factors):
-            raise OptionError("n_factors=0 with use_linear=False reads nothing of dense input; set one of them")
+            raise OptionError(
+                "n_factors=0 with use_linear=False reads nothing of dense input; set one of them"
+            )
         if self.use_linear:
-            self.kernel = self.add_weight(
-                name="kernel",
-                shape=(n_features, self.units),
-                initializer=self.kernel_initializer,
-                regularizer=self.kernel_regularizer,
+            self.kernel = self.weight(
+                "kernel", (n_features, self.units), self.kernel_initializer, self.kernel_regularizer
             )
         if self.n_factors:
-            self.factors = self.add_weight(
-                name="factors",
-                shape=(n_features, self.units, self.n_factors),
-                initializer=self.factor_initializer,
-                regularizer=self.factor_regularizer,
+            self.factors = self.weight(
+                "factors",
+                (n_features, self.units, self.n_factors),
+                self.factor_initializer,
+                self.factor_regularizer,
             )
         self.input_spec = keras.layers.InputSpec(ndim=2, axes={1: n_features})
 
@@ -155,16 +150,16 @@ class FactorizationMachine(Interaction):
         return ops.cast(self.activation(y), self.compute_dtype)
 
     def _dense(self, x: Any) -> Any:
-        terms = []
+        y: Any = 0
         if self.kernel is not None:
-            terms.append(ops.matmul(x, self.widen(self.kernel)))
+            y = x @ self.widen(self.kernel)
         if self.factors is not None:
             V = self.widen(self.factors)
-            sums = ops.matmul(x, ops.reshape(V, (-1, self.units * self.n_factors)))
+            sums = x @ ops.reshape(V, (-1, self.units * self.n_factors))
             sums = ops.reshape(sums, (-1, self.units, self.n_factors))  # sum_i V_iuf x_i
-            squares = ops.matmul(ops.square(x), ops.sum(ops.square(V), axis=-1))  # sum_f sum_i V_iuf^2 x_i^2
-            terms.append(0.5 * (ops.sum(ops.square(sums), axis=-1) - squares))
-        return sum(terms[1:], terms[0])
+            squares = ops.square(x) @ ops.sum(ops.square(V), axis=-1)  # sum_f sum_i V_iuf^2 x_i^2
+            y = y + 0.5 * (ops.sum(ops.square(sums), axis=-1) - squares)
+        return y
 
     def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
         """Return (batch, units)."""

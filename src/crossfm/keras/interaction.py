@@ -14,7 +14,8 @@ from crossfm.errors import DataError, OptionError
 class Interaction(keras.Layer):  # type: ignore[misc]
     """A layer that takes differences of large sums: never in less than 32 bits.
 
-    Inputs and weights are widened inside, and only the result is rounded to the policy's ``compute_dtype``.
+    Inputs and weights are widened inside, and only the result is rounded to the policy's ``compute_dtype``. Products
+    of matrices are written ``@``: ``keras.ops.matmul`` takes float64 for float32 on PyTorch.
     """
 
     def __init__(self, **kwargs: Any) -> None:
@@ -24,7 +25,14 @@ class Interaction(keras.Layer):  # type: ignore[misc]
     @property
     def wide(self) -> str:
         """The dtype of the sums: float32 for half-precision policies, else the policy's own."""
-        return str(keras.backend.result_type(self.compute_dtype, "float32"))
+        # Not keras.backend.result_type: on some backends it takes float64 and float32 together for float32.
+        return "float32" if self.compute_dtype in {"float16", "bfloat16"} else str(self.compute_dtype)
+
+    def weight(self, name: str, shape: tuple[int, ...], initializer: Any, regularizer: Any) -> Any:
+        """Add a weight that is read as it is stored: a mixed policy would round it to half precision first."""
+        return self.add_weight(
+            name=name, shape=shape, initializer=initializer, regularizer=regularizer, autocast=False
+        )
 
     def compute_mask(self, inputs: Any, previous_mask: Any = None) -> None:
         """Return None: the axis of the fields is gone."""
