@@ -44,7 +44,7 @@ def gradients(layer, x):
         def total(x, weights):
             return ops.sum(layer.stateless_call(weights, [], x)[0])
 
-        by_input, by_weight = jax.grad(total, argnums=(0, 1))(x, [v.value for v in layer.weights])
+        by_input, by_weight = jax.jit(jax.grad(total, argnums=(0, 1)))(x, [v.value for v in layer.weights])
     else:
         import tensorflow as tf
 
