@@ -17,7 +17,7 @@ from environments import Peer, main
 TORCH = "torch==2.13.0"
 PEERS = {
     "deepctr": Peer("deepctr==0.9.4", ("numpy<2", "tensorflow-cpu==2.15.1", "setuptools<81")),
-    "deepctr_torch": Peer("deepctr-torch==0.3.0", (TORCH, "numpy")),
+    "deepctr_torch": Peer("deepctr-torch==0.3.0", (TORCH, "numpy", "requests")),  # imported, not declared
     "fuxictr": Peer("fuxictr==2.3.10", (TORCH, "numpy")),
     "torch_rechub": Peer("torch-rechub==0.9.0", (TORCH, "numpy")),
     "torchfm": Peer("torchfm==0.7.0", (TORCH, "numpy")),

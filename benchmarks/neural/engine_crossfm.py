@@ -1,0 +1,58 @@
+"""crossfm: the neural estimator in either precision, and the row-by-row FM of the compiled core."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from job import BATCH, DIM, Job, Ready, main
+
+import data
+
+
+def estimator(job: Job) -> Any:
+    """Return what the variant names: "float32", "bfloat16" or "rows"."""
+    if job.variant == "rows":
+        from crossfm import FMClassifier
+
+        return FMClassifier(n_factors=DIM, max_iter=1, n_threads=1, random_state=job.seed)
+    from crossfm import NeuralFMClassifier
+
+    return NeuralFMClassifier(
+        model=job.model,
+        n_factors=DIM,
+        hidden=job.hidden,
+        dropout=0.0,
+        batch_size=BATCH,
+        max_iter=1,
+        precision=job.variant,
+        n_threads=1,
+        random_state=job.seed,
+    )
+
+
+def engine(job: Job) -> Ready:
+    """Rows as they come from a table: an id and a value a field, and which field it is."""
+    from crossfm import Rows
+
+    def rows(part: str) -> Rows:
+        ids, values = job.one_table(part)
+        fields = np.arange(data.N_FIELDS, dtype=np.uint32)
+        return Rows(
+            ids.ravel().astype(np.uint32),
+            job.n_features,
+            width=data.N_FIELDS,
+            values=values.ravel(),
+            fields=fields,
+        )
+
+    model, train, y, test = estimator(job), rows("train"), job.read("train", "y"), rows("test")
+    return Ready(
+        lambda: model.fit(train, y),
+        lambda: model.predict_proba(test)[:, 1],
+        {key: value for key, value in model.get_params().items() if isinstance(value, int | float | str)},
+    )
+
+
+if __name__ == "__main__":
+    main("crossfm", engine)
