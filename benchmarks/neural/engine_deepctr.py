@@ -43,10 +43,10 @@ def engine(job: Job) -> Ready:
 
 
 def trace(model: Any, x: list[Any], y: Any) -> None:
-    """Let TensorFlow make its graphs, in some seconds that a longer epoch would not notice: a batch at rate 0."""
+    """Let TensorFlow make its graphs, for full and for last batches, at rate 0: a longer epoch would not notice."""
     model.optimizer.learning_rate.assign(0.0)
-    model.fit([column[:BATCH] for column in x], y[:BATCH], batch_size=BATCH, epochs=1, verbose=0)
-    model.predict([column[:BATCH] for column in x], batch_size=BATCH, verbose=0)
+    model.fit([column[: BATCH + 1] for column in x], y[: BATCH + 1], batch_size=BATCH, epochs=1, verbose=0)
+    model.predict([column[: BATCH + 1] for column in x], batch_size=BATCH, verbose=0)
     model.optimizer.learning_rate.assign(LEARNING_RATE)
 
 
