@@ -40,7 +40,7 @@ class Log(NamedTuple):
     pairs: float
 
 
-LOGS = {"100k": Log(100_000, 1.0, 0.75, 1.58), "2m": Log(2_000_000, 1.45, 1.15, 1.62)}
+LOGS = {"100k": Log(100_000, 1.0, 0.97, 1.48), "2m": Log(2_000_000, 1.45, 1.5, 1.32)}
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,8 @@ class Table(nn.Module):
 
     def forward(self, ids: torch.Tensor) -> torch.Tensor:
         """Return rows (batch, 39, width)."""
-        return self.table(ids.flatten(), torch.arange(ids.numel() + 1)).view(*ids.shape, self.width)
+        rows = torch.arange(0, ids.numel() + 1, ids.shape[1])
+        return self.table(ids.flatten(), rows).view(*ids.shape, self.width)
 
 
 class Weights(Table):
