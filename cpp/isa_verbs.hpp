@@ -24,5 +24,7 @@ double machine_pass(Machine machine, Rule rule, const FieldPassArgs& a);
 void machine_forward(Machine machine, const FieldPassArgs& a);
 void machine_update(Machine machine, Rule rule, const FieldPassArgs& a);
 void machine_score(Machine machine, const FieldPassArgs& a);
+void embedding_look_up(const LookupArgs& a);
+void embedding_update(Rule rule, const EmbeddingUpdateArgs& a);
 
 }  // namespace crossfm::CROSSFM_ISA

@@ -248,6 +248,46 @@ struct TopArgs {
 constexpr int64_t kTopBlock = 1024;  // items scored at a time
 constexpr int64_t kTopGroup = 4;     // queries scored at a time
 
+// Embeddings of the rows order[begin, end), row i of the outputs for order[i]; an output that is null is not made.
+struct LookupArgs {
+  RowsView rows;
+  const int64_t* order;
+  int64_t begin, end;
+  Table table;
+  int64_t n_factors, n_fields;
+  bool single;      // every row has exactly one non-zero of each field
+  float* linear;    // (n,) sum x w
+  float* embedded;  // (n, n_fields, n_factors) sum x v over the non-zeros of a field
+  float* weights;   // (n, n_fields) sum x w over the non-zeros of a field
+  float* sums;      // (n, padded) s = sum x v
+  float* pooled;    // (n, n_factors) 1/2 (s^2 - sum (x v)^2); needs sums
+  float* pair;      // (n,) the sum of pooled; needs sums
+};
+
+// Gradients of the outputs of the same rows, for the features [begin, end) of those that occur in them.
+struct EmbeddingUpdateArgs {
+  RowsView rows;
+  const int64_t* order;
+  int64_t n_rows;          // of the batch
+  const uint64_t* sorted;  // (n_sorted,) id << 32 | row << shift | place in the row; those of an id side by side
+  int64_t n_sorted;
+  const int64_t* starts;   // (n_ids + 1,) where each id begins in `sorted`
+  const bool* plain;       // (width,) columns whose values are all 1, of rows of fixed width; null: not known
+  int shift;
+  int64_t begin, end;
+  Table table;
+  int64_t n_factors, n_fields;
+  const float* d_linear;  // as the outputs; null where there is no gradient
+  const float* d_embedded;
+  const float* d_weights;
+  const float* d_pooled;
+  const float* d_pair;
+  const float* sums;
+  Hyper hyper_V, hyper_w;  // without penalties, which are here:
+  float l2_V, l2_w;        // for each row that has the feature
+  float clip, clip_floor;  // CowClip (Zheng et al., AAAI 2023): |g| at most count * max(clip |v|, clip_floor); 0: none
+};
+
 struct Isa {
   const char* name;
   double (*pass)(Rule, const PassArgs&);
@@ -265,6 +305,8 @@ struct Isa {
   void (*machine_forward)(Machine, const FieldPassArgs&);
   void (*machine_update)(Machine, Rule, const FieldPassArgs&);
   void (*machine_score)(Machine, const FieldPassArgs&);
+  void (*embedding_look_up)(const LookupArgs&);
+  void (*embedding_update)(Rule, const EmbeddingUpdateArgs&);
 };
 
 // The instruction set in use; set_isa returns false for a name that this processor lacks.

@@ -125,10 +125,10 @@ CROSSFM_INLINE void sum_row(const RowsView& rows, int64_t row, const Table& t, f
 }
 
 // Move N records. `w_grad` is the gradient of each w, `grad(j, b, v)` that of the factors v in block b of record j.
-// Without MOVE_W the linear weights stay; the update still counts. Halves are rounded as `key` says.
+// w moves by `h_w`. Without MOVE_W the linear weights stay; the update still counts. Halves are rounded as `key` says.
 template <class R, int BLOCKS, class V, int N, bool MOVE_W, class S = float, class Grad>
-CROSSFM_INLINE void step_group(const Table& t, const Hyper& h, float* const* records, Vec4 w_grad, Grad grad,
-                               uint32_t key = 0) {
+CROSSFM_INLINE void step_group(const Table& t, const Hyper& h, const Hyper& h_w, float* const* records, Vec4 w_grad,
+                               Grad grad, uint32_t key = 0) {
   constexpr int W = lanes<V>;
   const int blocks = count_blocks<BLOCKS>(t.padded, W);
   Vec4 tail[kTail];  // of each record; transposed: w, its states, [accumulator of V], [count]
@@ -146,7 +146,7 @@ CROSSFM_INLINE void step_group(const Table& t, const Hyper& h, float* const* rec
     scale = load<Vec4>(scales);
   }
   if constexpr (MOVE_W) {
-    tail[0] = R::template step<Vec4>(tail[0], state, lanes<Vec4>, w_grad, h.l1_w, h.l2_w, h, scale);
+    tail[0] = R::template step<Vec4>(tail[0], state, lanes<Vec4>, w_grad, h_w.l1_w, h_w.l2_w, h_w, scale);
     for (int n = 0; n < R::states; ++n) tail[1 + n] = load<Vec4>(state + n * lanes<Vec4>);
   }
   Vec4 rate{};
@@ -174,6 +174,12 @@ CROSSFM_INLINE void step_group(const Table& t, const Hyper& h, float* const* rec
     }
     store(records[j] + t.w_at, tail[j]);
   }
+}
+
+template <class R, int BLOCKS, class V, int N, bool MOVE_W, class S = float, class Grad>
+CROSSFM_INLINE void step_group(const Table& t, const Hyper& h, float* const* records, Vec4 w_grad, Grad grad,
+                               uint32_t key = 0) {
+  step_group<R, BLOCKS, V, N, MOVE_W, S>(t, h, h, records, w_grad, grad, key);
 }
 
 // Whether all of the next kGroup ids differ: only then may their records be moved together.

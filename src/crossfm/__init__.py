@@ -21,6 +21,8 @@ _HOME = {
     "FwFMClassifier": "crossfm.estimators.fwfm",
     "FwFMRegressor": "crossfm.estimators.fwfm",
     "HOFMClassifier": "crossfm.estimators.hofm",
+    "NeuralFMClassifier": "crossfm.estimators.neural",
+    "NeuralFMRegressor": "crossfm.estimators.neural",
     "HOFMRegressor": "crossfm.estimators.hofm",
     "Recommender": "crossfm.recommender.recommender",
     "Categorical": "crossfm.data.columns",

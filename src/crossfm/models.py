@@ -14,6 +14,7 @@ _KINDS = {
         ("FwFMClassifier", "FwFMRegressor", "FmFMClassifier", "FmFMRegressor"), "crossfm.estimators.fwfm"
     ),
     **dict.fromkeys(("HOFMClassifier", "HOFMRegressor"), "crossfm.estimators.hofm"),
+    **dict.fromkeys(("NeuralFMClassifier", "NeuralFMRegressor"), "crossfm.estimators.neural"),
     "FMRanker": "crossfm.estimators.ranker",
     "Recommender": "crossfm.recommender.recommender",
 }

@@ -59,7 +59,7 @@ class BaseFM(Stored):
     # ------------------------------------------------------------------ options
 
     def _check_options(self) -> tuple[Rule, Hyper, Plan]:
-        rule = find_rule(self.solver, self.precision)
+        rule = self._rule()
         check_count("n_factors", self.n_factors, high=MAX_FACTORS)
         if rule.half:
             self._check_half(rule)
@@ -100,6 +100,10 @@ class BaseFM(Stored):
             tol=check_number("tol", self.tol),
         )
         return rule, hyper, plan
+
+    def _rule(self) -> Rule:
+        """Return the update rule that ``solver`` names."""
+        return find_rule(self.solver, self.precision)
 
     def _check_half(self, rule: Rule) -> None:
         """Raise unless the machine can keep its factors in bfloat16."""

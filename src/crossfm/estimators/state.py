@@ -78,7 +78,7 @@ class Stored(BaseEstimator):  # type: ignore[misc]
         """Rebuild the model that ``to_state`` described."""
         model = cls(**meta["settings"])
         model._machines = [
-            cls._machine.from_arrays(_part(arrays, f"machine.{i}.")) for i in range(meta["n_machines"])
+            model._machine.from_arrays(_part(arrays, f"machine.{i}.")) for i in range(meta["n_machines"])
         ]
         if "optimizer" in meta:
             rule, hyper = (
@@ -86,7 +86,7 @@ class Stored(BaseEstimator):  # type: ignore[misc]
                 Hyper(learning_rate=1.0),
             )  # of which the state keeps nothing
             for i, machine in enumerate(model._machines):
-                model._machines[i] = table = cls._machine.table(params_of(machine), rule, hyper)
+                model._machines[i] = table = model._machine.table(params_of(machine), rule, hyper)
                 table.set_state(arrays[f"machine.{i}.state"], arrays[f"machine.{i}.bias_state"])
                 if rule is SGDA:
                     found = arrays[f"machine.{i}.penalty"]
@@ -123,6 +123,15 @@ def _plain_settings(params: dict[str, Any]) -> dict[str, Any]:
     for name, value in params.items():
         if isinstance(value, np.generic):
             value = value.item()
-        if value is None or isinstance(value, (bool, int, float, str)):
+        if _is_plain(value):
             plain[name] = value
     return plain
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether JSON can hold ``value``; a tuple comes back as a list."""
+    if isinstance(value, (list, tuple)):
+        return all(map(_is_plain, value))
+    if isinstance(value, dict):
+        return all(isinstance(key, str) and _is_plain(inner) for key, inner in value.items())
+    return value is None or isinstance(value, (bool, int, float, str))

@@ -1,0 +1,112 @@
+// Bindings of embeddings for networks.
+#include "bind.hpp"
+#include "bind_rows.hpp"
+#include "sort.hpp"
+#include "threads.hpp"
+
+namespace crossfm {
+namespace {
+
+RowsView with_fields(const nb::object& indptr, const Array<const uint32_t>& indices, const nb::object& values,
+                     int64_t width, const nb::object& fields) {
+  RowsView rows = rows_view(indptr, indices, values, width);
+  if (fields.is_none()) return rows;
+  const auto array = nb::cast<Array<const uint32_t>>(fields, false);
+  rows.fields = array.data();
+  rows.same_fields = rows.indptr == nullptr && static_cast<int64_t>(array.size()) == width;
+  return rows;
+}
+
+void look_up(const nb::object& indptr, Array<const uint32_t> indices, const nb::object& values, int64_t width,
+             const nb::object& fields, Array<const int64_t> order, Array<float> data, int64_t padded, int64_t w_at,
+             int64_t n_factors, int64_t n_fields, bool single, Array<float> linear, const nb::object& embedded,
+             const nb::object& weights, const nb::object& sums, const nb::object& pooled, const nb::object& pair,
+             int n_threads) {
+  const LookupArgs all{with_fields(indptr, indices, values, width, fields), order.data(), 0,
+                       static_cast<int64_t>(order.size()), TableArrays{data, padded, w_at}.view(), n_factors, n_fields, single,
+                       linear.data(), data_or_null<float>(embedded), data_or_null<float>(weights), data_or_null<float>(sums),
+                       data_or_null<float>(pooled), data_or_null<float>(pair)};
+  nb::gil_scoped_release release;
+  run_parts(n_threads, [&](int part) {
+    LookupArgs mine = all;
+    mine.begin = part_begin(all.end, part, n_threads);
+    mine.end = part_begin(all.end, part + 1, n_threads);
+    isa().embedding_look_up(mine);
+  });
+}
+
+// Every touched record is moved once, by one thread, its occurrences summed in the order of the rows: the result is the same
+// for any number of threads.
+int64_t update(int rule, const nb::object& indptr, Array<const uint32_t> indices, const nb::object& values, int64_t width,
+               const nb::object& fields, Array<const int64_t> order, Array<float> data, int64_t padded, int64_t w_at,
+               int64_t n_factors, int64_t n_fields, int shift, Array<uint64_t> sorted, Array<uint64_t> spare,
+               Array<int64_t> starts, const nb::object& d_linear, const nb::object& d_embedded, const nb::object& d_weights,
+               const nb::object& d_pooled, const nb::object& d_pair, const nb::object& sums, const nb::dict& hyper_V,
+               const nb::dict& hyper_w, float l2_V, float l2_w, float clip, float clip_floor, const nb::object& low,
+               const nb::object& span, const nb::object& plain, int n_threads) {
+  EmbeddingUpdateArgs all{};
+  all.rows = with_fields(indptr, indices, values, width, fields);
+  all.order = order.data();
+  all.n_rows = static_cast<int64_t>(order.size());
+  all.sorted = sorted.data();
+  all.starts = starts.data();
+  all.shift = shift;
+  all.table = TableArrays{data, padded, w_at}.view();
+  all.n_factors = n_factors;
+  all.n_fields = n_fields;
+  all.d_linear = data_or_null<const float>(d_linear);
+  all.d_embedded = data_or_null<const float>(d_embedded);
+  all.d_weights = data_or_null<const float>(d_weights);
+  all.d_pooled = data_or_null<const float>(d_pooled);
+  all.d_pair = data_or_null<const float>(d_pair);
+  all.sums = data_or_null<const float>(sums);
+  all.hyper_V = read_hyper(hyper_V);
+  all.hyper_w = read_hyper(hyper_w);
+  all.l2_V = l2_V;
+  all.l2_w = l2_w;
+  all.clip = clip;
+  all.clip_floor = clip_floor;
+  all.plain = data_or_null<const bool>(plain);
+  const ColumnsView columns{data_or_null<const uint32_t>(low), data_or_null<const uint32_t>(span)};
+  const auto n_features = static_cast<int64_t>(data.shape(0));
+  nb::gil_scoped_release release;
+  int64_t n = all.n_rows * width;
+  if (columns.low) {
+    run_parts(n_threads, [&](int part) {
+      uint64_t* const own = spare.data() + 2 * all.n_rows * part;
+      for (int64_t column = part; column < width; column += n_threads)
+        sort_column(all.rows, all.order, all.n_rows, shift, column, columns, sorted.data() + column * all.n_rows, own);
+    });
+  } else {
+    n = sort_ids(all.rows, all.order, all.n_rows, shift, n_features, sorted.data(), spare.data());
+  }
+  all.n_sorted = n;
+  const int64_t n_ids = find_starts(sorted.data(), n, starts.data());
+  run_parts(n_threads, [&](int part) {
+    EmbeddingUpdateArgs mine = all;
+    mine.begin = part_begin(n_ids, part, n_threads);
+    mine.end = part_begin(n_ids, part + 1, n_threads);
+    isa().embedding_update(static_cast<Rule>(rule), mine);
+  });
+  return n_ids;
+}
+
+}  // namespace
+
+void bind_embedding(nb::module_& m) {
+  m.def("embedding_look_up", &look_up, nb::arg("indptr").none(), nb::arg("indices").noconvert(), nb::arg("values").none(),
+        nb::arg("width"), nb::arg("fields").none(), nb::arg("order").noconvert(), nb::arg("table").noconvert(), nb::arg("padded"),
+        nb::arg("w_at"), nb::arg("n_factors"), nb::arg("n_fields"), nb::arg("single"), nb::arg("linear").noconvert(),
+        nb::arg("embedded").none(), nb::arg("weights").none(), nb::arg("sums").none(), nb::arg("pooled").none(),
+        nb::arg("pair").none(), nb::arg("n_threads"));
+  m.def("embedding_update", &update, nb::arg("rule"), nb::arg("indptr").none(), nb::arg("indices").noconvert(),
+        nb::arg("values").none(), nb::arg("width"), nb::arg("fields").none(), nb::arg("order").noconvert(),
+        nb::arg("table").noconvert(), nb::arg("padded"), nb::arg("w_at"), nb::arg("n_factors"), nb::arg("n_fields"),
+        nb::arg("shift"), nb::arg("sorted").noconvert(), nb::arg("spare").noconvert(), nb::arg("starts").noconvert(),
+        nb::arg("d_linear").none(), nb::arg("d_embedded").none(), nb::arg("d_weights").none(), nb::arg("d_pooled").none(),
+        nb::arg("d_pair").none(), nb::arg("sums").none(), nb::arg("hyper_V"), nb::arg("hyper_w"), nb::arg("l2_V"),
+        nb::arg("l2_w"), nb::arg("clip"), nb::arg("clip_floor"), nb::arg("low").none(), nb::arg("span").none(),
+        nb::arg("plain").none(), nb::arg("n_threads"));
+}
+
+}  // namespace crossfm

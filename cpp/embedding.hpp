@@ -1,0 +1,223 @@
+// Embeddings of a mini-batch for networks: looked up in one pass, and moved by the network's gradients so that every
+// touched record is read and written once. Callers check shapes and ids; nothing here throws.
+// Bi-Interaction pooling: He & Chua, "Neural Factorization Machines", SIGIR 2017, eq. (4), in the form of eq. (6).
+#pragma once
+
+#include "fm.hpp"
+
+namespace crossfm::CROSSFM_ISA {
+
+// Writes the first `rest` lanes, all of them where rest is 0; nothing behind them is touched.
+template <class V>
+CROSSFM_INLINE void store_block(float* p, V v, int rest) {
+  if (rest == 0) return store<V>(p, v);
+#if defined(__AVX512VL__)
+  const unsigned first = (1u << rest) - 1;
+  if constexpr (lanes<V> == 4) return _mm_mask_storeu_ps(p, static_cast<__mmask8>(first), (__m128)v);
+  else if constexpr (lanes<V> == 8) return _mm256_mask_storeu_ps(p, static_cast<__mmask8>(first), (__m256)v);
+  else return _mm512_mask_storeu_ps(p, static_cast<__mmask16>(first), (__m512)v);
+#else
+  for (int i = 0; i < lanes<V>; ++i)
+    if (i < rest) p[i] = v[i];
+#endif
+}
+
+template <class V>
+CROSSFM_INLINE V load_or_first(const float* p, int rest) {
+  return rest == 0 ? load<V>(p) : load_first<V>(p, rest);
+}
+
+// Blocks of factors that count: those of n_factors without the padding behind it, the last one cut to `rest` lanes (0: whole).
+template <class V>
+struct Cut {
+  int blocks, last, rest;
+
+  explicit Cut(int64_t n_factors)
+      : blocks(static_cast<int>((n_factors + lanes<V> - 1) / lanes<V>)), last(blocks - 1),
+        rest(static_cast<int>(n_factors % lanes<V>)) {}
+
+  CROSSFM_INLINE int of(int b) const { return b == last ? rest : 0; }
+};
+
+template <int BLOCKS, class V, bool VALUES>
+void look_up(const LookupArgs& args) {
+  const LookupArgs a = args;  // no store can reach the copy
+  constexpr int W = lanes<V>;
+  const int blocks = count_blocks<BLOCKS>(a.table.padded, W);
+  const Cut<V> cut(a.n_factors);
+  V s[RowSums<BLOCKS, V>::capacity], q[RowSums<BLOCKS, V>::capacity];
+  for (int64_t i = a.begin; i < a.end; ++i) {
+    if (i + kRowsAhead < a.end) {
+      const int64_t later = a.order[i + kRowsAhead];
+      for (int64_t at = a.rows.begin(later), end = a.rows.end(later); at < end + 15; at += 16) {
+        __builtin_prefetch(a.rows.indices + at);
+        if (VALUES) __builtin_prefetch(a.rows.values + at);
+      }
+    }
+    if (i + kAhead < a.end) prefetch_row<Sgd, BLOCKS, V>(a.rows, a.order[i + kAhead], a.table);
+    const Row row = row_of(a.rows, a.order[i]);
+    const uint32_t* const fields = a.rows.fields ? a.rows.fields_of(a.order[i]) : nullptr;
+    float* const embedded = a.embedded ? a.embedded + i * a.n_fields * a.n_factors : nullptr;
+    float* const weights = a.weights ? a.weights + i * a.n_fields : nullptr;
+    if (!a.single) {
+      if (embedded) std::memset(embedded, 0, sizeof(float) * static_cast<std::size_t>(a.n_fields * a.n_factors));
+      if (weights) std::memset(weights, 0, sizeof(float) * static_cast<std::size_t>(a.n_fields));
+    }
+    for (int b = 0; b < blocks; ++b) s[b] = q[b] = V{};
+    float linear = 0.0f;
+    for (int64_t at = 0; at < row.n; ++at) {
+      const float* const record = record_of(a.table, row.ids[at]);
+      const float x = VALUES ? row.values[at] : 1.0f;
+      const float w = VALUES ? record[a.table.w_at] * x : record[a.table.w_at];
+      linear += w;
+      if (weights) weights[fields[at]] = a.single ? w : weights[fields[at]] + w;
+      if (embedded) {
+        float* const to = embedded + fields[at] * a.n_factors;
+        for (int b = 0; b < cut.blocks; ++b) {
+          V z = load<V>(record + b * W);
+          if constexpr (VALUES) z *= x;
+          if (!a.single) z += load_or_first<V>(to + b * W, cut.of(b));
+          store_block<V>(to + b * W, z, cut.of(b));
+        }
+      }
+      if (a.sums) {
+        for (int b = 0; b < blocks; ++b) {
+          V z = load<V>(record + b * W);
+          if constexpr (VALUES) z *= x;
+          s[b] += z;
+          q[b] += z * z;
+        }
+      }
+    }
+    a.linear[i] = linear;
+    if (a.sums) {
+      V total{};
+      for (int b = 0; b < blocks; ++b) {
+        store<V>(a.sums + i * a.table.padded + b * W, s[b]);
+        const V pairs = 0.5f * (s[b] * s[b] - q[b]);
+        total += pairs;
+        if (a.pooled && b < cut.blocks) store_block<V>(a.pooled + i * a.n_factors + b * W, pairs, cut.of(b));
+      }
+      if (a.pair) a.pair[i] = sum(total);
+    }
+  }
+}
+
+// The gradient of one record: of V in blocks, and of w.
+template <int BLOCKS, class V>
+struct RecordGradient {
+  V v[RowSums<BLOCKS, V>::capacity];
+  float w;
+};
+
+constexpr int64_t kGradientsAhead = 12;  // occurrences whose gradients are fetched before they are summed
+
+CROSSFM_INLINE void fetch_gradient(const EmbeddingUpdateArgs& a, int64_t n) {
+  if (n >= a.n_sorted) return;
+  const auto place = static_cast<uint32_t>(a.sorted[n]);
+  const int64_t i = place >> a.shift, j = place & ((uint32_t{1} << a.shift) - 1);
+  const float* const e = a.d_embedded + (i * a.n_fields + a.rows.fields_of(a.order[i])[j]) * a.n_factors;
+  for (int64_t f = 0; f < a.n_factors; f += 16) __builtin_prefetch(e + f);
+  __builtin_prefetch(e + a.n_factors - 1);
+}
+
+// Sum what the occurrences [begin, end) of a feature ask of its record: for a gradient e of its embedding, p of the
+// pooled pairs and l of the linear part, sum x e + x p * s - x^2 p * v, and sum x l. These are gradients of a mean over the
+// batch's rows; the record moves by that of the sum, to which each occurrence adds the penalty once, so that rates and
+// penalties mean the same in batches of any size, and the same as in passes row by row.
+template <int BLOCKS, class V, bool VALUES>
+CROSSFM_INLINE void gather_gradient(const EmbeddingUpdateArgs& a, const Cut<V>& cut, int64_t begin, int64_t end,
+                                    const float* record, RecordGradient<BLOCKS, V>& out) {
+  constexpr int W = lanes<V>;
+  const int blocks = count_blocks<BLOCKS>(a.table.padded, W);
+  const uint64_t within = (uint64_t{1} << a.shift) - 1;
+  V curve[RowSums<BLOCKS, V>::capacity];
+  for (int b = 0; b < blocks; ++b) out.v[b] = curve[b] = V{};
+  float w = 0.0f, curved = 0.0f;
+  for (int64_t n = begin; n < end; ++n) {
+    const auto place = static_cast<uint32_t>(a.sorted[n]);
+    const int64_t i = place >> a.shift;
+    const auto j = static_cast<int64_t>(place & within);
+    const int64_t row = a.order[i];
+    const float x = VALUES && !(a.plain && a.plain[j]) ? a.rows.values[a.rows.begin(row) + j] : 1.0f;
+    const uint32_t field = a.rows.fields ? a.rows.fields_of(row)[j] : 0;
+    if (a.d_pair) {
+      const float g = a.d_pair[i] * x;
+      const float* const s = a.sums + i * a.table.padded;
+      for (int b = 0; b < blocks; ++b) out.v[b] += g * load<V>(s + b * W);
+      curved += g * x;
+    }
+    if (a.d_pooled) {
+      const float* const p = a.d_pooled + i * a.n_factors;
+      const float* const s = a.sums + i * a.table.padded;
+      for (int b = 0; b < cut.blocks; ++b) {
+        const V g = load_or_first<V>(p + b * W, cut.of(b)) * x;
+        out.v[b] += g * load<V>(s + b * W);
+        curve[b] += g * x;
+      }
+    }
+    if (a.d_embedded) {
+      fetch_gradient(a, n + kGradientsAhead);
+      const float* const e = a.d_embedded + (i * a.n_fields + field) * a.n_factors;
+      for (int b = 0; b < cut.blocks; ++b) out.v[b] += load_or_first<V>(e + b * W, cut.of(b)) * x;
+    }
+    float g = a.d_linear ? a.d_linear[i] : 0.0f;
+    if (a.d_weights) g += a.d_weights[i * a.n_fields + field];
+    w += g * x;
+  }
+  const auto count = static_cast<float>(end - begin), rows = static_cast<float>(a.n_rows);
+  for (int b = 0; b < blocks; ++b) out.v[b] -= (curve[b] + curved) * load<V>(record + b * W);
+  if (a.clip > 0.0f) {
+    V size{}, length{};
+    for (int b = 0; b < blocks; ++b) {
+      const V v = load<V>(record + b * W);
+      size += out.v[b] * out.v[b];
+      length += v * v;
+    }
+    const float norm = vsqrt(sum(size)), own = a.clip * vsqrt(sum(length));
+    const float most = count * (own > a.clip_floor ? own : a.clip_floor);
+    if (norm > most)
+      for (int b = 0; b < blocks; ++b) out.v[b] *= most / norm;
+  }
+  for (int b = 0; b < blocks; ++b) out.v[b] = out.v[b] * rows + (a.l2_V * count) * load<V>(record + b * W);
+  out.w = w * rows + a.l2_w * count * record[a.table.w_at];
+}
+
+// Move the records of the features [begin, end), N at a time.
+template <class R, int BLOCKS, class V, bool VALUES, int N>
+CROSSFM_INLINE void move_records(const EmbeddingUpdateArgs& a, const Cut<V>& cut, int64_t at, RecordGradient<BLOCKS, V>* grads) {
+  float* records[N];
+  Vec4 w{};
+  for (int j = 0; j < N; ++j) {
+    const int64_t begin = a.starts[at + j], end = a.starts[at + j + 1];
+    records[j] = record_of(a.table, static_cast<uint32_t>(a.sorted[begin] >> 32));
+    gather_gradient<BLOCKS, V, VALUES>(a, cut, begin, end, records[j], grads[j]);
+    w[j] = grads[j].w;
+  }
+  if constexpr (BLOCKS == 0) {
+    for (int j = 0; j < N; ++j) step_scalar<R>(records[j], w[j], 0.0f, 0.0f, a.hyper_w);
+  } else {
+    step_group<R, BLOCKS, V, N, true>(a.table, a.hyper_V, a.hyper_w, records, w,
+                                      [&](int j, int b, V) __attribute__((always_inline)) { return grads[j].v[b]; });
+  }
+}
+
+constexpr int kRecordsAhead = 8;  // features whose records are fetched before they are moved
+
+template <class R, int BLOCKS, class V, bool VALUES>
+void update_embeddings(const EmbeddingUpdateArgs& args) {
+  const EmbeddingUpdateArgs a = args;
+  const Cut<V> cut(a.n_factors);
+  RecordGradient<BLOCKS, V> grads[kGroup];
+  const auto fetch = [&](int64_t at) __attribute__((always_inline)) {
+    if (at < a.end) prefetch_record<R, BLOCKS, V>(a.table, record_of(a.table, static_cast<uint32_t>(a.sorted[a.starts[at]] >> 32)));
+  };
+  int64_t at = a.begin;
+  for (; at + kGroup <= a.end; at += kGroup) {
+    for (int j = 0; j < kGroup; ++j) fetch(at + kRecordsAhead + j);
+    move_records<R, BLOCKS, V, VALUES, kGroup>(a, cut, at, grads);
+  }
+  for (; at < a.end; ++at) move_records<R, BLOCKS, V, VALUES, 1>(a, cut, at, grads);
+}
+
+}  // namespace crossfm::CROSSFM_ISA

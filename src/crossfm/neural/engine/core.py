@@ -1,0 +1,96 @@
+"""Embeddings in the compiled core: a step costs what the batch touches, whatever the size of the vocabulary."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from crossfm.core.options import Hyper
+from crossfm.data.rows import Rows
+from crossfm.kernels.embedding import Layout, LookedUp, Memory, Penalties, look_up, update
+from crossfm.kernels.table import Table
+from crossfm.neural.features import Features
+
+OUTPUTS = ("linear", "embedded", "weights", "pooled", "pair")
+
+
+class CoreEmbeddings:
+    """Looks rows up in a training table and moves what they touched.
+
+    ``features`` gives tensors through which gradients flow back to here, where they wait for ``step``. One batch is
+    on its way at a time: the tensors are written over by the next.
+
+    Parameters
+    ----------
+    table : Table
+        Of the second-order machine: factors and linear weights beside the optimizer's state.
+    n_fields : int
+    n_threads : int, default=1
+        The result is the same for any number.
+    """
+
+    def __init__(self, table: Table, n_fields: int, *, n_threads: int = 1) -> None:
+        self.table, self.n_fields, self.n_threads = table, n_fields, n_threads
+        self._memory = Memory()
+        self._layout: tuple[NDArray[np.uint32], Layout] | None = None
+        self._anchor = torch.zeros(0, requires_grad=True)
+        self._seen: tuple[Rows, NDArray[np.int64], LookedUp] | None = None
+        self._gradients: dict[str, NDArray[np.float32]] = {}
+
+    def layout(self, rows: Rows) -> Layout:
+        """Return the layout of ``rows``, found once for batches of the same rows."""
+        if self._layout is None or self._layout[0] is not rows.indices:
+            self._layout = (rows.indices, Layout.of(rows, self.n_fields))
+        return self._layout[1]
+
+    def features(self, rows: Rows, order: NDArray[np.int64], uses: Iterable[str]) -> Features:
+        """Return the ``Features`` of the rows ``order`` (n,), but for ``dense``."""
+        names = [name for name in OUTPUTS if name == "linear" or name in uses]
+        tensors = cast("tuple[Tensor, ...]", _LookUp.apply(self._anchor, self, rows, order, names))  # type: ignore[no-untyped-call]
+        return Features(**dict(zip(names, tensors, strict=True)))
+
+    def step(self, hyper: Hyper, penalties: Penalties, *, learning_rate_w: float) -> None:
+        """Move the features of the last batch by the gradients that came back; does nothing without any."""
+        if not self._gradients or self._seen is None:
+            return
+        rows, order, found = self._seen
+        gradients = LookedUp(**self._gradients, sums=found.sums)
+        update(
+            rows, order, self.table, self.layout(rows), gradients, self._memory, hyper, penalties,
+            learning_rate_w=learning_rate_w, n_threads=self.n_threads,
+        )  # fmt: skip
+        self._gradients = {}
+
+    def _look_up(self, rows: Rows, order: NDArray[np.int64], names: list[str]) -> LookedUp:
+        layout = self.layout(rows)
+        layout.check_batch(len(order))
+        found = look_up(rows, order, self.table, layout, names, self._memory, n_threads=self.n_threads)
+        self._seen, self._gradients = (rows, order, found), {}
+        return found
+
+
+class _LookUp(torch.autograd.Function):
+    """From row numbers to embeddings; the gradients end in ``CoreEmbeddings``."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, anchor: Tensor, engine: CoreEmbeddings, rows: Rows, order: NDArray[np.int64], names: list[str]
+    ) -> tuple[Tensor, ...]:
+        ctx.engine, ctx.names = engine, names
+        ctx.set_materialize_grads(False)
+        found = engine._look_up(rows, order, names)
+        return tuple(torch.from_numpy(getattr(found, name)) for name in names)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[None, ...]:
+        ctx.engine._gradients = {
+            name: np.ascontiguousarray(gradient.float().numpy())
+            for name, gradient in zip(ctx.names, gradients, strict=True)
+            if gradient is not None
+        }
+        return None, None, None, None, None

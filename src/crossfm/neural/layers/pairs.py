@@ -1,0 +1,88 @@
+"""Sums over pairs of fields: FM, Bi-Interaction, FFM, FwFM.
+
+Each takes embeddings that are multiplied by their values already.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from crossfm.core.options import check_count
+from crossfm.neural.layers.checks import check_shape, field_pairs
+
+
+class BiInteraction(nn.Module):
+    """sum_{i<j} v_i * v_j, element by element: (batch, n_fields, dim) -> (batch, dim).
+
+    He & Chua, Neural Factorization Machines, SIGIR 2017, eq. (3), computed by eq. (4): half of the square of the sum
+    minus the sum of the squares, over fields.
+    """
+
+    def forward(self, v: Tensor) -> Tensor:
+        """Pool the pairs."""
+        check_shape(v, "v", n_fields=None, dim=None)
+        total = v.sum(dim=1)
+        return 0.5 * (total * total - (v * v).sum(dim=1))
+
+
+class FactorizationMachine(nn.Module):
+    """sum_{i<j} <v_i, v_j>: (batch, n_fields, dim) -> (batch, 1).
+
+    Rendle, Factorization Machines, ICDM 2010, eq. (1) without bias and linear part, by Lemma 3.1.
+    """
+
+    def forward(self, v: Tensor) -> Tensor:
+        """Sum the pairs."""
+        check_shape(v, "v", n_fields=None, dim=None)
+        total = v.sum(dim=1)
+        return 0.5 * (total * total - (v * v).sum(dim=1)).sum(dim=1, keepdim=True)
+
+
+class FieldAwareInteraction(nn.Module):
+    """sum_{i<j} <v_{i,j}, v_{j,i}>: (batch, n_fields, n_fields, dim) -> (batch, 1).
+
+    ``v[b, i, j]`` is the vector with which field i's feature meets field j; the diagonal is not read.
+    Juan et al., Field-aware Factorization Machines for CTR Prediction, RecSys 2016, eq. (4).
+    """
+
+    def forward(self, v: Tensor) -> Tensor:
+        """Sum the pairs."""
+        check_shape(v, "v", n_fields=None, n_fields_met=v.shape[1] if v.dim() > 1 else None, dim=None)
+        i, j = field_pairs(v.shape[1]).to(v.device)
+        return (v[:, i, j] * v[:, j, i]).sum(dim=(1, 2)).unsqueeze(1)
+
+
+class FieldWeightedInteraction(nn.Module):
+    """sum_{i<j} r_ij <v_i, v_j>: (batch, n_fields, dim) -> (batch, 1).
+
+    Pan et al., Field-weighted Factorization Machines, WWW 2018, eq. (4). ``r`` starts at 1, which is FM (our choice).
+
+    Parameters
+    ----------
+    n_fields : int
+
+    Attributes
+    ----------
+    r : parameter (n_pairs,)
+        In the order (0, 1), (0, 2), ..., (1, 2), ...
+    """
+
+    pairs: Tensor
+
+    def __init__(self, n_fields: int) -> None:
+        super().__init__()
+        self.n_fields = check_count("n_fields", n_fields, low=1)
+        self.register_buffer("pairs", field_pairs(self.n_fields), persistent=False)
+        self.r = nn.Parameter(torch.ones(self.pairs.shape[1]))
+
+    def matrix(self) -> Tensor:
+        """Return r above the diagonal and 0 elsewhere, (n_fields, n_fields)."""
+        i, j = self.pairs
+        return self.r.new_zeros(self.n_fields, self.n_fields).index_put((i, j), self.r)
+
+    def forward(self, v: Tensor) -> Tensor:
+        """Sum the weighted pairs."""
+        check_shape(v, "v", n_fields=self.n_fields, dim=None)
+        met = self.matrix() @ v  # sum_{j>i} r_ij v_j: no (batch, n_pairs, dim) is made
+        return (v * met).sum(dim=(1, 2)).unsqueeze(1)

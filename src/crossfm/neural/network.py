@@ -1,0 +1,192 @@
+"""A network of the family as a machine: what ``kernels.machine.Machine`` asks, with layers in PyTorch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from crossfm.core.losses import Loss
+from crossfm.core.options import Hyper
+from crossfm.core.rules import Rule
+from crossfm.data.rows import Rows
+from crossfm.errors import DataError, OptionError
+from crossfm.kernels import fm
+from crossfm.kernels.embedding import Penalties
+from crossfm.kernels.machine import Data
+from crossfm.kernels.table import Table, record_floats
+from crossfm.neural.dense import find_shape
+from crossfm.neural.model import Model
+from crossfm.neural.models.table import find_model
+from crossfm.neural.table import NetworkParams, NetworkTable, embedding_table, make_optimizer
+from crossfm.neural.training import Steps, score_rows
+
+MAX_EMBEDDING = 1024
+
+
+@dataclass(frozen=True)
+class Network:
+    """A model of the table ``neural.models``, and how it is trained; each field is an option of the estimators.
+
+    Attributes
+    ----------
+    model : str
+    options : mapping
+        Of the model's constructor.
+    batch_size : int
+    learning_rate, learning_rate_V, learning_rate_w : float
+        Of the layers (Adam), of the embeddings and of the linear weights; a schedule lowers all of them alike.
+    l2_layers : float
+        Adam's weight decay on the layers.
+    penalties : Penalties
+        On the embeddings.
+    clip_norm : float
+        Gradients of the layers are scaled down to this length; 0 does not.
+    warmup : int
+        Steps in which the layers' learning rate rises from 0.
+    precision : {"float32", "bfloat16"}
+        Of the layers' arithmetic; weights are float32.
+    device : str
+    compiled : bool
+        Whether the layers go through ``torch.compile``.
+    """
+
+    model: str = "nfm"
+    options: Mapping[str, Any] = field(default_factory=dict)
+    batch_size: int = 4096
+    learning_rate: float = 0.001
+    learning_rate_V: float = 0.002
+    learning_rate_w: float = 0.03
+    l2_layers: float = 0.0
+    penalties: Penalties = Penalties()
+    clip_norm: float = 0.0
+    warmup: int = 0
+    precision: str = "float32"
+    device: str = "cpu"
+    compiled: bool = False
+
+    @property
+    def FIELDS(self) -> bool:  # noqa: N802  (the protocol's name)
+        """Whether rows must say the field of each feature."""
+        return bool({"embedded", "weights", "dense"} & find_model(self.model).model.uses)
+
+    # ------------------------------------------------------------------ tables
+
+    def start(
+        self,
+        rows: Data,
+        n_factors: int,
+        rng: np.random.Generator,
+        rule: Rule,
+        hyper: Hyper,
+        *,
+        scale: float,
+        bias: float,
+    ) -> NetworkTable:
+        """Return a network for a fresh start: embeddings normal with deviation ``scale``, layers as PyTorch starts them."""
+        n_fields, dense_ids = find_shape(rows) if self.FIELDS else (1, np.zeros(0, np.int64))
+        dim = self._dim(n_fields, n_factors)
+        embeddings = Table.drawn(rows.n_features, dim, rng, rule, hyper, scale=scale, bias=0.0)
+        seed = int(rng.integers(2**31))
+        model = self._make(n_fields, n_factors, dense_ids, seed)
+        with torch.no_grad():
+            model.bias.fill_(bias)
+        optimizer = make_optimizer(model, self.learning_rate, self.l2_layers)
+        return NetworkTable(embeddings, model, optimizer, n_factors, n_fields, dense_ids, seed)
+
+    def table(self, params: NetworkParams, rule: Rule, hyper: Hyper) -> NetworkTable:
+        """Return a network that starts at ``params`` with fresh optimizer state."""
+        seed, steps = (int(n) for n in params.clock)
+        model = self._make(params.n_fields, params.n_factors, params.dense_ids, seed)
+        layers = {name: torch.from_numpy(array.copy()) for name, array in params.layers.items()}
+        try:
+            model.load_state_dict(layers)
+        except RuntimeError as exc:
+            raise ValueError(f"the layers do not fit the model {self.model!r}: {exc}") from exc
+        return NetworkTable(
+            embedding_table(params, rule, hyper),
+            model,
+            make_optimizer(model, self.learning_rate, self.l2_layers),
+            params.n_factors,
+            params.n_fields,
+            params.dense_ids,
+            seed,
+            steps,
+        )
+
+    def from_arrays(self, arrays: dict[str, NDArray[Any]]) -> NetworkTable:
+        """Return what ``NetworkParams.to_arrays`` wrote in a form that ``scores`` takes."""
+        rule = Rule("none", 0, states=0, row_wise=False, counts=False, learning_rate=1.0)
+        return self.table(NetworkParams.from_arrays(arrays), rule, Hyper(learning_rate=1.0))
+
+    def table_bytes(self, rows: Data, n_factors: int, rule: Rule) -> int:
+        """Return the bytes that the embeddings of ``start`` will take."""
+        n_fields = find_shape(rows)[0] if self.FIELDS else 1
+        return 4 * rows.n_features * record_floats(self._dim(n_fields, n_factors), rule)
+
+    def forget_unseen(self, table: NetworkTable, rows: Data, hyper: Hyper) -> None:
+        """Zero embeddings of features that no row has."""
+        fm.forget_unseen(table.embeddings, rows, hyper)
+
+    def wake(
+        self, table: NetworkTable, rows: Data, rng: np.random.Generator, hyper: Hyper, *, scale: float
+    ) -> NetworkTable:
+        """Give features of ``rows`` whose embedding is all zero new start values."""
+        fm.wake(table.embeddings, rows, rng, hyper, scale=scale)
+        return table
+
+    def _dim(self, n_fields: int, n_factors: int) -> int:
+        dim = find_model(self.model).model.embedding_dim(n_fields, n_factors)
+        if dim > MAX_EMBEDDING:
+            raise OptionError(
+                f"n_factors={n_factors} with {n_fields} fields makes embeddings of {dim} numbers, but at most "
+                f"{MAX_EMBEDDING} are kept; lower n_factors"
+            )
+        return dim
+
+    def _make(self, n_fields: int, n_factors: int, dense_ids: NDArray[np.int64], seed: int) -> Model:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            row = find_model(self.model)
+            return row.build(n_fields, n_factors, len(dense_ids), **self.options).to(self.device)
+
+    # ---------------------------------------------------------------- training
+
+    def train_pass(
+        self,
+        rows: Rows,
+        order: NDArray[np.int64],
+        table: NetworkTable,
+        loss: Loss,
+        hyper: Hyper,
+        *,
+        n_threads: int = 1,
+        deterministic: bool = False,
+    ) -> float:
+        """Visit the rows in ``order`` batch by batch; return the sum of the losses before each batch's update.
+
+        Batches are of equal size, at most ``batch_size``. The same bits come out for the same threads; ``deterministic``
+        changes nothing.
+        """
+        self._check_fields(rows, table)
+        with Steps(self, table, loss, hyper, n_threads) as steps:
+            return steps.run(rows, order)
+
+    def scores(self, rows: Rows, machine: NetworkTable, *, n_threads: int = 1) -> NDArray[np.float32]:
+        """Return raw scores (n_rows,)."""
+        self._check_fields(rows, machine)
+        return score_rows(self, rows, machine, n_threads)
+
+    def _check_fields(self, rows: Rows, table: NetworkTable) -> None:
+        if not self.FIELDS:
+            return
+        largest = -1 if rows.fields is None else int(rows.fields.max(initial=0))
+        if largest >= table.n_fields:
+            raise DataError(
+                f"the rows have field {largest}, but the network was built for {table.n_fields} fields "
+                f"(0 to {table.n_fields - 1}); fit it anew on rows that have them all"
+            )

@@ -1,0 +1,234 @@
+"""A network in training: embeddings in the compiled core, layers in PyTorch, and what their optimizers keep."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from crossfm.core.options import Hyper
+from crossfm.core.params import FMParams
+from crossfm.core.rules import Rule
+from crossfm.kernels.table import Table
+from crossfm.neural.engine.core import CoreEmbeddings
+from crossfm.neural.model import Model
+
+Arrays = dict[str, NDArray[Any]]
+LAYERS = "layers."
+
+
+@dataclass(frozen=True, eq=False)
+class NetworkParams:
+    """What a network has learnt.
+
+    Attributes
+    ----------
+    bias : float
+    w : float32 (n_features,)
+    V : float32 (n_features, embedding dim)
+    layers : dict of arrays
+        By PyTorch's names; buffers such as running means too.
+    n_factors, n_fields : int
+    dense_ids : int64 (n_dense,)
+        Features whose values go to the deep part as they are.
+    clock : int64 (2,)
+        Seed of dropout and number of steps so far: what is drawn depends on these two alone.
+    """
+
+    bias: float
+    w: NDArray[np.float32]
+    V: NDArray[np.float32]
+    layers: Arrays
+    n_factors: int
+    n_fields: int
+    dense_ids: NDArray[np.int64]
+    clock: NDArray[np.int64]
+
+    @property
+    def n_features(self) -> int:
+        """Number of features."""
+        return len(self.w)
+
+    def rescaled(self, shift: float, scale: float) -> NetworkParams:
+        """Return the same: a network's scores cannot be scaled by its weights, so ``predict`` does it."""
+        return self
+
+    def to_arrays(self) -> Arrays:
+        """Return the parameters as named arrays; ``from_arrays`` takes them back."""
+        own = {
+            "w": self.w,
+            "V": self.V,
+            "shape": np.array([self.n_factors, self.n_fields], np.int64),
+            "dense_ids": self.dense_ids,
+            "clock": self.clock,
+        }
+        return own | {LAYERS + name: array for name, array in self.layers.items()}
+
+    @classmethod
+    def from_arrays(cls, arrays: Arrays) -> NetworkParams:
+        """Rebuild what ``to_arrays`` wrote; raises ``ValueError`` where the parts do not fit together."""
+        w, V = arrays["w"].copy(), arrays["V"].copy()
+        if V.ndim != 2 or w.shape != V.shape[:1]:
+            raise ValueError(f"w has shape {w.shape} and V {V.shape}")
+        layers = {k[len(LAYERS) :]: a.copy() for k, a in arrays.items() if k.startswith(LAYERS)}
+        n_factors, n_fields = (int(n) for n in arrays["shape"])
+        dense, clock = arrays["dense_ids"].copy(), arrays["clock"].copy()
+        return cls(float(layers["bias"]), w, V, layers, n_factors, n_fields, dense, clock)
+
+
+@dataclass(eq=False)
+class NetworkTable:
+    """Weights and optimizer state of a network: a ``TrainingTable`` in the sense of ``kernels.machine``.
+
+    Attributes
+    ----------
+    embeddings : Table
+        Factors, linear weights and their optimizer's state; its bias is not used.
+    model : Model
+    optimizer : Adam
+        Of the layers.
+    n_factors, n_fields : int
+    dense_ids : int64 (n_dense,)
+    seed, steps : int
+        What dropout draws depends on these two.
+    engine : CoreEmbeddings or None
+        Made when first needed.
+    """
+
+    embeddings: Table
+    model: Model
+    optimizer: torch.optim.Adam
+    n_factors: int
+    n_fields: int
+    dense_ids: NDArray[np.int64]
+    seed: int
+    steps: int = 0
+    engine: CoreEmbeddings | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the engine behind: its memory is for one process."""
+        return self.__dict__ | {"engine": None}
+
+    @property
+    def rule(self) -> Rule:
+        """Of the embeddings."""
+        return self.embeddings.rule
+
+    @property
+    def rank(self) -> int:
+        """``n_factors`` as users give it."""
+        return self.n_factors
+
+    @property
+    def n_features(self) -> int:
+        """Number of features."""
+        return self.embeddings.n_features
+
+    @property
+    def bias(self) -> NDArray[np.float32]:
+        """Copy of the bias (1,)."""
+        return self.model.bias.detach().cpu().numpy().reshape(1).copy()
+
+    @property
+    def V(self) -> NDArray[np.float32]:
+        """The embeddings (n_features, embedding dim)."""
+        return self.embeddings.V
+
+    def params(self) -> NetworkParams:
+        """Copy the parameters out."""
+        layers = {
+            name: tensor.detach().cpu().numpy().copy() for name, tensor in self.model.state_dict().items()
+        }
+        return NetworkParams(
+            float(self.bias[0]),
+            self.embeddings.w.copy(),
+            self.embeddings.V.copy(),
+            layers,
+            self.n_factors,
+            self.n_fields,
+            self.dense_ids.copy(),
+            np.array([self.seed, self.steps], np.int64),
+        )
+
+    def copy(self) -> NetworkTable:
+        """Copy weights and state."""
+        model = copy.deepcopy(self.model)
+        other = NetworkTable(
+            self.embeddings.copy(),
+            model,
+            _like(self.optimizer, model),
+            self.n_factors,
+            self.n_fields,
+            self.dense_ids,
+            self.seed,
+        )
+        other.assign(self)
+        return other
+
+    def assign(self, other: NetworkTable) -> None:
+        """Take over weights and state of a table of the same shape."""
+        self.embeddings.assign(other.embeddings)
+        self.model.load_state_dict(other.model.state_dict())
+        self._set_moments(other._moments())
+        self.steps = other.steps
+
+    def grow(self, n_features: int, hyper: Hyper) -> None:
+        """Make room for more features; those there are stay bit for bit."""
+        self.embeddings.grow(n_features, hyper)
+
+    def state(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return the optimizers' numbers: of the features (n_features, n_numbers), and of the layers (n,)."""
+        return self.embeddings.state()[0], self._moments()
+
+    def set_state(self, state: NDArray[np.float32], bias: NDArray[np.float32]) -> None:
+        """Take back what ``state`` returned; raises ``ValueError`` when it does not fit."""
+        self.embeddings.set_state(state, self.embeddings.state()[1])
+        self._set_moments(bias)
+
+    def _moments(self) -> NDArray[np.float32]:
+        """Return Adam's numbers as one array: updates, then both moments of each parameter; empty before the first."""
+        parts = [np.zeros(0, np.float32)]
+        for parameter in self.model.parameters():
+            own = self.optimizer.state.get(parameter)
+            if own:
+                tensors = (own["step"], own["exp_avg"], own["exp_avg_sq"])
+                parts += [tensor.detach().float().cpu().numpy().ravel() for tensor in tensors]
+        return np.concatenate(parts)
+
+    def _set_moments(self, moments: NDArray[np.float32]) -> None:
+        parameters = list(self.model.parameters())
+        expected = sum(1 + 2 * parameter.numel() for parameter in parameters)
+        self.optimizer.state.clear()
+        if len(moments) == 0:
+            return
+        if moments.shape != (expected,):
+            raise ValueError(f"the layers' state has shape {moments.shape}, but {expected} numbers belong there")
+        at = 0
+        for parameter in parameters:
+            pieces: list[Tensor] = []
+            for shape in ((), parameter.shape, parameter.shape):
+                size = int(np.prod(shape))
+                piece = torch.from_numpy(moments[at : at + size].copy()).reshape(shape)
+                pieces.append(piece.to(parameter.device) if shape != () else piece)
+                at += size
+            self.optimizer.state[parameter] = dict(zip(("step", "exp_avg", "exp_avg_sq"), pieces, strict=True))
+
+
+def make_optimizer(model: Model, learning_rate: float, weight_decay: float) -> torch.optim.Adam:
+    """Return Adam over the layers, one fused update for all of them."""
+    return torch.optim.Adam(model.parameters(), learning_rate, weight_decay=weight_decay, fused=True)
+
+
+def _like(optimizer: torch.optim.Adam, model: Model) -> torch.optim.Adam:
+    group = optimizer.param_groups[0]
+    return make_optimizer(model, group["lr"], group["weight_decay"])
+
+
+def embedding_table(params: NetworkParams, rule: Rule, hyper: Hyper) -> Table:
+    """Return the embeddings of ``params`` as a table with fresh optimizer state."""
+    return Table.start(FMParams(0.0, params.w, params.V), rule, hyper)
