@@ -18,16 +18,16 @@ def estimator(job: Job) -> Any:
         return FMClassifier(n_factors=DIM, max_iter=1, n_threads=1, random_state=job.seed)
     from crossfm import NeuralFMClassifier
 
+    layers = {"hidden": job.hidden, "dropout": 0.0} if job.hidden else {}  # the FM has none
     return NeuralFMClassifier(
         model=job.model,
         n_factors=DIM,
-        hidden=job.hidden,
-        dropout=0.0,
         batch_size=BATCH,
         max_iter=1,
         precision=job.variant,
         n_threads=1,
         random_state=job.seed,
+        **layers,
     )
 
 
