@@ -43,7 +43,7 @@ int64_t update(int rule, const nb::object& indptr, Array<const uint32_t> indices
                Array<int64_t> starts, const nb::object& d_linear, const nb::object& d_embedded, const nb::object& d_weights,
                const nb::object& d_pooled, const nb::object& d_pair, const nb::object& sums, const nb::dict& hyper_V,
                const nb::dict& hyper_w, float l2_V, float l2_w, float clip, float clip_floor, const nb::object& low,
-               const nb::object& span, const nb::object& plain, int n_threads) {
+               const nb::object& span, const nb::object& plain, const nb::object& keys, const nb::object& xs, int n_threads) {
   EmbeddingUpdateArgs all{};
   all.rows = with_fields(indptr, indices, values, width, fields);
   all.order = order.data();
@@ -67,15 +67,23 @@ int64_t update(int rule, const nb::object& indptr, Array<const uint32_t> indices
   all.clip = clip;
   all.clip_floor = clip_floor;
   all.plain = data_or_null<const bool>(plain);
+  all.xs = data_or_null<const float>(xs);
+  auto* const own_keys = data_or_null<uint32_t>(keys);
+  auto* const own_xs = data_or_null<float>(xs);
   const ColumnsView columns{data_or_null<const uint32_t>(low), data_or_null<const uint32_t>(span)};
   const auto n_features = static_cast<int64_t>(data.shape(0));
   nb::gil_scoped_release release;
   int64_t n = all.n_rows * width;
   if (columns.low) {
     run_parts(n_threads, [&](int part) {
+      transpose(all.rows, all.order, all.n_rows, part_begin(all.n_rows, part, n_threads),
+                part_begin(all.n_rows, part + 1, n_threads), columns, own_keys, own_xs);
+    });
+    run_parts(n_threads, [&](int part) {
       uint64_t* const own = spare.data() + 2 * all.n_rows * part;
       for (int64_t column = part; column < width; column += n_threads)
-        sort_column(all.rows, all.order, all.n_rows, shift, column, columns, sorted.data() + column * all.n_rows, own);
+        sort_column(own_keys + column * all.n_rows, all.n_rows, shift, column, columns, sorted.data() + column * all.n_rows,
+                    own);
     });
   } else {
     n = sort_ids(all.rows, all.order, all.n_rows, shift, n_features, sorted.data(), spare.data());
@@ -106,7 +114,7 @@ void bind_embedding(nb::module_& m) {
         nb::arg("d_linear").none(), nb::arg("d_embedded").none(), nb::arg("d_weights").none(), nb::arg("d_pooled").none(),
         nb::arg("d_pair").none(), nb::arg("sums").none(), nb::arg("hyper_V"), nb::arg("hyper_w"), nb::arg("l2_V"),
         nb::arg("l2_w"), nb::arg("clip"), nb::arg("clip_floor"), nb::arg("low").none(), nb::arg("span").none(),
-        nb::arg("plain").none(), nb::arg("n_threads"));
+        nb::arg("plain").none(), nb::arg("keys").none(), nb::arg("xs").none(), nb::arg("n_threads"));
 }
 
 }  // namespace crossfm

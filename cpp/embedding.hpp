@@ -45,7 +45,7 @@ void look_up(const LookupArgs& args) {
   constexpr int W = lanes<V>;
   const int blocks = count_blocks<BLOCKS>(a.table.padded, W);
   const Cut<V> cut(a.n_factors);
-  V s[RowSums<BLOCKS, V>::capacity], q[RowSums<BLOCKS, V>::capacity];
+  V s[2][RowSums<BLOCKS, V>::capacity], q[2][RowSums<BLOCKS, V>::capacity];  // of even and odd places, as in sum_ids
   for (int64_t i = a.begin; i < a.end; ++i) {
     if (i + kRowsAhead < a.end) {
       const int64_t later = a.order[i + kRowsAhead];
@@ -63,13 +63,14 @@ void look_up(const LookupArgs& args) {
       if (embedded) std::memset(embedded, 0, sizeof(float) * static_cast<std::size_t>(a.n_fields * a.n_factors));
       if (weights) std::memset(weights, 0, sizeof(float) * static_cast<std::size_t>(a.n_fields));
     }
-    for (int b = 0; b < blocks; ++b) s[b] = q[b] = V{};
-    float linear = 0.0f;
-    for (int64_t at = 0; at < row.n; ++at) {
+    for (int half = 0; half < 2; ++half)
+      for (int b = 0; b < blocks; ++b) s[half][b] = q[half][b] = V{};
+    float linear[2]{};
+    const auto take = [&](int64_t at, int half) __attribute__((always_inline)) {
       const float* const record = record_of(a.table, row.ids[at]);
       const float x = VALUES ? row.values[at] : 1.0f;
       const float w = VALUES ? record[a.table.w_at] * x : record[a.table.w_at];
-      linear += w;
+      linear[half] += w;
       if (weights) weights[fields[at]] = a.single ? w : weights[fields[at]] + w;
       if (embedded) {
         float* const to = embedded + fields[at] * a.n_factors;
@@ -84,17 +85,21 @@ void look_up(const LookupArgs& args) {
         for (int b = 0; b < blocks; ++b) {
           V z = load<V>(record + b * W);
           if constexpr (VALUES) z *= x;
-          s[b] += z;
-          q[b] += z * z;
+          s[half][b] += z;
+          q[half][b] += z * z;
         }
       }
-    }
-    a.linear[i] = linear;
+    };
+    int64_t at = 0;
+    for (; at + 1 < row.n; at += 2) take(at, 0), take(at + 1, 1);
+    if (at < row.n) take(at, 0);
+    a.linear[i] = linear[0] + linear[1];
     if (a.sums) {
       V total{};
       for (int b = 0; b < blocks; ++b) {
-        store<V>(a.sums + i * a.table.padded + b * W, s[b]);
-        const V pairs = 0.5f * (s[b] * s[b] - q[b]);
+        const V all = s[0][b] + s[1][b];
+        store<V>(a.sums + i * a.table.padded + b * W, all);
+        const V pairs = 0.5f * (all * all - (q[0][b] + q[1][b]));
         total += pairs;
         if (a.pooled && b < cut.blocks) store_block<V>(a.pooled + i * a.n_factors + b * W, pairs, cut.of(b));
       }
@@ -134,13 +139,15 @@ CROSSFM_INLINE void gather_gradient(const EmbeddingUpdateArgs& a, const Cut<V>& 
   V curve[RowSums<BLOCKS, V>::capacity];
   for (int b = 0; b < blocks; ++b) out.v[b] = curve[b] = V{};
   float w = 0.0f, curved = 0.0f;
+  const bool fields_seen = a.d_embedded || a.d_weights;
   for (int64_t n = begin; n < end; ++n) {
     const auto place = static_cast<uint32_t>(a.sorted[n]);
     const int64_t i = place >> a.shift;
     const auto j = static_cast<int64_t>(place & within);
-    const int64_t row = a.order[i];
-    const float x = VALUES && !(a.plain && a.plain[j]) ? a.rows.values[a.rows.begin(row) + j] : 1.0f;
-    const uint32_t field = a.rows.fields ? a.rows.fields_of(row)[j] : 0;
+    const float x = !VALUES || (a.plain && a.plain[j]) ? 1.0f
+                    : a.xs                             ? a.xs[j * a.n_rows + i]
+                                                       : a.rows.values[a.rows.begin(a.order[i]) + j];
+    const uint32_t field = fields_seen ? (a.rows.same_fields ? a.rows.fields : a.rows.fields_of(a.order[i]))[j] : 0;
     if (a.d_pair) {
       const float g = a.d_pair[i] * x;
       const float* const s = a.sums + i * a.table.padded;

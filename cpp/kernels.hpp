@@ -272,7 +272,8 @@ struct EmbeddingUpdateArgs {
   const uint64_t* sorted;  // (n_sorted,) id << 32 | row << shift | place in the row; those of an id side by side
   int64_t n_sorted;
   const int64_t* starts;   // (n_ids + 1,) where each id begins in `sorted`
-  const bool* plain;       // (width,) columns whose values are all 1, of rows of fixed width; null: not known
+  const float* xs;         // (width, n_rows) values of the batch column by column, or null: look into `rows`
+  const bool* plain;       // (width,) columns whose values are all 1; null: not known
   int shift;
   int64_t begin, end;
   Table table;

@@ -49,10 +49,31 @@ struct ColumnsView {
   const uint32_t* span;  // (width,) how many ids it may have from there on
 };
 
-// The part of sort_ids for one column of such rows: `sorted` has room for n_rows, `spare` for twice as many. Two small
-// radix passes over what is in the nearest cache, none for a column of one id.
-inline void sort_column(const RowsView& rows, const int64_t* order, int64_t n_rows, int shift, int64_t column,
-                        const ColumnsView& columns, uint64_t* sorted, uint64_t* spare) {
+// Turn ids of the rows order[begin, end) into keys[column * n_rows + i], counted from the column's smallest id, and values into
+// `xs` likewise: what follows goes through one column after another, whose rows lie far apart in memory.
+inline void transpose(const RowsView& rows, const int64_t* order, int64_t n_rows, int64_t begin, int64_t end,
+                      const ColumnsView& columns, uint32_t* keys, float* xs) {
+  constexpr int64_t kTile = 16;  // rows: a line of each column
+  for (int64_t start = begin; start < end; start += kTile) {
+    const int64_t stop = std::min(start + kTile, end);
+    for (int64_t i = stop; i < std::min(stop + kTile, end); ++i)
+      for (int64_t at = 0; at < rows.width + 15; at += 16) {
+        __builtin_prefetch(rows.indices + order[i] * rows.width + at);
+        if (xs) __builtin_prefetch(rows.values + order[i] * rows.width + at);
+      }
+    for (int64_t column = 0; column < rows.width; ++column) {
+      for (int64_t i = start; i < stop; ++i)
+        keys[column * n_rows + i] = rows.indices[order[i] * rows.width + column] - columns.low[column];
+      if (xs)
+        for (int64_t i = start; i < stop; ++i) xs[column * n_rows + i] = rows.values[order[i] * rows.width + column];
+    }
+  }
+}
+
+// The part of sort_ids for one column of such rows, from its keys: `sorted` has room for n_rows, `spare` for twice as many.
+// Small radix passes over what is in the nearest cache, none for a column of one id.
+inline void sort_column(const uint32_t* keys, int64_t n_rows, int shift, int64_t column, const ColumnsView& columns,
+                        uint64_t* sorted, uint64_t* spare) {
   const uint32_t low = columns.low[column], span = columns.span[column];
   int bits = 0;
   while ((uint64_t{1} << bits) < span) ++bits;
@@ -62,23 +83,23 @@ inline void sort_column(const RowsView& rows, const int64_t* order, int64_t n_ro
   std::array<std::array<uint32_t, 1 << kColumnDigit>, 3> counts;
   for (int d = 0; d < digits; ++d) std::fill_n(counts[static_cast<std::size_t>(d)].begin(), mask + 1, 0);
   uint64_t *from = digits ? spare : sorted, *to = digits > 1 ? spare + n_rows : sorted;
-  const uint32_t* const ids = rows.indices + column;
+  const uint64_t base = digits == 0 ? uint64_t{low} << 32 : 0;
   for (int64_t i = 0; i < n_rows; ++i) {
-    const uint32_t key = ids[order[i] * rows.width] - low;
-    from[i] = uint64_t{key} << 32 | static_cast<uint64_t>(i) << shift | static_cast<uint64_t>(column);
+    const uint32_t key = keys[i];
+    from[i] = base + (uint64_t{key} << 32 | static_cast<uint64_t>(i) << shift | static_cast<uint64_t>(column));
     for (int d = 0; d < digits; ++d) ++counts[static_cast<std::size_t>(d)][key >> (d * digit) & mask];
   }
   for (int d = 0; d < digits; ++d) {
     auto& count = counts[static_cast<std::size_t>(d)];
     uint32_t before = 0;
     for (uint64_t one = 0; one <= mask; ++one) before += std::exchange(count[one], before);
-    if (d + 1 == digits) to = sorted;
+    const bool last = d + 1 == digits;
+    if (last) to = sorted;
+    const uint64_t add = last ? uint64_t{low} << 32 : 0;
     const int at = 32 + d * digit;
-    for (int64_t k = 0; k < n_rows; ++k) to[count[from[k] >> at & mask]++] = from[k];
+    for (int64_t k = 0; k < n_rows; ++k) to[count[from[k] >> at & mask]++] = from[k] + add;
     std::swap(from, to);
   }
-  const uint64_t base = uint64_t{low} << 32;
-  for (int64_t k = 0; k < n_rows; ++k) sorted[k] += base;
 }
 
 // Fill `starts` with where each id begins in `sorted`, and n behind the last; returns the number of ids.

@@ -8,6 +8,8 @@ import crossfm
 
 PUBLIC = [
     "Categorical",
+    "DeepFMClassifier",
+    "DeepFMRegressor",
     "Encoder",
     "FFMClassifier",
     "FFMRegressor",
@@ -21,6 +23,10 @@ PUBLIC = [
     "HOFMClassifier",
     "HOFMRegressor",
     "MultiCategorical",
+    "NFMClassifier",
+    "NFMRegressor",
+    "NeuralFMClassifier",
+    "NeuralFMRegressor",
     "Numeric",
     "Recommender",
     "RowStream",

@@ -11,6 +11,10 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _HOME = {
+    "DeepFMClassifier": "crossfm.estimators.neural",
+    "DeepFMRegressor": "crossfm.estimators.neural",
+    "NFMClassifier": "crossfm.estimators.neural",
+    "NFMRegressor": "crossfm.estimators.neural",
     "FFMClassifier": "crossfm.estimators.ffm",
     "FFMRegressor": "crossfm.estimators.ffm",
     "FMClassifier": "crossfm.estimators.fm",

@@ -14,7 +14,10 @@ _KINDS = {
         ("FwFMClassifier", "FwFMRegressor", "FmFMClassifier", "FmFMRegressor"), "crossfm.estimators.fwfm"
     ),
     **dict.fromkeys(("HOFMClassifier", "HOFMRegressor"), "crossfm.estimators.hofm"),
-    **dict.fromkeys(("NeuralFMClassifier", "NeuralFMRegressor"), "crossfm.estimators.neural"),
+    **dict.fromkeys(
+        (f"{kind}{task}" for kind in ("NeuralFM", "NFM", "DeepFM") for task in ("Classifier", "Regressor")),
+        "crossfm.estimators.neural",
+    ),
     "FMRanker": "crossfm.estimators.ranker",
     "Recommender": "crossfm.recommender.recommender",
 }

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from crossfm.core.memory import show_size
+import numpy as np
+
 from crossfm.core.options import Hyper, check_choice, check_count, check_number
 from crossfm.core.rules import Rule, find_rule
+from crossfm.data.rows import Rows
 from crossfm.errors import OptionError
 from crossfm.estimators.base import BaseFM
 from crossfm.estimators.fm import FMClassifier, FMRegressor
+from crossfm.estimators.streamed import Prepared, alike
 from crossfm.kernels.embedding import RULES, Penalties
 from crossfm.kernels.machine import Machine
 from crossfm.solvers.epochs import Plan
 
 # Usual step sizes of the embeddings and of the linear weights under each rule.
 RATES = {"adagrad-row": (0.02, 0.03), "adagrad": (0.02, 0.03), "adam": (0.001, 0.001), "sgd": (0.01, 0.01)}
-START = 1e-8  # AdaGrad's accumulators: a batch's gradient is a sum, and that of a rare feature is small
+START = 1e-8  # AdaGrad's accumulators: small beside the squared gradient of a rare feature
 
 Kind = TypeVar("Kind", bound=type)
 
@@ -28,7 +32,7 @@ class Neural(BaseFM):
     """The part of an estimator that makes its machine a network; the rest is that of the classic machines."""
 
     model: str
-    deterministic = True  # the same bits for any number of threads, but for PyTorch's own sums
+    deterministic = True  # nothing races
     normalize = False
     l1_w = 0.0
     l1_V = 0.0
@@ -67,23 +71,154 @@ class Neural(BaseFM):
         )
 
     def _model_options(self) -> dict[str, Any]:
-        """Return the options of the model's constructor, those left at None being its own business."""
-        named = {"hidden": self.hidden, "dropout": self.dropout, "batch_norm": self.batch_norm, "activation": self.activation}
-        more = self.model_options or {}
+        """Return the options of the model's constructor; what is left at None is the model's own choice."""
+        names = ("hidden", "dropout", "batch_norm", "activation")
+        named = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        more = {} if self.model_options is None else self.model_options
         if not isinstance(more, dict):
             raise OptionError(f"model_options={more!r}, but it must be a dict of options of the model")
-        return {name: value for name, value in named.items() if value is not None} | more
+        return {**named, **more}
 
     def _rule(self) -> Rule:
         return find_rule(check_choice("solver", self.solver, RULES))
 
     def _check_options(self) -> tuple[Rule, Hyper, Plan]:
+        check_count("n_factors", self.n_factors, low=1)
         rule, hyper, plan = super()._check_options()
         return rule, replace(hyper, initial_accumulator=START), plan
 
+    def _start_tables(self, rows: Rows | Prepared, biases: list[float], rule: Rule, hyper: Hyper) -> None:
+        super()._start_tables(rows, biases, rule, hyper)
+        if self.init is None:
+            return
+        learnt = self._learnt_by(self.init)
+        if len(learnt) != len(self._machines):
+            raise OptionError(
+                f"init has {len(learnt)} machines, but {len(self._machines)} are needed: it has other classes"
+            )
+        for table, params in zip(self._machines, learnt, strict=True):
+            table.start_at(params, hyper)
+
+    def _learnt_by(self, init: Any) -> list[Any]:
+        """Return the parameters of a fitted FM, one of each machine; raise unless they are of the same features."""
+        if not isinstance(init, BaseFM) or not hasattr(init, "_machines"):
+            raise OptionError(f"init is {init!r}, but a fitted FMClassifier or FMRegressor is expected")
+        params = [machine.params() if hasattr(machine, "params") else machine for machine in init._machines]
+        shape = getattr(params[0], "V", np.zeros(0)).shape
+        expected = (self._machines[0].n_features, self._machines[0].V.shape[1])
+        if shape != expected:
+            raise OptionError(
+                f"init has {shape[0]} features with vectors of {shape[1:]} numbers, but {expected[0]} with vectors of "
+                f"{expected[1]} are needed: fit it on the same rows, with n_factors={self.n_factors}"
+            )
+        encoders = (self.encoder_, init.encoder_)
+        if None not in encoders and not alike(*encoders):
+            raise OptionError("init encodes its columns in another way: fit it on the same table and columns")
+        return params
+
+    def explain(self, X: Any, *, machine: int = 0) -> Any:
+        """Raise ``OptionError``: what a network adds up cannot be split by pairs of columns."""
+        raise OptionError(
+            f"a {type(self).__name__} is a network, whose scores do not split into parts of columns and pairs; "
+            "explain an FMClassifier or FMRegressor fitted on the same rows"
+        )
+
+
+def named(model: str, **defaults: Any) -> Callable[[Kind], Kind]:
+    """Make an estimator class of one model: the constructor is its base's without ``model``, with these defaults."""
+
+    def dress(kind: Kind) -> Kind:
+        base = inspect.signature(kind.__init__)  # type: ignore[misc]
+        parameters = [
+            p.replace(default=defaults.get(p.name, p.default))
+            for p in base.parameters.values()
+            if p.name != "model"
+        ]
+        signature = base.replace(parameters=parameters)
+        parent = kind.__init__  # type: ignore[misc]
+
+        @functools.wraps(parent)
+        def __init__(self: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807
+            bound = signature.bind(self, *args, **kwargs)
+            bound.apply_defaults()
+            parent(*bound.args, **bound.kwargs)
+            del self.model  # the class has it
+
+        __init__.__signature__ = signature  # type: ignore[attr-defined]
+        kind.__init__ = __init__  # type: ignore[misc]
+        kind.model = model  # type: ignore[attr-defined]
+        return kind
+
+    return dress
+
 
 class NeuralFMRegressor(Neural, FMRegressor):
-    """TODO"""
+    """A neural machine of the family for real-valued targets and counts.
+
+    Embeddings are kept and moved by the compiled core, a batch touching only its own features; layers are PyTorch's.
+    Needs the extra ``neural``.
+
+    Parameters
+    ----------
+    n_factors : int, default=16
+        Length of an embedding.
+    model : str, default="nfm"
+        fm, ffm, fwfm, nfm, deepfm, widedeep, fnn, ipnn, opnn, afm, xdeepfm, dcn, dcnv2, autoint, fibinet or finalmlp;
+        see ``crossfm.neural.models`` for the papers, the layers and the options of each.
+    hidden, dropout, batch_norm, activation : default=None
+        Of the model's layers, where it has them; None is the model's own choice. ``hidden`` lists the width of each
+        layer, ``dropout`` is a share or a list of them.
+    model_options : dict or None, default=None
+        More options of the model, by their names there: ``{"n_cross": 3}``.
+    init : fitted FMRegressor or FMClassifier, or None, default=None
+        Start at the embeddings, linear weights and bias of an FM of the same features and ``n_factors``.
+    loss : {"squared", "poisson"}, default="squared"
+    solver : {"adagrad-row", "adagrad", "adam", "sgd"}, default="adagrad-row"
+        Of the embeddings; layers have Adam. "adagrad-row" keeps one number for an embedding and one for its linear
+        weight. "adam" is lazy: features that a batch does not have stay as they are.
+    learning_rate : float, default=0.001
+        Of the layers.
+    learning_rate_V, learning_rate_w : float or None, default=None
+        Of embeddings and linear weights; None takes the solver's own: adagrad-row and adagrad 0.02 and 0.03, adam
+        0.001, sgd 0.01. Gradients are summed over a batch, so they mean the same for batches of any size.
+    schedule : {"constant", "inverse", "linear", "cosine"}, default="constant"
+        How all three fall over the epochs.
+    warmup : int, default=0
+        Steps in which the learning rate of the layers rises to what it is.
+    max_iter : int, default=20
+        Epochs.
+    batch_size : int, default=1024
+        Rows of a step, at most: an epoch is parted into batches of equal size.
+    l2_w, l2_V : float, default=0
+        Penalties on the features of each row, as in ``FMRegressor``: what is not in a batch is not touched.
+    l2_layers : float, default=0
+        Weight decay of the layers.
+    clip_norm : float, default=0
+        Largest length of the layers' gradient; 0 clips nothing.
+    cowclip : float, default=0
+        For batches of tens of thousands: the gradient of an embedding v that is in n rows of a batch is at most
+        n max(cowclip |v|, 1e-5) long. 1 is the paper's (Zheng et al., AAAI 2023), 0 clips nothing.
+    init_scale : float, default=0.05
+        Embeddings start normal with deviation init_scale / sqrt(n_factors).
+    precision : {"float32", "bfloat16"}, default="float32"
+        Of the layers' arithmetic; weights are float32.
+    device : str, default="cpu"
+    compile : bool, default=False
+        Whether layers go through ``torch.compile``.
+    fields, columns, early_stopping, validation_fraction, n_iter_no_change, tol, shuffle, n_threads, warm_start,
+    random_state, verbose, callbacks
+        As in ``FMRegressor``. One seed gives the same bits for the same number of threads.
+
+    Attributes
+    ----------
+    params_ : NetworkParams
+        ``bias``, ``w`` (n_features,), ``V`` (n_features, embedding dim), ``layers`` by PyTorch's names.
+    encoder_, history_, n_iter_, best_iter_ : as in ``FMRegressor``
+
+    References
+    ----------
+    The papers of the models: ``crossfm.neural.models.MODELS``. With squared loss the target is standardised.
+    """
 
     def __init__(
         self,
@@ -168,7 +303,23 @@ class NeuralFMRegressor(Neural, FMRegressor):
 
 
 class NeuralFMClassifier(Neural, FMClassifier):
-    """TODO"""
+    """A neural machine of the family for classes, with logistic loss; see ``NeuralFMRegressor`` for the machine.
+
+    More than two classes take a network each (one against the rest).
+
+    Parameters
+    ----------
+    monitor : {"loss", "auc"}, default="loss"
+        What early stopping watches; "auc" is for two classes.
+
+    All other parameters are those of ``NeuralFMRegressor`` (there is no ``loss``).
+
+    Attributes
+    ----------
+    classes_ : (n_classes,)
+    params_ : NetworkParams, or a list with one for each class when there are more than two
+    encoder_, history_, n_iter_, best_iter_ : as in ``FMRegressor``
+    """
 
     def __init__(
         self,
@@ -250,3 +401,40 @@ class NeuralFMClassifier(Neural, FMClassifier):
         self.random_state = random_state
         self.verbose = verbose
         self.callbacks = callbacks
+
+
+@named("nfm")
+class NFMRegressor(NeuralFMRegressor):
+    """Neural factorization machine for real-valued targets and counts.
+
+    y(x) = w0 + sum_i w_i x_i + h^T MLP(sum_{i<j} (x_i v_i) * (x_j v_j)).
+
+    Parameters and attributes are those of ``NeuralFMRegressor`` without ``model``.
+
+    References
+    ----------
+    X. He, T.-S. Chua. Neural Factorization Machines for Sparse Predictive Analytics. SIGIR 2017.
+    """
+
+
+@named("nfm")
+class NFMClassifier(NeuralFMClassifier):
+    """Neural factorization machine for classes; see ``NFMRegressor``, and ``NeuralFMClassifier`` for the parameters."""
+
+
+@named("deepfm")
+class DeepFMRegressor(NeuralFMRegressor):
+    """DeepFM for real-valued targets and counts: a factorization machine and an MLP on the same embeddings.
+
+    Parameters and attributes are those of ``NeuralFMRegressor`` without ``model``.
+
+    References
+    ----------
+    H. Guo, R. Tang, Y. Ye, Z. Li, X. He. DeepFM: A Factorization-Machine based Neural Network for CTR Prediction.
+    IJCAI 2017.
+    """
+
+
+@named("deepfm")
+class DeepFMClassifier(NeuralFMClassifier):
+    """DeepFM for classes; see ``DeepFMRegressor``, and ``NeuralFMClassifier`` for the parameters."""

@@ -108,7 +108,7 @@ def _meet_features(model: Any, X: RowStream, *, fresh: bool, growing: bool = Fal
             model.feature_names_in_ = np.array(X.encoder.fields, dtype=object)
             model.n_features_in_ = len(X.encoder.fields)
         return
-    if (model.encoder_ is None) != (X.encoder is None) or not _alike(model.encoder_, X.encoder):
+    if (model.encoder_ is None) != (X.encoder is None) or not alike(model.encoder_, X.encoder):
         raise DataError(
             "the stream's rows are not encoded as the model's: open it with crossfm.stream(..., encoder=model.encoder_)"
         )
@@ -118,7 +118,8 @@ def _meet_features(model: Any, X: RowStream, *, fresh: bool, growing: bool = Fal
             del rows
 
 
-def _alike(a: Any, b: Any) -> bool:
+def alike(a: Any, b: Any) -> bool:
+    """Whether two encoders make the same features of a table."""
     if a is b:
         return True
     (arrays, meta), (others, other) = a.to_state(), b.to_state()

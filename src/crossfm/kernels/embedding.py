@@ -76,7 +76,9 @@ class Layout:
         by_low = np.argsort(low)
         apart = bool((low[by_low][1:] > high[by_low][:-1]).all())
         plain = None if rows.values is None else (rows.values.reshape(-1, rows.width) == 1).all(axis=0)
-        return cls(n_fields, bool(once), shift, *((low, high - low + 1) if apart else (None, None)), plain)
+        if not apart:
+            return cls(n_fields, bool(once), shift, plain=plain)
+        return cls(n_fields, bool(once), shift, low, high - low + 1, plain)
 
     def check_batch(self, n_rows: int) -> None:
         """Raise ``OptionError`` for a batch of rows too many and too long to be numbered."""
@@ -134,7 +136,7 @@ def look_up(
     *,
     n_threads: int = 1,
 ) -> LookedUp:
-    """Look the rows ``order`` up; ``uses`` names what is wanted beside ``linear``. The arrays are those of ``memory``."""
+    """Look the rows ``order`` up; ``uses`` names what is wanted beside ``linear``. Arrays are those of ``memory``."""
     n, k = len(order), table.n_factors
     shapes = {
         "linear": (n,),
@@ -179,14 +181,18 @@ def update(
     offsets = rows.indptr
     nnz = len(order) * rows.width if offsets is None else int((offsets[order + 1] - offsets[order]).sum())
     bare = replace(hyper, l1_w=0.0, l1_V=0.0, l2_w=0.0, l2_V=0.0)
+    spare = max(nnz, 2 * len(order) * n_threads)
+    by_column = layout.low is not None
+    keys = memory.empty("keys", (nnz,), np.uint32) if by_column else None
+    xs = memory.empty("xs", (nnz,)) if by_column and rows.values is not None else None
     n_ids = _kernels.embedding_update(
         table.rule.code, rows.indptr, rows.indices, rows.values, rows.width, rows.fields, order, table.data,
         table.padded, table.w_at, table.n_factors, layout.n_fields, layout.shift,
-        memory.empty("sorted", (nnz,), np.uint64), memory.empty("spare", (max(nnz, 2 * len(order) * n_threads),), np.uint64),
-        memory.empty("starts", (nnz + 1,), np.int64), gradients.linear, gradients.embedded, gradients.weights, gradients.pooled,
-        gradients.pair, gradients.sums, hyper_dict(bare, table.n_factors),
+        memory.empty("sorted", (nnz,), np.uint64), memory.empty("spare", (spare,), np.uint64),
+        memory.empty("starts", (nnz + 1,), np.int64), gradients.linear, gradients.embedded, gradients.weights,
+        gradients.pooled, gradients.pair, gradients.sums, hyper_dict(bare, table.n_factors),
         hyper_dict(replace(bare, learning_rate=learning_rate_w), table.n_factors), single(penalties.l2_V),
         single(penalties.l2_w), single(penalties.clip), single(penalties.clip_floor), layout.low, layout.span,
-        layout.plain, n_threads,
+        layout.plain, keys, xs, n_threads,
     )  # fmt: skip
     return int(n_ids)

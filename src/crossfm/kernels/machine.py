@@ -73,7 +73,9 @@ class TrainingTable(Protocol):
 class Machine(Protocol):
     """A machine's module."""
 
-    FIELDS: bool  # whether rows must say the field of each feature
+    @property
+    def FIELDS(self) -> bool:
+        """Whether rows must say the field of each feature."""
 
     def start(
         self,

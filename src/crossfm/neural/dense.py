@@ -25,7 +25,9 @@ def find_shape(rows: Data) -> tuple[int, NDArray[np.int64]]:
         if part.values is not None:
             _look_at(part.indices, fields, part.values, found)
         del part, fields  # a stream reads the next ones
-    numeric = [next(iter(other)) for _, (ids, other) in sorted(found.items()) if len(other) == 1 and len(ids) <= 2]
+    numeric = [
+        next(iter(other)) for _, (ids, other) in sorted(found.items()) if len(other) == 1 and len(ids) <= 2
+    ]
     return n_fields, np.array(numeric, np.int64)
 
 
@@ -35,7 +37,7 @@ def _look_at(
     values: NDArray[np.float32],
     found: dict[int, tuple[set[int], set[int]]],
 ) -> None:
-    """Add to ``found``, for each field with a value other than 1: its features (3 are enough), and those that have one."""
+    """Add the features of each field that has a value other than 1, and those with such a value, up to 3 a field."""
     other = values != 1
     for f in np.unique(fields[other]).tolist():
         here = fields == f
@@ -54,6 +56,8 @@ def dense_values(rows: Rows, order: NDArray[np.int64], ids: NDArray[np.int64]) -
     taken = rows.take(order)
     slots = slot[taken.indices]
     hit = np.flatnonzero(slots >= 0)
-    row = hit // rows.width if rows.indptr is None else np.searchsorted(taken.offsets(), hit, side="right") - 1
+    row = (
+        hit // rows.width if rows.indptr is None else np.searchsorted(taken.offsets(), hit, side="right") - 1
+    )
     np.add.at(out, (row, slots[hit]), np.float32(1) if taken.values is None else taken.values[hit])
     return out

@@ -62,7 +62,7 @@ class Network:
     learning_rate_V: float = 0.002
     learning_rate_w: float = 0.03
     l2_layers: float = 0.0
-    penalties: Penalties = Penalties()
+    penalties: Penalties = field(default_factory=Penalties)
     clip_norm: float = 0.0
     warmup: int = 0
     precision: str = "float32"
@@ -70,7 +70,7 @@ class Network:
     compiled: bool = False
 
     @property
-    def FIELDS(self) -> bool:  # noqa: N802  (the protocol's name)
+    def FIELDS(self) -> bool:
         """Whether rows must say the field of each feature."""
         return bool({"embedded", "weights", "dense"} & find_model(self.model).model.uses)
 
@@ -87,7 +87,7 @@ class Network:
         scale: float,
         bias: float,
     ) -> NetworkTable:
-        """Return a network for a fresh start: embeddings normal with deviation ``scale``, layers as PyTorch starts them."""
+        """Return a network for a fresh start; embeddings are normal with deviation ``scale``."""
         n_fields, dense_ids = find_shape(rows) if self.FIELDS else (1, np.zeros(0, np.int64))
         dim = self._dim(n_fields, n_factors)
         embeddings = Table.drawn(rows.n_features, dim, rng, rule, hyper, scale=scale, bias=0.0)
@@ -169,8 +169,8 @@ class Network:
     ) -> float:
         """Visit the rows in ``order`` batch by batch; return the sum of the losses before each batch's update.
 
-        Batches are of equal size, at most ``batch_size``. The same bits come out for the same threads; ``deterministic``
-        changes nothing.
+        Batches are of equal size, at most ``batch_size``. One seed gives the same bits for the same number of
+        threads; ``deterministic`` changes nothing.
         """
         self._check_fields(rows, table)
         with Steps(self, table, loss, hyper, n_threads) as steps:

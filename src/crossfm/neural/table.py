@@ -60,7 +60,7 @@ class NetworkParams:
 
     def to_arrays(self) -> Arrays:
         """Return the parameters as named arrays; ``from_arrays`` takes them back."""
-        own = {
+        own: Arrays = {
             "w": self.w,
             "V": self.V,
             "shape": np.array([self.n_factors, self.n_fields], np.int64),
@@ -132,12 +132,19 @@ class NetworkTable:
     @property
     def bias(self) -> NDArray[np.float32]:
         """Copy of the bias (1,)."""
-        return self.model.bias.detach().cpu().numpy().reshape(1).copy()
+        return np.array([float(self.model.bias.detach())], np.float32)
 
     @property
     def V(self) -> NDArray[np.float32]:
         """The embeddings (n_features, embedding dim)."""
         return self.embeddings.V
+
+    def start_at(self, params: FMParams, hyper: Hyper) -> None:
+        """Start at the embeddings, linear weights and bias of a second-order machine of the same features."""
+        self.embeddings.start_V(np.arange(self.n_features), params.V, hyper)
+        self.embeddings.start_w(params.w, hyper)
+        with torch.no_grad():
+            self.model.bias.fill_(params.bias)
 
     def params(self) -> NetworkParams:
         """Copy the parameters out."""
@@ -207,7 +214,9 @@ class NetworkTable:
         if len(moments) == 0:
             return
         if moments.shape != (expected,):
-            raise ValueError(f"the layers' state has shape {moments.shape}, but {expected} numbers belong there")
+            raise ValueError(
+                f"the layers' state has shape {moments.shape}, but {expected} numbers belong there"
+            )
         at = 0
         for parameter in parameters:
             pieces: list[Tensor] = []
@@ -216,7 +225,9 @@ class NetworkTable:
                 piece = torch.from_numpy(moments[at : at + size].copy()).reshape(shape)
                 pieces.append(piece.to(parameter.device) if shape != () else piece)
                 at += size
-            self.optimizer.state[parameter] = dict(zip(("step", "exp_avg", "exp_avg_sq"), pieces, strict=True))
+            self.optimizer.state[parameter] = dict(
+                zip(("step", "exp_avg", "exp_avg_sq"), pieces, strict=True)
+            )
 
 
 def make_optimizer(model: Model, learning_rate: float, weight_decay: float) -> torch.optim.Adam:

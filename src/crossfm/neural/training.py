@@ -39,7 +39,9 @@ def row_losses(name: str, scores: Tensor, target: Tensor) -> Tensor:
 class Steps:
     """Training steps of one network; a context, in which PyTorch has the threads and the random numbers of the run."""
 
-    def __init__(self, network: Network, table: NetworkTable, loss: Loss, hyper: Hyper, n_threads: int) -> None:
+    def __init__(
+        self, network: Network, table: NetworkTable, loss: Loss, hyper: Hyper, n_threads: int
+    ) -> None:
         self.network, self.table, self.loss, self.hyper = network, table, loss, hyper
         self.engine = engine_of(table, n_threads)
         self.share = hyper.learning_rate / network.learning_rate  # what the schedule leaves of each rate

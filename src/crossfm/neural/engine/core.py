@@ -79,7 +79,12 @@ class _LookUp(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, anchor: Tensor, engine: CoreEmbeddings, rows: Rows, order: NDArray[np.int64], names: list[str]
+        ctx: Any,
+        anchor: Tensor,
+        engine: CoreEmbeddings,
+        rows: Rows,
+        order: NDArray[np.int64],
+        names: list[str],
     ) -> tuple[Tensor, ...]:
         ctx.engine, ctx.names = engine, names
         ctx.set_materialize_grads(False)
