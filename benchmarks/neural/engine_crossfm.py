@@ -18,7 +18,7 @@ def estimator(job: Job) -> Any:
         return FMClassifier(n_factors=DIM, max_iter=1, n_threads=1, random_state=job.seed)
     from crossfm import NeuralFMClassifier
 
-    layers = {"hidden": job.hidden, "dropout": 0.0} if job.hidden else {}  # the FM has none
+    layers = {"hidden": job.hidden, "dropout": 0.0, "batch_norm": False} if job.hidden else {}  # the FM has none
     return NeuralFMClassifier(
         model=job.model,
         n_factors=DIM,
@@ -32,21 +32,21 @@ def estimator(job: Job) -> Any:
 
 
 def engine(job: Job) -> Ready:
-    """Rows as they come from a table: an id and a value a field, and which field it is."""
+    """Rows as they come from a table: an id and a value a field, and which field it is.
+
+    A model trains on one batch first, not timed: PyTorch is imported by the first fit, as it is before in the peers.
+    """
     from crossfm import Rows
 
-    def rows(part: str) -> Rows:
-        ids, values = job.one_table(part)
+    def rows(part: str, n_rows: int | None = None) -> Rows:
+        ids, values = (of[:n_rows] for of in job.one_table(part))
         fields = np.arange(data.N_FIELDS, dtype=np.uint32)
-        return Rows(
-            ids.ravel().astype(np.uint32),
-            job.n_features,
-            width=data.N_FIELDS,
-            values=values.ravel(),
-            fields=fields,
-        )
+        ids = ids.ravel().astype(np.uint32)
+        return Rows(ids, job.n_features, width=data.N_FIELDS, values=values.ravel(), fields=fields)
 
-    model, train, y, test = estimator(job), rows("train"), job.read("train", "y"), rows("test")
+    few, y = rows("train", BATCH), job.read("train", "y")
+    estimator(job).fit(few, y[:BATCH]).predict_proba(few)
+    model, train, test = estimator(job), rows("train"), rows("test")
     return Ready(
         lambda: model.fit(train, y),
         lambda: model.predict_proba(test)[:, 1],
