@@ -13,9 +13,11 @@ import numpy as np
 from crossfm.core.options import Hyper, check_choice, check_count, check_number
 from crossfm.core.rules import Rule, find_rule
 from crossfm.data.rows import Rows
-from crossfm.errors import OptionError
+from crossfm.data.stream import RowStream
+from crossfm.errors import MissingLibraryError, OptionError
 from crossfm.estimators.base import BaseFM
 from crossfm.estimators.fm import FMClassifier, FMRegressor
+from crossfm.estimators.inputs import has_names
 from crossfm.estimators.streamed import Prepared, alike
 from crossfm.kernels.embedding import RULES, Penalties
 from crossfm.kernels.machine import Machine
@@ -26,6 +28,19 @@ RATES = {"adagrad-row": (0.02, 0.03), "adagrad": (0.02, 0.03), "adam": (0.001, 0
 START = 1e-8  # AdaGrad's accumulators: small beside the squared gradient of a rare feature
 
 Kind = TypeVar("Kind", bound=type)
+
+
+def network_class() -> Any:
+    """Return the machine of all networks; raises ``MissingLibraryError`` where PyTorch is not installed."""
+    try:
+        from crossfm.neural.network import Network
+    except ModuleNotFoundError as exc:
+        if exc.name is None or exc.name.partition(".")[0] == "crossfm":
+            raise
+        raise MissingLibraryError(
+            f"neural machines need {exc.name}, which is not installed: pip install 'crossfm[neural]'"
+        ) from exc
+    return Network
 
 
 class Neural(BaseFM):
@@ -39,18 +54,11 @@ class Neural(BaseFM):
 
     @property
     def _machine(self) -> Machine:  # type: ignore[override]
-        try:
-            from crossfm.neural.network import Network
-        except ModuleNotFoundError as exc:
-            if exc.name is None or exc.name.partition(".")[0] == "crossfm":
-                raise
-            raise OptionError(
-                f"neural machines need {exc.name}, which is not installed: pip install 'crossfm[neural]'"
-            ) from exc
+        Network = network_class()
         rate_V, rate_w = RATES[check_choice("solver", self.solver, RULES)]
         rate_V = rate_V if self.learning_rate_V is None else self.learning_rate_V
         rate_w = rate_w if self.learning_rate_w is None else self.learning_rate_w
-        return Network(
+        machine: Machine = Network(
             model=self.model,
             options=self._model_options(),
             batch_size=check_count("batch_size", self.batch_size, low=1),
@@ -69,6 +77,7 @@ class Neural(BaseFM):
             device=self.device,
             compiled=bool(self.compile),
         )
+        return machine
 
     def _model_options(self) -> dict[str, Any]:
         """Return the options of the model's constructor; what is left at None is the model's own choice."""
@@ -86,6 +95,25 @@ class Neural(BaseFM):
         check_count("n_factors", self.n_factors, low=1)
         rule, hyper, plan = super()._check_options()
         return rule, replace(hyper, initial_accumulator=START), plan
+
+    def _advice(self, rule: Rule) -> str:
+        return "fewer n_factors, or hash rare features together (Categorical(name, hash_buckets=...))"
+
+    def _read_input(self, X: Any, y: Any, *, fit: bool, **y_checks: Any) -> tuple[Rows, Any]:
+        """Read a table as the FM of ``init`` did: with its vocabularies."""
+        encoder = getattr(self.init, "encoder_", None)
+        if not fit or encoder is None or isinstance(X, (Rows, RowStream)) or not has_names(X):
+            return super()._read_input(X, y, fit=fit, **y_checks)
+        if self.columns is not None and tuple(self.columns) != tuple(encoder.columns):
+            raise OptionError("columns differ from those of init, which encodes the table: leave them out")
+        self.encoder_, self.n_features_in_ = encoder, self.init.n_features_in_
+        self.feature_names_in_ = np.array(encoder.fields, dtype=object)
+        return super()._read_input(X, y, fit=False, **y_checks)
+
+    def _forget_unseen(self, rows: Rows | Prepared) -> None:
+        """Forget nothing that was learnt before: what these rows lack, the rows of ``init`` had."""
+        if self.init is None:
+            super()._forget_unseen(rows)
 
     def _start_tables(self, rows: Rows | Prepared, biases: list[float], rule: Rule, hyper: Hyper) -> None:
         super()._start_tables(rows, biases, rule, hyper)
@@ -111,10 +139,27 @@ class Neural(BaseFM):
                 f"init has {shape[0]} features with vectors of {shape[1:]} numbers, but {expected[0]} with vectors of "
                 f"{expected[1]} are needed: fit it on the same rows, with n_factors={self.n_factors}"
             )
+        if getattr(init, "normalize", False):
+            raise OptionError("init was fitted with normalize=True, which networks do not do: fit it without")
+        labels = (getattr(self, "classes_", None), getattr(init, "classes_", None))
+        if not any(one is None for one in labels) and not np.array_equal(*labels):
+            raise OptionError(
+                f"init has classes {labels[1].tolist()}, but {labels[0].tolist()} are to be learnt"
+            )
         encoders = (self.encoder_, init.encoder_)
         if None not in encoders and not alike(*encoders):
             raise OptionError("init encodes its columns in another way: fit it on the same table and columns")
         return params
+
+    def __sklearn_clone__(self) -> Any:
+        """Clone, but keep ``init`` as it is: what it has learnt is what it is there for."""
+        init, self.init = self.init, None
+        try:
+            other = super().__sklearn_clone__()
+        finally:
+            self.init = init
+        other.init = init
+        return other
 
     def explain(self, X: Any, *, machine: int = 0) -> Any:
         """Raise ``OptionError``: what a network adds up cannot be split by pairs of columns."""
@@ -171,7 +216,8 @@ class NeuralFMRegressor(Neural, FMRegressor):
     model_options : dict or None, default=None
         More options of the model, by their names there: ``{"n_cross": 3}``.
     init : fitted FMRegressor or FMClassifier, or None, default=None
-        Start at the embeddings, linear weights and bias of an FM of the same features and ``n_factors``.
+        Start at the embeddings, linear weights and bias of an FM of the same features and ``n_factors``. A table is
+        encoded as the FM did, with its vocabularies; features that it knows and these rows lack are kept.
     loss : {"squared", "poisson"}, default="squared"
     solver : {"adagrad-row", "adagrad", "adam", "sgd"}, default="adagrad-row"
         Of the embeddings; layers have Adam. "adagrad-row" keeps one number for an embedding and one for its linear
