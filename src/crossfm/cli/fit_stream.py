@@ -43,16 +43,16 @@ def fit_stream(job: Job) -> None:
     keeper = Keeper(job.out)
     train, valid, target = _open(job)
     model, task = make_model(job, _some_labels(train), target)
-    if getattr(model, "init", None) is not None:
-        known_features(train, model.init, job.data)
-        if valid is not None:
-            known_features(valid, model.init, job.valid or job.data)
     if valid is None:
         fraction = _fraction(job, train.n_rows)
         if fraction:
             train, valid = train.split(fraction, job.seed)
     elif valid.encoder is None:
         train.n_features = max(train.n_features, valid.n_features)
+    if getattr(model, "init", None) is not None:
+        for part, path in ((train, job.data), (valid, job.valid or job.data)):
+            if part is not None:
+                known_features(part, model.init, path)
     set_options(model, task, valid, job, [keeper.callback(), *job.logs()])
     if not job.quiet:
         cache = train.cache.path
