@@ -60,7 +60,7 @@ def test_a_network_is_trained_and_used_as_the_others_are(crossfm: Any, clicks: P
     done = crossfm("train", clicks, "--model", name, *SMALL, *more, "--epochs", 6, "-o", "m.crossfm")
     assert done.exit_code == 0, done.output
     assert "540 rows, 60 rows held for validation" in done.stdout
-    assert "note: an epoch" not in done.stdout  # the size of the batches was given
+    assert "batches of" not in done.stdout  # their size was given
     assert "for weights and the optimizer's state" in done.stderr
     model = load("m.crossfm")
     assert machine_and_task(model) == (name, "classification")
@@ -161,10 +161,11 @@ def test_a_stream_gives_the_network_of_memory(crossfm: Any, clicks: Path) -> Non
     assert np.array_equal(load("a.crossfm").params_.V, load("b.crossfm").params_.V)
 
 
-def test_numbered_features_and_few_steps(crossfm: Any, libsvm: Path) -> None:
+def test_numbered_features_and_batches_for_few_rows(crossfm: Any, libsvm: Path) -> None:
     done = crossfm("train", libsvm, "--model", "nfm", "-k", 4, "--epochs", 1, "-o", "m.crossfm")
     assert done.exit_code == 0, done.output
-    assert "note: an epoch is 1 step of at most 1,024 rows; lower --batch-size for more" in done.stdout
+    assert "batches of 32 rows, for the rows are few; --batch-size says otherwise" in done.stdout
+    assert load("m.crossfm").batch_size == 32
     assert crossfm("predict", "m.crossfm", libsvm).exit_code == 0
     assert "without names" in crossfm("inspect", "m.crossfm").stdout
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from crossfm.cli.checkpoint import Keeper
 from crossfm.cli.choosing import Overrides, choose, show_columns
 from crossfm.cli.judge import as_classes, judge, numeric
-from crossfm.cli.networks import MODEL_OPTIONS, known_features, say_if_few_steps, start_from
+from crossfm.cli.networks import MODEL_OPTIONS, choose_batch_size, known_features, start_from
 from crossfm.cli.reading import Reading, check_column, find_target, is_rows, target_values, weight_values
 from crossfm.cli.show import say, size
 from crossfm.errors import LabelError, OptionError
@@ -99,7 +99,7 @@ def fit_estimator(job: Job) -> None:
     set_options(model, task, valid, job, [keeper.callback(), *job.logs()])
     if not job.quiet:
         say(f"{task} of {target_name(target)}: {len(train.y):,} rows" + _held(valid))
-        say_if_few_steps(model, len(train.y), job)
+    choose_batch_size(model, len(train.y), job)
     with keeper.guard():
         fit_part(model, task, train, valid)
         keeper.save(model)

@@ -21,7 +21,7 @@ from crossfm.cli.fit_estimator import (
     set_options,
     target_name,
 )
-from crossfm.cli.networks import known_features, say_if_few_steps
+from crossfm.cli.networks import choose_batch_size, known_features
 from crossfm.cli.reading import check_column, find_target
 from crossfm.cli.show import say, size
 from crossfm.errors import OptionError
@@ -59,7 +59,7 @@ def fit_stream(job: Job) -> None:
         say(f"block cache: {cache} ({size(cache.stat().st_size)})")
         held = "" if valid is None else f", {valid.n_rows:,} rows held for validation"
         say(f"{task} of {target_name(target)}: {train.n_rows:,} rows{held}")
-        say_if_few_steps(model, train.n_rows, job)
+    choose_batch_size(model, train.n_rows, job)
     with keeper.guard():
         model.fit(train, eval_set=valid)
         keeper.save(model)

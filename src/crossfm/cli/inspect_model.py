@@ -162,7 +162,8 @@ def _show_network(model: Any) -> None:
     params = tables[0].params()
     n_layers, n_embeddings = sum(row[-1] for row in layers), params.w.size + params.V.size
     times = f", in each of {len(tables)} networks (a class each)" if len(tables) > 1 else ""
-    say(f"fields: {params.n_fields}, numbers given to the layers as they are: {len(params.dense_ids)}")
+    if model._machine.FIELDS:
+        say(f"fields: {params.n_fields}, numbers given to the layers as they are: {len(params.dense_ids)}")
     say(f"parameters: {n_embeddings:,} of embeddings and linear weights, {n_layers:,} of layers{times}")
     print_table("layers", ("layer", "kind", "shapes", "parameters"), layers, left=3)
 

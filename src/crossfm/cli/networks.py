@@ -14,7 +14,8 @@ from crossfm.cli.show import say
 from crossfm.errors import DataError, OptionError
 
 PANEL = "Networks"
-FEW_STEPS = 10  # an epoch, below which a note says how to have more
+STEPS = 20  # of an epoch, at least, where the size of the batches is not given
+SMALLEST = 32  # rows of a batch then
 MODEL_OPTIONS = (
     "hidden",
     "dropout",
@@ -46,7 +47,7 @@ ActivationOption = Annotated[
 ]
 BatchSizeOption = Annotated[
     Optional[int],  # noqa: UP045
-    _option("--batch-size", help="Rows of a step; else 1024."),
+    _option("--batch-size", help="Rows of a step; else 1024, or fewer where the rows are few."),
 ]
 RateVOption = Annotated[
     Optional[float],  # noqa: UP045
@@ -170,12 +171,12 @@ def known_features(X: Any, fm: Any, path: Path) -> Any:
     return X
 
 
-def say_if_few_steps(model: Any, n_rows: int, job: Any) -> None:
-    """Say where epochs have so few steps that a network hardly learns."""
-    size = getattr(model, "batch_size", None)
-    if size is None or job.quiet or "batch_size" in job.settings or n_rows >= FEW_STEPS * size:
+def choose_batch_size(model: Any, n_rows: int, job: Any) -> None:
+    """Let a new network have smaller batches where few rows would give an epoch of few steps, and say so."""
+    usual = getattr(model, "batch_size", None)
+    if usual is None or "batch_size" in job.settings or hasattr(model, "history_") or n_rows >= STEPS * usual:
         return
-    steps = -(-n_rows // size)
-    say(
-        f"note: an epoch is {steps} step{'s' * (steps > 1)} of at most {size:,} rows; lower --batch-size for more"
-    )
+    size = max(n_rows // STEPS, SMALLEST)
+    model.set_params(batch_size=size)
+    if not job.quiet:
+        say(f"batches of {size:,} rows, for the rows are few; --batch-size says otherwise")

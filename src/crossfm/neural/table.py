@@ -153,7 +153,7 @@ class NetworkTable:
                     f"{part} {' x '.join(map(str, tensor.shape)) or '1'}" for part, tensor in own.items()
                 ]
                 size = sum(tensor.numel() for tensor in own.values())
-                found.append((name, type(module).__name__, ", ".join(shapes), size))
+                found.append((name or "-", type(module).__name__, ", ".join(shapes), size))
         return found
 
     def start_at(self, params: FMParams, hyper: Hyper) -> None:
