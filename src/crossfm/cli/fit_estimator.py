@@ -91,9 +91,9 @@ def fit_estimator(job: Job) -> None:
     if job.init is None:
         set_columns(model, train, target, job)
     elif start is not None:
-        train, valid = (
-            part and replace(part, X=known_features(part.X, start, job.data)) for part in (train, valid)
-        )
+        train = replace(train, X=known_features(train.X, start, job.data))
+        if valid is not None:
+            valid = replace(valid, X=known_features(valid.X, start, job.valid or job.data))
     else:
         train, valid = (_encoded(part, model, job) for part in (train, valid))
     set_options(model, task, valid, job, [keeper.callback(), *job.logs()])

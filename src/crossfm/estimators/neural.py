@@ -47,6 +47,7 @@ class Neural(BaseFM):
     """The part of an estimator that makes its machine a network; the rest is that of the classic machines."""
 
     model: str
+    init: Any
     deterministic = True  # nothing races
     normalize = False
     l1_w = 0.0
@@ -141,11 +142,9 @@ class Neural(BaseFM):
             )
         if getattr(init, "normalize", False):
             raise OptionError("init was fitted with normalize=True, which networks do not do: fit it without")
-        labels = (getattr(self, "classes_", None), getattr(init, "classes_", None))
-        if not any(one is None for one in labels) and not np.array_equal(*labels):
-            raise OptionError(
-                f"init has classes {labels[1].tolist()}, but {labels[0].tolist()} are to be learnt"
-            )
+        mine, its = getattr(self, "classes_", None), getattr(init, "classes_", None)
+        if mine is not None and its is not None and not np.array_equal(mine, its):
+            raise OptionError(f"init has classes {its.tolist()}, but {mine.tolist()} are to be learnt")
         encoders = (self.encoder_, init.encoder_)
         if None not in encoders and not alike(*encoders):
             raise OptionError("init encodes its columns in another way: fit it on the same table and columns")
