@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from crossfm.errors import ModelFileError, OptionError
+from crossfm.errors import MissingLibraryError, ModelFileError, OptionError
 
 _KINDS = {
     **dict.fromkeys(("FMClassifier", "FMRegressor"), "crossfm.estimators.fm"),
@@ -43,7 +43,8 @@ def save(model: Any, path: Any, *, with_state: bool = False) -> None:
 def load(path: Any) -> Any:
     """Read a ``.crossfm`` file and return the model. Runs no code from the file.
 
-    Raises ``ModelFileError`` for a file that is truncated, changed, foreign or from a newer crossfm.
+    Raises ``ModelFileError`` for a file that is truncated, changed, foreign or from a newer crossfm, and
+    ``MissingLibraryError`` for a network where PyTorch is not installed.
     """
     from crossfm.io.model_file import read_model
 
@@ -60,5 +61,7 @@ def load(path: Any) -> Any:
     model_class = getattr(importlib.import_module(_KINDS[kind]), kind)
     try:
         return model_class.from_state(arrays, meta)
+    except MissingLibraryError:
+        raise
     except (KeyError, TypeError, ValueError, IndexError) as exc:
         raise ModelFileError(f"{path} is a {kind} file whose parts do not fit together: {exc!r}") from exc

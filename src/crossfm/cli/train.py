@@ -10,6 +10,25 @@ import typer
 
 from crossfm.cli.choosing import Overrides, parse_multi
 from crossfm.cli.errors import verb
+from crossfm.cli.networks import (
+    ActivationOption,
+    BatchNormOption,
+    BatchSizeOption,
+    ClipOption,
+    CompileOption,
+    CowClipOption,
+    DeviceOption,
+    DropoutOption,
+    HiddenOption,
+    LayersOption,
+    ModelOption,
+    RateVOption,
+    RateWOption,
+    WarmupOption,
+    model_options,
+    rates,
+    widths,
+)
 from crossfm.cli.reading import (
     CacheOption,
     EncodingOption,
@@ -56,6 +75,19 @@ class Machine(str, Enum):
     fmfm = "fmfm"
     hofm = "hofm"
     linear = "linear"
+    nfm = "nfm"
+    deepfm = "deepfm"
+    widedeep = "widedeep"
+    fnn = "fnn"
+    ipnn = "ipnn"
+    opnn = "opnn"
+    afm = "afm"
+    xdeepfm = "xdeepfm"
+    dcn = "dcn"
+    dcnv2 = "dcnv2"
+    autoint = "autoint"
+    fibinet = "fibinet"
+    finalmlp = "finalmlp"
 
 
 def _option(*flags: str, help: str, panel: str) -> Any:
@@ -106,14 +138,22 @@ def train(
     model: Annotated[
         Optional[Machine],  # noqa: UP045
         typer.Option(
-            help="fm; with fields ffm (a vector), fwfm (a weight), fmfm (a matrix); hofm (degree 3); linear."
+            help="fm; with fields ffm (a vector), fwfm (a weight), fmfm (a matrix); hofm (degree 3); linear. "
+            "Networks (extra neural): FM inside: nfm, deepfm, afm; layers alone: widedeep, fnn, ipnn, opnn, finalmlp; "
+            "crosses: dcn, dcnv2, xdeepfm; attention: autoint, fibinet.",
+            show_choices=False,
         ),
     ] = None,
     factors: Annotated[
         Whole, _option("--factors", "-k", help="Length of each factor vector.", panel=LEARNING)
     ] = None,
     solver: Annotated[
-        Text, _option("--solver", help="adagrad, adagrad-row, sgd, adam, ftrl or sgda.", panel=LEARNING)
+        Text,
+        _option(
+            "--solver",
+            help="adagrad, adagrad-row, sgd, adam, ftrl or sgda; for networks one of the first four.",
+            panel=LEARNING,
+        ),
     ] = None,
     loss: Annotated[
         Text,
@@ -153,12 +193,23 @@ def train(
     ] = None,
     precision: Annotated[
         Text,
-        _option("--precision", help="Of factors in training: float32 or bfloat16 (fm, ffm).", panel=LEARNING),
+        _option(
+            "--precision",
+            help="float32 or bfloat16: of factors in training (fm, ffm), of a network's layers.",
+            panel=LEARNING,
+        ),
     ] = None,
     init_scale: Annotated[
         Number, _option("--init-scale", help="Size of the random start of the factors.", panel=LEARNING)
     ] = None,
-    init: Annotated[File, _option("--init", help="Go on from this model file.", panel=LEARNING)] = None,
+    init: Annotated[
+        File,
+        _option(
+            "--init",
+            help="Go on from this model file; with a network as --model, start at its fm.",
+            panel=LEARNING,
+        ),
+    ] = None,
     with_state: Annotated[
         bool,
         _option(
@@ -185,6 +236,20 @@ def train(
         ),
     ] = None,
     seed: Annotated[int, _option("--seed", help="Same seed, same model.", panel=LEARNING)] = 0,
+    hidden: HiddenOption = None,
+    dropout: DropoutOption = None,
+    batch_norm: BatchNormOption = None,
+    activation: ActivationOption = None,
+    option: ModelOption = None,
+    batch_size: BatchSizeOption = None,
+    learning_rate_v: RateVOption = None,
+    learning_rate_w: RateWOption = None,
+    l2_layers: LayersOption = None,
+    clip_norm: ClipOption = None,
+    warmup: WarmupOption = None,
+    cowclip: CowClipOption = None,
+    device: DeviceOption = None,
+    compile: CompileOption = False,
     valid: Annotated[File, _option("--valid", help="File to validate on.", panel=VALIDATION)] = None,
     valid_fraction: Annotated[
         Number,
@@ -279,15 +344,15 @@ def train(
     from crossfm.core.options import check_count
 
     if model is Machine.linear:
-        for option, given in {
+        for name, given in {
             "--factors": factors,
             "--l2-v": l2_v,
             "--l1-v": l1_v,
             "--init-scale": init_scale,
         }.items():
             if given:
-                raise OptionError(f"--model linear has no factors, but {option} is {given:g}")
-    settings = {
+                raise OptionError(f"--model linear has no factors, but {name} is {given:g}")
+    settings: dict[str, Any] = {
         "n_factors": 0 if model is Machine.linear else factors,
         "solver": solver,
         "loss": loss,
@@ -310,6 +375,20 @@ def train(
         "calibrate": calibrate or None,
         "checkpoint": None if checkpoint is None else str(checkpoint),
         "checkpoint_seconds": checkpoint_seconds,
+        "hidden": widths(hidden),
+        "dropout": rates(dropout),
+        "batch_norm": batch_norm,
+        "activation": activation,
+        "model_options": model_options(option),
+        "batch_size": batch_size,
+        "learning_rate_V": learning_rate_v,
+        "learning_rate_w": learning_rate_w,
+        "l2_layers": l2_layers,
+        "clip_norm": clip_norm,
+        "warmup": warmup,
+        "cowclip": cowclip,
+        "device": device,
+        "compile": compile or None,
     }
     check_count("random_state", seed)
     if valid_fraction is not None and not 0 <= valid_fraction < 1:
@@ -318,11 +397,11 @@ def train(
         if out is None:
             raise OptionError("--out is missing: name the model file to write, or pass --cv to measure only")
         check_out(out, [data, valid, users, items])
-        for option, path in (("--checkpoint", checkpoint), ("--log-csv", log_csv)):
+        for flag, path in (("--checkpoint", checkpoint), ("--log-csv", log_csv)):
             if path is not None:
                 check_out(path, [data, valid, users, items, init])
                 if path.resolve() == out.resolve():
-                    raise OptionError(f"{option} {path} is the model file too; choose another name")
+                    raise OptionError(f"{flag} {path} is the model file too; choose another name")
         if checkpoint is None and checkpoint_seconds is not None:
             raise OptionError("--checkpoint-seconds means nothing without --checkpoint")
     job = Job(

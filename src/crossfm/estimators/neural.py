@@ -18,9 +18,11 @@ from crossfm.core.options import Hyper, check_choice, check_count, check_number
 from crossfm.core.params import FMParams
 from crossfm.core.rules import Rule, find_rule
 from crossfm.data.rows import Rows
-from crossfm.errors import OptionError
+from crossfm.data.stream import RowStream
+from crossfm.errors import MissingLibraryError, OptionError
 from crossfm.estimators.base import BaseFM
 from crossfm.estimators.fm import FMClassifier, FMRegressor
+from crossfm.estimators.inputs import has_names
 from crossfm.estimators.state import params_of
 from crossfm.estimators.streamed import Prepared, alike
 from crossfm.kernels.embedding import RULES, Penalties
@@ -35,10 +37,24 @@ BUILT = ("model", "hidden", "dropout", "batch_norm", "activation", "model_option
 Kind = TypeVar("Kind", bound=type)
 
 
+def network_class() -> Any:
+    """Return the machine of all networks; raises ``MissingLibraryError`` where PyTorch is not installed."""
+    try:
+        from crossfm.neural.network import Network
+    except ModuleNotFoundError as exc:
+        if exc.name is None or exc.name.partition(".")[0] == "crossfm":
+            raise
+        raise MissingLibraryError(
+            f"neural machines need {exc.name}, which is not installed: pip install 'crossfm[neural]'"
+        ) from exc
+    return Network
+
+
 class Neural(BaseFM):
     """The part of an estimator that makes its machine a network; the rest is that of the classic machines."""
 
     model: str
+    init: Any
     deterministic = True  # nothing races
     normalize = False
     l1_w = 0.0
@@ -47,14 +63,7 @@ class Neural(BaseFM):
     @property
     def _machine(self) -> Any:  # type: ignore[override]
         """The network, made anew from the options; ``Any``, as its room is loaded only when it is used."""
-        try:
-            from crossfm.neural.network import Network
-        except ModuleNotFoundError as exc:
-            if exc.name is None or exc.name.partition(".")[0] == "crossfm":
-                raise
-            raise OptionError(
-                f"neural machines need {exc.name}, which is not installed: pip install 'crossfm[neural]'"
-            ) from exc
+        Network = network_class()
         rate_V, rate_w = RATES[check_choice("solver", self.solver, RULES)]
         rate_V = rate_V if self.learning_rate_V is None else self.learning_rate_V
         rate_w = rate_w if self.learning_rate_w is None else self.learning_rate_w
@@ -105,7 +114,7 @@ class Neural(BaseFM):
         """Check the options of the model before anything is learnt."""
         if fresh or not hasattr(self, "_machines"):
             self._check_options()
-            self._machine.check(self.n_factors)  # type: ignore[attr-defined]
+            self._machine.check(self.n_factors)
         else:
             self._check_built()
         super()._fit(X, *args, fresh=fresh, **options)
@@ -123,7 +132,7 @@ class Neural(BaseFM):
     def _check_going_on(self, rows: Rows | Prepared) -> None:
         if self._machine.FIELDS and self.encoder_ is None:
             for part in windows(rows):
-                self._machine.check_fields(part, self._machines[0])  # type: ignore[attr-defined]
+                self._machine.check_fields(part, self._machines[0])
                 del part  # a stream reads the next ones
 
     def to_state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
@@ -142,6 +151,25 @@ class Neural(BaseFM):
         options = self.get_params(deep=False)
         return type(self)(**{n: v if n == "init" else clone(v, safe=False) for n, v in options.items()})
 
+    def _advice(self, rule: Rule) -> str:
+        return "fewer n_factors, or hash rare features together (Categorical(name, hash_buckets=...))"
+
+    def _read_input(self, X: Any, y: Any, *, fit: bool, **y_checks: Any) -> tuple[Rows, Any]:
+        """Read a table as the FM of ``init`` did: with its vocabularies."""
+        encoder = getattr(self.init, "encoder_", None)
+        if not fit or encoder is None or isinstance(X, (Rows, RowStream)) or not has_names(X):
+            return super()._read_input(X, y, fit=fit, **y_checks)
+        if self.columns is not None and tuple(self.columns) != tuple(encoder.columns):
+            raise OptionError("columns differ from those of init, which encodes the table: leave them out")
+        self.encoder_, self.n_features_in_ = encoder, self.init.n_features_in_
+        self.feature_names_in_ = np.array(encoder.fields, dtype=object)
+        return super()._read_input(X, y, fit=False, **y_checks)
+
+    def _forget_unseen(self, rows: Rows | Prepared) -> None:
+        """Forget nothing that was learnt before: what these rows lack, the rows of ``init`` had."""
+        if self.init is None:
+            super()._forget_unseen(rows)
+
     def _start_tables(self, rows: Rows | Prepared, biases: list[float], rule: Rule, hyper: Hyper) -> None:
         super()._start_tables(rows, biases, rule, hyper)
         self._built = {name: copy.copy(getattr(self, name)) for name in BUILT}
@@ -154,10 +182,6 @@ class Neural(BaseFM):
             )
         for table, params in zip(self._machines, learnt, strict=True):
             table.start_at(params, hyper)
-
-    def _forget_unseen(self, rows: Rows | Prepared) -> None:
-        if self.init is None:  # the FM may have learnt from other rows, and has forgotten what it did not see
-            super()._forget_unseen(rows)
 
     def _learnt_by(self, init: Any) -> list[Any]:
         """Return the parameters of a fitted FM, one of each machine; raise unless they are of the same features.
@@ -176,10 +200,10 @@ class Neural(BaseFM):
             params = [
                 p.rescaled(mean, spread).rescaled(-own_mean / own_spread, 1 / own_spread) for p in params
             ]
-        if hasattr(self, "classes_") and not np.array_equal(
-            getattr(init, "classes_", self.classes_), self.classes_
-        ):
-            raise OptionError(f"init has the classes {init.classes_.tolist()}, not {self.classes_.tolist()}")
+        own: Any = getattr(self, "classes_", None)
+        theirs = getattr(init, "classes_", own)
+        if own is not None and not np.array_equal(theirs, own):
+            raise OptionError(f"init has the classes {theirs.tolist()}, not {own.tolist()}")
         shape = params[0].V.shape
         expected = (self._machines[0].n_features, self._machines[0].V.shape[1])
         if shape != expected:
@@ -187,6 +211,11 @@ class Neural(BaseFM):
                 f"init has {shape[0]} features with vectors of {shape[1:]} numbers, but {expected[0]} with vectors of "
                 f"{expected[1]} are needed: fit it on the same rows, with n_factors={self.n_factors}"
             )
+        if getattr(init, "normalize", False):
+            raise OptionError("init was fitted with normalize=True, which networks do not do: fit it without")
+        mine, its = getattr(self, "classes_", None), getattr(init, "classes_", None)
+        if mine is not None and its is not None and not np.array_equal(mine, its):
+            raise OptionError(f"init has classes {its.tolist()}, but {mine.tolist()} are to be learnt")
         encoders = (self.encoder_, init.encoder_)
         if None not in encoders and not alike(*encoders):
             raise OptionError("init encodes its columns in another way: fit it on the same table and columns")
@@ -220,9 +249,9 @@ def named(model: str, **defaults: Any) -> Callable[[Kind], Kind]:
             parent(*bound.args, **bound.kwargs)
             del self.model  # the class has it
 
-        __init__.__signature__ = signature  # type: ignore[attr-defined]
+        __init__.__signature__ = signature
         kind.__init__ = __init__  # type: ignore[misc]
-        kind.model = model  # type: ignore[attr-defined]
+        kind.model = model
         return kind
 
     return dress
@@ -247,7 +276,8 @@ class NeuralFMRegressor(Neural, FMRegressor):
     model_options : dict or None, default=None
         More options of the model, by their names there: ``{"n_cross": 3}``.
     init : fitted FMRegressor or FMClassifier, or None, default=None
-        Start at the embeddings, linear weights and bias of an FM of the same features and ``n_factors``.
+        Start at the embeddings, linear weights and bias of an FM of the same features and ``n_factors``. A table is
+        encoded as the FM did, with its vocabularies; features that it knows and these rows lack are kept.
     loss : {"squared", "poisson"}, default="squared"
     solver : {"adagrad-row", "adagrad", "adam", "sgd"}, default="adagrad-row"
         Of the embeddings; layers have Adam. "adagrad-row" keeps one number for an embedding and one for its linear

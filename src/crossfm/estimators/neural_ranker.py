@@ -188,4 +188,4 @@ class NeuralFMRanker(Neural, FMRanker):
     def from_state(cls, arrays: dict[str, NDArray[Any]], meta: dict[str, Any]) -> NeuralFMRanker:
         model = super().from_state(arrays, meta)
         model.n_query_fields_ = meta["n_query_fields"]
-        return model
+        return model  # type: ignore[no-any-return]

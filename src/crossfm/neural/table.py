@@ -55,6 +55,10 @@ class NetworkParams:
         """Number of features."""
         return len(self.w)
 
+    def lengths(self) -> NDArray[np.float64]:
+        """Return the length of each feature's embedding (n_features,)."""
+        return np.asarray(np.sqrt(np.square(self.V, dtype=np.float64).sum(axis=1)))
+
     def rescaled(self, shift: float, scale: float) -> NetworkParams:
         """Return the same: a network's scores cannot be scaled by its weights, so ``predict`` does it."""
         return self
@@ -164,6 +168,19 @@ class NetworkTable:
         held = np.maximum(self.counts, 1)
         rarity: NDArray[np.float32] = np.where(self.counts > 0, np.float32(self.n_rows) / held, np.float32(0))
         return rarity
+
+    def layers(self) -> list[tuple[str, str, str, int]]:
+        """Return name, kind, shapes and number of parameters of each layer, the model's own first."""
+        found = []
+        for name, module in self.model.named_modules():
+            own = dict(module.named_parameters(recurse=False))
+            if own:
+                shapes = [
+                    f"{part} {' x '.join(map(str, tensor.shape)) or '1'}" for part, tensor in own.items()
+                ]
+                size = sum(tensor.numel() for tensor in own.values())
+                found.append((name or "-", type(module).__name__, ", ".join(shapes), size))
+        return found
 
     def start_at(self, params: FMParams, hyper: Hyper) -> None:
         """Start at the embeddings, linear weights and bias of a second-order machine of the same features."""

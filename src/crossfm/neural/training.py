@@ -58,6 +58,7 @@ class Steps:
 
     def __enter__(self) -> Steps:
         self._around.__enter__()
+        self.table.optimizer.param_groups[0]["weight_decay"] = self.network.l2_layers  # may have changed
         self.table.model.train()
         self.table.optimizer.param_groups[0]["weight_decay"] = self.network.l2_layers
         return self
