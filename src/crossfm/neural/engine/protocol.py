@@ -39,6 +39,12 @@ class Embeddings(Protocol):
         CowClip bounds the gradient of V. ``hyper.learning_rate`` is that of the factors.
         """
 
+    def gather(self, world: int, rows: Rows, order: NDArray[np.int64]) -> None:
+        """Put the gradients of all ``world`` processes together: ``step`` is then of the whole batch ``order`` in each.
+
+        Processes had equal parts of the batch one after another, or all of it each.
+        """
+
     def load(self) -> None:
         """Take over weights and the optimizer's state from the table, where something else may have moved them."""
 

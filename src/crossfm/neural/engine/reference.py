@@ -96,6 +96,18 @@ class TorchEmbeddings:
             self.count[ids] = t
         self.V.grad = self.w.grad = None
 
+    def gather(self, world: int, rows: Rows, order: NDArray[np.int64]) -> None:
+        """Put the gradients of all processes together: ``step`` is then of the whole batch ``order``."""
+        assert self._batch is not None
+        assert self._batches is not None
+        for weights in (self.V, self.w):
+            if weights.grad is None:
+                continue
+            if self._batch.n_rows < len(order):
+                torch.distributed.all_reduce(weights.grad)
+            weights.grad /= world
+        self._batch = self._batches[1].batch(order)
+
     def _moved(
         self, value: Tensor, own: list[Tensor], g: Tensor, t: Tensor, hyper: Hyper, rate: float
     ) -> Tensor:

@@ -175,7 +175,7 @@ def move(
     if CLIP:  # Zheng et al., AAAI 2023, algorithm 1
         norm = tl.sqrt(tl.sum(g * g, 0))
         most = count * tl.maximum(clip * tl.sqrt(tl.sum(v * v, 0)), clip_floor)
-        g *= tl.where(norm > most, most / norm, 1.0)
+        g *= tl.where(norm > most, most / tl.maximum(norm, 1e-30), 1.0)
     own_w = record + w_at
     w = tl.load(own_w)
     g = g * n_rows + l2_V * count * v
