@@ -43,7 +43,8 @@ int64_t update(int rule, const nb::object& indptr, Array<const uint32_t> indices
                Array<int64_t> starts, const nb::object& d_linear, const nb::object& d_embedded, const nb::object& d_weights,
                const nb::object& d_pooled, const nb::object& d_pair, const nb::object& sums, const nb::dict& hyper_V,
                const nb::dict& hyper_w, float l2_V, float l2_w, float clip, float clip_floor, const nb::object& low,
-               const nb::object& span, const nb::object& plain, const nb::object& keys, const nb::object& xs, int n_threads) {
+               const nb::object& span, const nb::object& plain, const nb::object& keys, const nb::object& xs,
+               const nb::object& rarity, int n_threads) {
   EmbeddingUpdateArgs all{};
   all.rows = with_fields(indptr, indices, values, width, fields);
   all.order = order.data();
@@ -66,6 +67,7 @@ int64_t update(int rule, const nb::object& indptr, Array<const uint32_t> indices
   all.l2_w = l2_w;
   all.clip = clip;
   all.clip_floor = clip_floor;
+  all.rarity = data_or_null<const float>(rarity);
   all.plain = data_or_null<const bool>(plain);
   all.xs = data_or_null<const float>(xs);
   auto* const own_keys = data_or_null<uint32_t>(keys);
@@ -114,7 +116,7 @@ void bind_embedding(nb::module_& m) {
         nb::arg("d_linear").none(), nb::arg("d_embedded").none(), nb::arg("d_weights").none(), nb::arg("d_pooled").none(),
         nb::arg("d_pair").none(), nb::arg("sums").none(), nb::arg("hyper_V"), nb::arg("hyper_w"), nb::arg("l2_V"),
         nb::arg("l2_w"), nb::arg("clip"), nb::arg("clip_floor"), nb::arg("low").none(), nb::arg("span").none(),
-        nb::arg("plain").none(), nb::arg("keys").none(), nb::arg("xs").none(), nb::arg("n_threads"));
+        nb::arg("plain").none(), nb::arg("keys").none(), nb::arg("xs").none(), nb::arg("rarity").none(), nb::arg("n_threads"));
 }
 
 }  // namespace crossfm

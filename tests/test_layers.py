@@ -45,6 +45,7 @@ HEAVY = {
     "lightning_fabric": {"neural"},
     "sklearn": {"estimators", "datasets", "recommender", "cli"},
     "matplotlib": {"plots"},
+    "mlflow": {"solvers"},
     "typer": {"cli"},
     "rich": {"cli", "solvers", "datasets"},
     "pandas": set(),

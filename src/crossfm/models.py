@@ -18,6 +18,7 @@ _KINDS = {
         (f"{kind}{task}" for kind in ("NeuralFM", "NFM", "DeepFM") for task in ("Classifier", "Regressor")),
         "crossfm.estimators.neural",
     ),
+    "NeuralFMRanker": "crossfm.estimators.neural_ranker",
     "FMRanker": "crossfm.estimators.ranker",
     "Recommender": "crossfm.recommender.recommender",
 }
@@ -48,6 +49,10 @@ def load(path: Any) -> Any:
 
     arrays, meta = read_model(path)
     kind = meta.get("kind")
+    if kind == "checkpoint":
+        raise ModelFileError(
+            f"{path} is the checkpoint of a training that did not end; go on with fit and checkpoint={str(path)!r}"
+        )
     if kind not in _KINDS:
         raise ModelFileError(
             f"{path} holds a {kind!r}, but this version knows {', '.join(_KINDS)}. Upgrade crossfm."

@@ -25,12 +25,11 @@ _FLAGS = {
     "n_iter_no_change": "--patience",
 }
 _SAME = (
-    "batch_rows|column_names|deterministic|every_rows|every_seconds|ftrl_decay|half_life|init_scale|l1_V|l1_w|l2_V|l2_w|"
+    "batch_rows|checkpoint_seconds|class_weight|column_names|deterministic|every_rows|every_seconds|ftrl_decay|half_life|init_scale|l1_V|l1_w|l2_V|l2_w|"
     "learning_rate|memory_limit|n_features|normalize|poll_seconds"
 )
-_PLAIN = (
-    "encoding|format|loss|monitor|precision|schedule|separator|solver"  # words too: options only before "="
-)
+# Words too: options only before "=".
+_PLAIN = "checkpoint|encoding|format|loss|monitor|precision|schedule|separator|solver"
 _NAME = re.compile(rf"(?<![\w-])(?:({'|'.join(_FLAGS)}|{_SAME})\b(=?)|({_PLAIN})(=))")
 
 
@@ -101,6 +100,7 @@ def one_line(exc: BaseException) -> str:
 def as_typed(message: str) -> str:
     """Write options of the Python functions as those of the command line: separator= becomes --separator."""
     message = message.replace("header=False", "--no-header").replace("header=True", "--header")
+    message = message.replace("calibrate=True", "--calibrate")
     message = message.replace("column_names=[...]", "--column-names a,b,c")
     return _NAME.sub(_flag, message)
 

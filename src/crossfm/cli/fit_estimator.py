@@ -44,14 +44,21 @@ class Job:
     seed: int = 0
     quiet: bool = False
     tensorboard: Path | None = None
+    log_csv: Path | None = None
+    mlflow: str | None = None
     memory_limit: int | None = None
     cache: Path | None = None
 
     def logs(self) -> list[Any]:
         """Return the callbacks that were asked for."""
+        from crossfm.solvers.csv_log import CSVLog
+        from crossfm.solvers.mlflow_log import MLflowLog
         from crossfm.solvers.tensorboard import TensorBoard
 
-        return [] if self.tensorboard is None else [TensorBoard(self.tensorboard)]
+        kinds: list[tuple[Any, Any]] = [
+            (TensorBoard, self.tensorboard), (CSVLog, self.log_csv), (MLflowLog, self.mlflow)
+        ]  # fmt: skip
+        return [kind(where) for kind, where in kinds if where is not None]
 
 
 @dataclass(frozen=True)
@@ -74,7 +81,7 @@ class Part:
 
 def fit_estimator(job: Job) -> None:
     """Read, choose columns, train, save, judge on the validation rows and say what to do next."""
-    keeper = Keeper(job.out, with_state=job.with_state)
+    keeper = Keeper(job.out, with_state=job.with_state, checkpoint=job.settings.get("checkpoint"))
     data = job.reading.read(job.data, n_features=job.n_features)
     target = None if is_rows(data) else find_target(data, job.target)
     whole = read_part(data, target, job)
@@ -250,6 +257,8 @@ def set_options(model: Any, task: str, valid: Any, job: Job, callbacks: list[Any
                 raise OptionError(
                     f"{name}={job.settings[name]!r} means nothing without early stopping; leave it out"
                 )
+        if valid is None and getattr(model, "calibrate", False):
+            raise OptionError("calibrate=True needs validation rows: pass --valid or --valid-fraction")
         model.set_params(early_stopping=stops)
         if stops and "max_iter" not in job.settings:
             model.set_params(max_iter=EPOCHS)

@@ -39,7 +39,7 @@ def fit_stream(job: Job) -> None:
         raise OptionError(
             "--with-state takes the table's size once more: it cannot be used with --memory-limit"
         )
-    keeper = Keeper(job.out)
+    keeper = Keeper(job.out, checkpoint=job.settings.get("checkpoint"))
     train, valid, target = _open(job)
     model, task = make_model(job, _some_labels(train), target)
     if valid is None:

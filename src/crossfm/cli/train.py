@@ -176,6 +176,14 @@ def train(
     deterministic: Annotated[
         bool, _option("--deterministic", help="Many threads, same bits.", panel=LEARNING)
     ] = False,
+    class_weight: Annotated[
+        Text,
+        _option(
+            "--class-weight",
+            help="balanced: rows of rare classes count more, so that all classes count alike.",
+            panel=LEARNING,
+        ),
+    ] = None,
     seed: Annotated[int, _option("--seed", help="Same seed, same model.", panel=LEARNING)] = 0,
     valid: Annotated[File, _option("--valid", help="File to validate on.", panel=VALIDATION)] = None,
     valid_fraction: Annotated[
@@ -208,6 +216,14 @@ def train(
     monitor: Annotated[
         Text, _option("--monitor", help="What is best: loss, or auc (two classes).", panel=VALIDATION)
     ] = None,
+    calibrate: Annotated[
+        bool,
+        _option(
+            "--calibrate",
+            help="Fit the probabilities of classes to the validation rows (Platt scaling).",
+            panel=VALIDATION,
+        ),
+    ] = False,
     user: Annotated[Text, _option("--user", help="Column of users.", panel=LISTS)] = None,
     item: Annotated[Text, _option("--item", help="Column of items.", panel=LISTS)] = None,
     time: Annotated[
@@ -228,6 +244,23 @@ def train(
     encoding: EncodingOption = None,
     tensorboard: Annotated[
         File, typer.Option("--tensorboard", help="Folder for TensorBoard logs of the epochs.")
+    ] = None,
+    log_csv: Annotated[
+        File, typer.Option("--log-csv", help="CSV file to which each epoch appends a line.")
+    ] = None,
+    mlflow: Annotated[
+        Text, typer.Option("--mlflow", help="MLflow server, data base or folder for a run of the epochs.")
+    ] = None,
+    checkpoint: Annotated[
+        File,
+        typer.Option(
+            "--checkpoint",
+            help="File for the state of the training: after a kill, the same command goes on from there.",
+        ),
+    ] = None,
+    checkpoint_seconds: Annotated[
+        Number,
+        typer.Option("--checkpoint-seconds", help="How often it is written in an epoch; else every 60 s."),
     ] = None,
     limit: LimitOption = None,
     cache: CacheOption = None,
@@ -273,6 +306,10 @@ def train(
         "deterministic": deterministic or None,
         "n_iter_no_change": patience,
         "monitor": monitor,
+        "class_weight": class_weight,
+        "calibrate": calibrate or None,
+        "checkpoint": None if checkpoint is None else str(checkpoint),
+        "checkpoint_seconds": checkpoint_seconds,
     }
     check_count("random_state", seed)
     if valid_fraction is not None and not 0 <= valid_fraction < 1:
@@ -281,6 +318,13 @@ def train(
         if out is None:
             raise OptionError("--out is missing: name the model file to write, or pass --cv to measure only")
         check_out(out, [data, valid, users, items])
+        for option, path in (("--checkpoint", checkpoint), ("--log-csv", log_csv)):
+            if path is not None:
+                check_out(path, [data, valid, users, items, init])
+                if path.resolve() == out.resolve():
+                    raise OptionError(f"{option} {path} is the model file too; choose another name")
+        if checkpoint is None and checkpoint_seconds is not None:
+            raise OptionError("--checkpoint-seconds means nothing without --checkpoint")
     job = Job(
         data=data,
         out=out or Path(),  # not used by --cv
@@ -303,6 +347,8 @@ def train(
         seed=seed,
         quiet=quiet,
         tensorboard=tensorboard,
+        log_csv=log_csv,
+        mlflow=mlflow,
         memory_limit=memory_limit(limit, cache),
         cache=cache,
     )
@@ -321,6 +367,9 @@ def train(
                 "--valid": valid,
                 "--with-state": with_state,
                 "--tensorboard": tensorboard,
+                "--log-csv": log_csv,
+                "--mlflow": mlflow,
+                "--checkpoint": checkpoint,
                 "--memory-limit": limit,
             }
         )

@@ -18,7 +18,6 @@ from crossfm.estimators.base import BaseFM
 from crossfm.estimators.fm import FMClassifier, FMRegressor
 from crossfm.estimators.streamed import Prepared, alike
 from crossfm.kernels.embedding import RULES, Penalties
-from crossfm.kernels.machine import Machine
 from crossfm.solvers.epochs import Plan
 
 # Usual step sizes of the embeddings and of the linear weights under each rule.
@@ -38,7 +37,8 @@ class Neural(BaseFM):
     l1_V = 0.0
 
     @property
-    def _machine(self) -> Machine:  # type: ignore[override]
+    def _machine(self) -> Any:  # type: ignore[override]
+        """The network, made anew from the options; ``Any``, as its room is loaded only when it is used."""
         try:
             from crossfm.neural.network import Network
         except ModuleNotFoundError as exc:
@@ -190,7 +190,9 @@ class NeuralFMRegressor(Neural, FMRegressor):
     batch_size : int, default=1024
         Rows of a step, at most: an epoch is parted into batches of equal size.
     l2_w, l2_V : float, default=0
-        Penalties on the features of each row, as in ``FMRegressor``: what is not in a batch is not touched.
+        Penalties l2 / 2 |w|^2 and l2 / 2 |V|^2 on the whole table, beside the mean loss. A feature feels its share
+        in the rows that have it, so what is not in a batch is not touched, the strength does not depend on the size of
+        a batch, and a rare feature is held as firmly as a frequent one. (``FMRegressor`` has penalties a row.)
     l2_layers : float, default=0
         Weight decay of the layers.
     clip_norm : float, default=0
@@ -205,8 +207,8 @@ class NeuralFMRegressor(Neural, FMRegressor):
     device : str, default="cpu"
     compile : bool, default=False
         Whether layers go through ``torch.compile``.
-    fields, columns, early_stopping, validation_fraction, n_iter_no_change, tol, shuffle, n_threads, warm_start,
-    random_state, verbose, callbacks
+    fields, columns, early_stopping, validation_fraction, n_iter_no_change, tol, shuffle, n_threads, checkpoint,
+    checkpoint_seconds, warm_start, random_state, verbose, callbacks
         As in ``FMRegressor``. One seed gives the same bits for the same number of threads.
 
     Attributes
@@ -257,6 +259,8 @@ class NeuralFMRegressor(Neural, FMRegressor):
         tol: float = 0.0,
         shuffle: bool = True,
         n_threads: int = 1,
+        checkpoint: Any = None,
+        checkpoint_seconds: float = 60.0,
         warm_start: bool = False,
         random_state: Any = None,
         verbose: int = 0,
@@ -296,6 +300,8 @@ class NeuralFMRegressor(Neural, FMRegressor):
         self.tol = tol
         self.shuffle = shuffle
         self.n_threads = n_threads
+        self.checkpoint = checkpoint
+        self.checkpoint_seconds = checkpoint_seconds
         self.warm_start = warm_start
         self.random_state = random_state
         self.verbose = verbose
@@ -311,6 +317,8 @@ class NeuralFMClassifier(Neural, FMClassifier):
     ----------
     monitor : {"loss", "auc"}, default="loss"
         What early stopping watches; "auc" is for two classes.
+    class_weight, calibrate
+        As in ``FMClassifier``.
 
     All other parameters are those of ``NeuralFMRegressor`` (there is no ``loss``).
 
@@ -358,6 +366,10 @@ class NeuralFMClassifier(Neural, FMClassifier):
         tol: float = 0.0,
         shuffle: bool = True,
         n_threads: int = 1,
+        class_weight: Any = None,
+        calibrate: bool = False,
+        checkpoint: Any = None,
+        checkpoint_seconds: float = 60.0,
         warm_start: bool = False,
         random_state: Any = None,
         verbose: int = 0,
@@ -397,6 +409,10 @@ class NeuralFMClassifier(Neural, FMClassifier):
         self.tol = tol
         self.shuffle = shuffle
         self.n_threads = n_threads
+        self.class_weight = class_weight
+        self.calibrate = calibrate
+        self.checkpoint = checkpoint
+        self.checkpoint_seconds = checkpoint_seconds
         self.warm_start = warm_start
         self.random_state = random_state
         self.verbose = verbose

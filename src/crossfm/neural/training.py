@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +13,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from crossfm.core.losses import Loss
 from crossfm.core.options import Hyper
 from crossfm.data.rows import Rows
 from crossfm.neural.dense import dense_values
@@ -23,6 +23,9 @@ from crossfm.neural.table import NetworkTable
 if TYPE_CHECKING:
     from crossfm.neural.network import Network
     from crossfm.neural.runtime import Runtime
+
+Positions = NDArray[np.int64]
+Joined = Callable[[slice], tuple[Rows, NDArray[np.float32]]]
 
 ROWS_SCORED = 8192  # at a time
 ROWS_A_PIECE = 1 << 18  # whose dense values and targets are made at once
@@ -41,12 +44,15 @@ class Steps:
     """Training steps of one network; a context, in which PyTorch has the threads and the random numbers of the run."""
 
     def __init__(
-        self, network: Network, table: NetworkTable, loss: Loss, hyper: Hyper, n_threads: int
+        self, network: Network, table: NetworkTable, hyper: Hyper, n_threads: int, loss: str = ""
     ) -> None:
         self.network, self.table, self.loss = network, table, loss
         self.runtime = runtime_of(network, table)
         self.engine = self.runtime.engine
         self.engine.n_threads = n_threads
+        self.penalties = network.penalties
+        if self.penalties.l2_V or self.penalties.l2_w:
+            self.penalties = replace(self.penalties, rarity=table.rarity())
         self.part = hyper.learning_rate / network.learning_rate  # what the schedule leaves of each rate
         self._around = _torch_run(n_threads)
 
@@ -73,34 +79,73 @@ class Steps:
                 x = self.engine.features(rows, piece[part], self.table.model.uses)
                 if dense is not None:
                     x = x._replace(dense=dense[part])
-                losses = self._losses(x, target[part], None if weight is None else weight[part])
-                total += self._step(losses, rows, piece[begin:end])
+                losses = row_losses(self.loss, self._scores(x), target[part])
+                if weight is not None:
+                    losses = losses * weight[part]
+                total += self._step(losses, end - begin, (rows, piece[begin:end]))
         return self.runtime.total(total)
 
-    def _losses(self, x: Features, target: Tensor, weight: Tensor | None) -> Tensor:
-        """Return the losses (n,) of this process' rows."""
+    def run_pairs(self, rows: Rows, better: Positions, worse: Positions, weight: Any) -> float:
+        """Train so that rows ``better`` (n,) score above rows ``worse`` (n,): BPR; return the summed loss."""
+        total = 0.0
+        for begin, end in batches(len(better), self.network.batch_size):
+            part = slice(begin, end)
+            scores = self._scores(self._features(rows, np.concatenate([better[part], worse[part]])))
+            above = scores[: end - begin] - scores[end - begin :]
+            losses = functional.softplus(-above)
+            if weight is not None:
+                losses = losses * torch.from_numpy(weight[part])
+            total += self._step(losses, end - begin)
+        return total
+
+    def run_choices(self, joined: Joined, n_choices: int, weight: Any) -> float:
+        """Train so that the first of each choice's items scores above the others: sampled softmax, of two items BPR.
+
+        ``joined(part)`` gives, for some of the choices, rows (n * m) of each choice with each of its m items, and what
+        is added to their scores (n, m): -inf where there is no item. Returns the summed loss.
+        """
+        total = 0.0
+        for begin, end in batches(n_choices, self.network.batch_size):
+            rows, offset = joined(slice(begin, end))
+            scores = self._scores(self._features(rows, np.arange(rows.n_rows)))
+            scores = scores.reshape(offset.shape) + torch.from_numpy(offset)
+            losses = torch.logsumexp(scores, 1) - scores[:, 0]
+            if weight is not None:
+                losses = losses * torch.from_numpy(weight[begin:end])
+            total += self._step(losses, end - begin)
+        return total
+
+    def _features(self, rows: Rows, order: Positions) -> Features:
+        x = self.engine.features(rows, order, self.table.model.uses)
+        dense = dense_of(self.table, rows, order)
+        return x if dense is None else x._replace(dense=dense)
+
+    def _scores(self, x: Features) -> Tensor:
         # torch.manual_seed would take a millisecond
         torch.default_generator.manual_seed(self.table.seed + self.table.steps)
-        scores = self.runtime.module(x)
-        losses = row_losses(self.loss.name, scores, target)
-        return losses if weight is None else losses * weight
+        scores: Tensor = self.runtime.module(x)
+        return scores
 
-    def _step(self, losses: Tensor, rows: Rows, order: NDArray[np.int64]) -> float:
-        """Take a step on the mean loss of the batch's rows ``order``; return the sum of ``losses``."""
+    def _step(self, losses: Tensor, n_rows: int, shared: tuple[Rows, Positions] | None = None) -> float:
+        """Take a step on the mean loss of a batch of ``n_rows``; return the sum of ``losses``.
+
+        ``shared`` is the whole batch where each process has the losses of its own rows.
+        """
         table, network, fabric = self.table, self.network, self.runtime.fabric
         total = losses.sum()
         table.optimizer.zero_grad()
-        fabric.backward(total * (fabric.world_size / len(order)))  # processes average their gradients
+        mean = total / n_rows if shared is None else total * (fabric.world_size / n_rows)
+        fabric.backward(mean)  # processes average the gradients of the layers
         if network.clip_norm > 0:
             fabric.clip_gradients(self.runtime.module, self.runtime.optimizer, max_norm=network.clip_norm)
         table.steps += 1
         rising = min(table.steps / network.warmup, 1.0) if network.warmup else 1.0
         table.optimizer.param_groups[0]["lr"] = network.learning_rate * self.part * rising
         table.optimizer.step()
-        if fabric.world_size > 1:
-            self.engine.gather(fabric.world_size, rows, order)
+        if fabric.world_size > 1 and shared is not None:
+            self.engine.gather(fabric.world_size, *shared)
         hyper = Hyper(learning_rate=network.learning_rate_V * self.part)
-        self.engine.step(hyper, network.penalties, learning_rate_w=network.learning_rate_w * self.part)
+        self.engine.step(hyper, self.penalties, learning_rate_w=network.learning_rate_w * self.part)
         return float(total.detach())
 
 

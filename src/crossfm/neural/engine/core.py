@@ -73,7 +73,7 @@ class CoreEmbeddings:
         """Do nothing: the table itself is what moves."""
 
     def gather(self, world: int, rows: Rows, order: NDArray[np.int64]) -> None:
-        """Put the gradients of all ``world`` processes together: ``step`` is then of the whole batch ``order`` in each.
+        """Put the gradients of all ``world`` processes together: ``step`` is of the whole batch ``order`` in each.
 
         Processes had equal parts of the batch one after another, or all of it each.
         """
