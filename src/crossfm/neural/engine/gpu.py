@@ -88,6 +88,7 @@ class TritonEmbeddings:
         self._batches: tuple[NDArray[np.uint32], Batches] | None = None
         self._seen: tuple[Batch, dict[str, Tensor], Tensor | None] | None = None
         self._gathered: dict[str, Tensor | None] = {}
+        self._rarity: tuple[NDArray[np.float32], Tensor] | None = None
         self._scale: tuple[tuple[float, float], Tensor] | None = None
         self.data = torch.empty(0)
         self.load()
@@ -218,10 +219,17 @@ class TritonEmbeddings:
         kernels.move[(nnz,)](
             self.data, self.data.stride(0), self.table.w_at, self.table.padded, plan.ids, plan.starts, nnz,
             plan.piece_number, part_v, part_w, float(batch.n_rows), hyper.learning_rate, learning_rate_w,
-            penalties.l2_V, penalties.l2_w, penalties.clip, penalties.clip_floor,
+            penalties.l2_V, penalties.l2_w, self._rarity_of(penalties), penalties.clip, penalties.clip_floor,
             hyper.adam_beta1, hyper.adam_beta2, hyper.adam_eps, scale, len(scale), *occurrences,
             RULE=self.table.rule.code, CLIP=penalties.clip > 0, **sizes,
         )  # fmt: skip
+
+    def _rarity_of(self, penalties: Penalties) -> Tensor | None:
+        if penalties.rarity is None:
+            return None
+        if self._rarity is None or self._rarity[0] is not penalties.rarity:
+            self._rarity = (penalties.rarity, torch.from_numpy(penalties.rarity).to(self.device))
+        return self._rarity[1]
 
     def _bias_correction(self, hyper: Hyper) -> Tensor:
         betas = (hyper.adam_beta1, hyper.adam_beta2)
