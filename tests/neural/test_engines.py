@@ -100,7 +100,7 @@ def test_an_engine_moves_as_the_oracle_does(make, rule, kind, values, penalties)
 @pytest.mark.parametrize(("rule", "kind"), [*((rule, "csr") for rule in NAMES), ("adagrad-row", "columns")])
 def test_the_core_is_plain_pytorch_to_rounding_whatever_is_used(rule, kind, uses):
     rows = draw_rows(kind, 40, values=True)
-    for k in FACTORS:
+    for k in FACTORS[USES.index(uses) % 4 :: 4]:
         (one, _), (other, _) = start(rule, k), start(rule, k)
         found = train(core(one, N_FIELDS, n_threads=2), rows, orders_of(rows), CLIPPED, uses)
         expected = train(reference(other, N_FIELDS), rows, orders_of(rows), CLIPPED, uses)

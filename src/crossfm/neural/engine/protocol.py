@@ -35,9 +35,9 @@ class Embeddings(Protocol):
         """Move each feature of the last batch once; does nothing where no gradient came back.
 
         The gradients are those of the mean loss over the batch's rows. A feature with values x_1, ..., x_c in the batch
-        moves by rows * sum_j x_j dL/dz_j, where z_j = x_j v is what it adds to a row; CowClip may bound the sum. Then it
-        shrinks to v / (1 + rate * l2 * c * rarity), with the rule's rate for a gradient of 1. The factors' rate
-        is ``hyper.learning_rate``.
+        moves by rows * sum_j x_j dL/dz_j, where z_j = x_j v is what it adds to a row; CowClip may bound the sum. Then
+        it shrinks to v / (1 + rate * l2 * c * rarity), with the rule's rate for a gradient of 1. The factors' learning
+        rate is ``hyper.learning_rate``.
         """
 
     def gather(self, world: int, rows: Rows, order: NDArray[np.int64]) -> None:
