@@ -58,6 +58,9 @@ RULES = {
 # SGD with adaptive regularisation has a pass of its own (``cpp/sgda.hpp``); its state is the last gradient.
 SGDA = Rule("sgda", -1, states=1, row_wise=False, counts=False, learning_rate=0.01)
 
+# Of a table that only scores: it keeps no state.
+NO_RULE = Rule("none", 0, states=0, row_wise=False, counts=False, learning_rate=1.0)
+
 
 PRECISIONS = ("float32", "bfloat16")
 

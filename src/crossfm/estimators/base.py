@@ -273,6 +273,8 @@ class BaseFM(Stored):
             rows, y = self._input(X, y, fit=fresh, **self._y_checks)
         if y is None:
             raise LabelError(NO_TARGET)
+        if not fresh:
+            self._check_going_on(rows)
         rows = self._weigh(rows, sample_weight)
         if fresh:
             self.history_ = []
@@ -325,6 +327,9 @@ class BaseFM(Stored):
             self._calibrate_on(scores, valid[1], valid[0].weight)
         if resume is not None:
             resume.remove()
+
+    def _check_going_on(self, rows: Rows | Prepared) -> None:
+        """Raise, before anything is changed, for rows that the machines cannot learn from."""
 
     def _eval_rows(self, eval_set: Any) -> tuple[Rows, list[Floats]]:
         """Return the rows and targets of ``eval_set``."""

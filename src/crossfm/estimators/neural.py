@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import inspect
 from collections.abc import Callable
@@ -9,20 +10,27 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import clone
+from sklearn.utils.validation import check_is_fitted
 
 from crossfm.core.options import Hyper, check_choice, check_count, check_number
+from crossfm.core.params import FMParams
 from crossfm.core.rules import Rule, find_rule
 from crossfm.data.rows import Rows
 from crossfm.errors import OptionError
 from crossfm.estimators.base import BaseFM
 from crossfm.estimators.fm import FMClassifier, FMRegressor
+from crossfm.estimators.state import params_of
 from crossfm.estimators.streamed import Prepared, alike
 from crossfm.kernels.embedding import RULES, Penalties
+from crossfm.kernels.machine import windows
 from crossfm.solvers.epochs import Plan
 
 # Usual step sizes of the embeddings and of the linear weights under each rule.
 RATES = {"adagrad-row": (0.02, 0.03), "adagrad": (0.02, 0.03), "adam": (0.001, 0.001), "sgd": (0.01, 0.01)}
 START = 1e-8  # AdaGrad's accumulators: small beside the squared gradient of a rare feature
+BUILT = ("model", "hidden", "dropout", "batch_norm", "activation", "model_options")  # what makes the layers
 
 Kind = TypeVar("Kind", bound=type)
 
@@ -68,7 +76,13 @@ class Neural(BaseFM):
             precision=check_choice("precision", self.precision, ("float32", "bfloat16")),
             device=self.device,
             compiled=bool(self.compile),
+            least_fields=self._known_fields(),
         )
+
+    def _known_fields(self) -> int:
+        """Return the number of fields of what is being fitted, as far as it is known without the rows."""
+        encoder = getattr(self, "encoder_", None)
+        return 0 if encoder is None else len(encoder.fields)
 
     def _model_options(self) -> dict[str, Any]:
         """Return the options of the model's constructor; what is left at None is the model's own choice."""
@@ -87,8 +101,50 @@ class Neural(BaseFM):
         rule, hyper, plan = super()._check_options()
         return rule, replace(hyper, initial_accumulator=START), plan
 
+    def _fit(self, X: Any, *args: Any, fresh: bool, **options: Any) -> None:
+        """Check the options of the model before anything is learnt."""
+        if fresh or not hasattr(self, "_machines"):
+            self._check_options()
+            self._machine.check(self.n_factors)  # type: ignore[attr-defined]
+        else:
+            self._check_built()
+        super()._fit(X, *args, fresh=fresh, **options)
+
+    def _check_built(self) -> None:
+        """Raise ``OptionError`` where options differ from those that the network was built with, which stay."""
+        for name, built in self._built.items():
+            now = getattr(self, name)
+            if not (now is built or bool(np.array_equal(now, built))):
+                raise OptionError(
+                    f"{name}={now!r}, but the network to go on with was built with {built!r}, which stays. Set it "
+                    "back, or fit anew with warm_start=False."
+                )
+
+    def _check_going_on(self, rows: Rows | Prepared) -> None:
+        if self._machine.FIELDS and self.encoder_ is None:
+            for part in windows(rows):
+                self._machine.check_fields(part, self._machines[0])  # type: ignore[attr-defined]
+                del part  # a stream reads the next ones
+
+    def to_state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        check_is_fitted(self, "_machines")
+        self._check_built()
+        return super().to_state()
+
+    @classmethod
+    def from_state(cls, arrays: dict[str, NDArray[Any]], meta: dict[str, Any]) -> Any:
+        model = super().from_state(arrays, meta)
+        model._built = {name: getattr(model, name) for name in BUILT}
+        return model
+
+    def __sklearn_clone__(self) -> Any:
+        """Keep ``init`` as it is: scikit-learn would clone it too, and a clone has learnt nothing."""
+        options = self.get_params(deep=False)
+        return type(self)(**{n: v if n == "init" else clone(v, safe=False) for n, v in options.items()})
+
     def _start_tables(self, rows: Rows | Prepared, biases: list[float], rule: Rule, hyper: Hyper) -> None:
         super()._start_tables(rows, biases, rule, hyper)
+        self._built = {name: copy.copy(getattr(self, name)) for name in BUILT}
         if self.init is None:
             return
         learnt = self._learnt_by(self.init)
@@ -99,12 +155,32 @@ class Neural(BaseFM):
         for table, params in zip(self._machines, learnt, strict=True):
             table.start_at(params, hyper)
 
+    def _forget_unseen(self, rows: Rows | Prepared) -> None:
+        if self.init is None:  # the FM may have learnt from other rows, and has forgotten what it did not see
+            super()._forget_unseen(rows)
+
     def _learnt_by(self, init: Any) -> list[Any]:
-        """Return the parameters of a fitted FM, one of each machine; raise unless they are of the same features."""
-        if not isinstance(init, BaseFM) or not hasattr(init, "_machines"):
+        """Return the parameters of a fitted FM, one of each machine; raise unless they are of the same features.
+
+        Where both learn a standardised target, they are put into the units of this one.
+        """
+        if not isinstance(init, (FMClassifier, FMRegressor)) or not hasattr(init, "_machines"):
             raise OptionError(f"init is {init!r}, but a fitted FMClassifier or FMRegressor is expected")
-        params = [machine.params() if hasattr(machine, "params") else machine for machine in init._machines]
-        shape = getattr(params[0], "V", np.zeros(0)).shape
+        params = [params_of(machine) for machine in init._machines]
+        if not isinstance(params[0], FMParams):
+            raise OptionError(
+                f"init is a {type(init).__name__}, whose machine is another; fit an FMClassifier or FMRegressor"
+            )
+        (mean, spread), (own_mean, own_spread) = (getattr(m, "_target", (0.0, 1.0)) for m in (init, self))
+        if (mean, spread) != (own_mean, own_spread):
+            params = [
+                p.rescaled(mean, spread).rescaled(-own_mean / own_spread, 1 / own_spread) for p in params
+            ]
+        if hasattr(self, "classes_") and not np.array_equal(
+            getattr(init, "classes_", self.classes_), self.classes_
+        ):
+            raise OptionError(f"init has the classes {init.classes_.tolist()}, not {self.classes_.tolist()}")
+        shape = params[0].V.shape
         expected = (self._machines[0].n_features, self._machines[0].V.shape[1])
         if shape != expected:
             raise OptionError(

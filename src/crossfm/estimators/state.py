@@ -10,7 +10,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from crossfm.core.options import Hyper
-from crossfm.core.rules import SGDA, find_rule
+from crossfm.core.rules import NO_RULE, SGDA, find_rule
 from crossfm.data.encode import Encoder
 from crossfm.kernels import fm
 from crossfm.kernels.machine import Machine
@@ -40,7 +40,7 @@ class Stored(BaseEstimator):  # type: ignore[misc]
 
     def _add_optimizer(self, arrays: dict[str, NDArray[Any]], meta: dict[str, Any]) -> None:
         """Add the state of the optimizer; a model that was loaded without and not trained since has none."""
-        tables = [machine for machine in self._machines if hasattr(machine, "state")]
+        tables = [m for m in self._machines if hasattr(m, "state") and m.rule is not NO_RULE]
         if len(tables) < len(self._machines):
             return
         meta["optimizer"] = tables[0].rule.name

@@ -68,6 +68,8 @@ def fit_stream(
     if passes is not None:
         plan = replace(plan, max_iter=passes, patience=None)
     _meet_features(model, X, fresh=fresh, growing=passes is not None)
+    if not fresh:
+        model._check_going_on(Prepared(model, X))
     if fresh:
         model.history_ = []
         _learn_target(model, X, classes)

@@ -8,42 +8,60 @@ from numpy.typing import NDArray
 from crossfm.data.rows import Rows
 from crossfm.kernels.machine import Data, windows
 
+ROWS_AT_ONCE = 1 << 16
+MANY_FIELDS = 4096
+
 
 def find_shape(rows: Data) -> tuple[int, NDArray[np.int64]]:
     """Return the number of fields, and the features (n_dense,) that hold a number: by rising field.
 
+    Where every feature is a field of its own, there are as many fields as features, whether or not some row has them.
+
     A field holds a number when exactly one of its features has values other than 1 and at most one more occurs in it,
     as the encoder writes numeric columns (the number, or the feature of missing cells).
     """
-    found: dict[int, tuple[set[int], set[int]]] = {}
-    n_fields = 0
+    every, special, own = _Few(), _Few(), rows.n_features <= MANY_FIELDS
     for part in windows(rows):
-        fields = part.field_of_each()
-        if fields is None:
+        if part.fields is None:
             return 1, np.zeros(0, np.int64)
-        n_fields = max(n_fields, int(fields.max(initial=0)) + 1)
-        if part.values is not None:
-            _look_at(part.indices, fields, part.values, found)
-        del part, fields  # a stream reads the next ones
+        for start in range(0, part.n_rows, ROWS_AT_ONCE):
+            some = part.take(np.arange(start, min(start + ROWS_AT_ONCE, part.n_rows)))
+            fields = some.field_of_each()
+            assert fields is not None
+            own = own and np.array_equal(some.indices, fields)
+            every.add(some.indices, fields)
+            if some.values is not None:
+                other = some.values != 1
+                special.add(some.indices[other], fields[other])
+        del part  # a stream reads the next ones
     numeric = [
-        next(iter(other)) for _, (ids, other) in sorted(found.items()) if len(other) == 1 and len(ids) <= 2
+        ids
+        for ids, all_ids in zip(special.ids, every.ids, strict=False)
+        if len(ids) == 1 and len(all_ids) < 3
     ]
-    return n_fields, np.array(numeric, np.int64)
+    n_fields = rows.n_features if own else len(every.ids)
+    return max(n_fields, 1), np.array([next(iter(ids)) for ids in numeric], np.int64)
 
 
-def _look_at(
-    ids: NDArray[np.uint32],
-    fields: NDArray[np.uint32],
-    values: NDArray[np.float32],
-    found: dict[int, tuple[set[int], set[int]]],
-) -> None:
-    """Add the features of each field that has a value other than 1, and those with such a value, up to 3 a field."""
-    other = values != 1
-    for f in np.unique(fields[other]).tolist():
-        here = fields == f
-        every, special = found.setdefault(f, (set(), set()))
-        every.update(np.unique(ids[here])[:3].tolist())
-        special.update(np.unique(ids[here & other])[:3].tolist())
+class _Few:
+    """The features of each field, up to three of them: whether there are more than two is all that counts."""
+
+    def __init__(self) -> None:
+        self.ids: list[set[int]] = []
+
+    def add(self, ids: NDArray[np.uint32], fields: NDArray[np.uint32]) -> None:
+        """Look at more non-zeros."""
+        n_fields = int(fields.max(initial=0)) + 1
+        low, high = np.full(n_fields, np.iinfo(np.uint32).max, np.uint32), np.zeros(n_fields, np.uint32)
+        np.minimum.at(low, fields, ids)
+        np.maximum.at(high, fields, ids)
+        between = np.full(n_fields, -1, np.int64)  # any other
+        more = (ids != low[fields]) & (ids != high[fields])
+        between[fields[more]] = ids[more]
+        self.ids += [set() for _ in range(n_fields - len(self.ids))]
+        for known, *found in zip(self.ids, low.tolist(), high.tolist(), between.tolist(), strict=False):
+            if found[0] <= found[1] and len(known) < 3:
+                known.update(one for one in found if one >= 0)
 
 
 def dense_values(rows: Rows, order: NDArray[np.int64], ids: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -51,8 +69,9 @@ def dense_values(rows: Rows, order: NDArray[np.int64], ids: NDArray[np.int64]) -
     out = np.zeros((len(order), len(ids)), np.float32)
     if len(ids) == 0:
         return out
-    slot = np.full(rows.n_features, -1, np.int16)
-    slot[ids] = np.arange(len(ids))
+    known = np.flatnonzero(ids < rows.n_features)  # rows may be narrower than the model
+    slot = np.full(rows.n_features, -1, np.int32)
+    slot[ids[known]] = known
     taken = rows.take(order)
     slots = slot[taken.indices]
     hit = np.flatnonzero(slots >= 0)

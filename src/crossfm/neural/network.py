@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from crossfm.core.losses import Loss
 from crossfm.core.options import Hyper
-from crossfm.core.rules import Rule
+from crossfm.core.rules import NO_RULE, Rule
 from crossfm.data.rows import Rows
 from crossfm.errors import DataError, OptionError
 from crossfm.kernels import fm
@@ -53,6 +53,8 @@ class Network:
     device : str
     compiled : bool
         Whether the layers go through ``torch.compile``.
+    least_fields : int
+        Fields that are known to be there, should the last of them be empty in all rows of the start.
     """
 
     model: str = "nfm"
@@ -68,6 +70,7 @@ class Network:
     precision: str = "float32"
     device: str = "cpu"
     compiled: bool = False
+    least_fields: int = 0
 
     @property
     def FIELDS(self) -> bool:
@@ -89,6 +92,7 @@ class Network:
     ) -> NetworkTable:
         """Return a network for a fresh start; embeddings are normal with deviation ``scale``."""
         n_fields, dense_ids = find_shape(rows) if self.FIELDS else (1, np.zeros(0, np.int64))
+        n_fields = max(n_fields, self.least_fields if self.FIELDS else 1)
         dim = self._dim(n_fields, n_factors)
         embeddings = Table.drawn(rows.n_features, dim, rng, rule, hyper, scale=scale, bias=0.0)
         seed = int(rng.integers(2**31))
@@ -97,8 +101,12 @@ class Network:
             model.bias.fill_(bias)
         optimizer = make_optimizer(model, self.learning_rate, self.l2_layers)
         table = NetworkTable(embeddings, model, optimizer, n_factors, n_fields, dense_ids, seed)
-        table.meet(rows)
+        self._meet(table, rows)
         return table
+
+    def _meet(self, table: NetworkTable, rows: Data) -> None:
+        if self.penalties.l2_V or self.penalties.l2_w:
+            table.meet(rows)
 
     def table(self, params: NetworkParams, rule: Rule, hyper: Hyper) -> NetworkTable:
         """Return a network that starts at ``params`` with fresh optimizer state."""
@@ -120,13 +128,18 @@ class Network:
 
     def from_arrays(self, arrays: dict[str, NDArray[Any]]) -> NetworkTable:
         """Return what ``NetworkParams.to_arrays`` wrote in a form that ``scores`` takes."""
-        rule = Rule("none", 0, states=0, row_wise=False, counts=False, learning_rate=1.0)
-        return self.table(NetworkParams.from_arrays(arrays), rule, Hyper(learning_rate=1.0))
+        return self.table(NetworkParams.from_arrays(arrays), NO_RULE, Hyper(learning_rate=1.0))
 
     def table_bytes(self, rows: Data, n_factors: int, rule: Rule) -> int:
         """Return the bytes that the embeddings of ``start`` will take."""
-        n_fields = find_shape(rows)[0] if self.FIELDS else 1
+        n_fields = 1
+        if self._dim(2, n_factors) != self._dim(1, n_factors):
+            n_fields = max(find_shape(rows)[0], self.least_fields)
         return 4 * rows.n_features * record_floats(self._dim(n_fields, n_factors), rule)
+
+    def check(self, n_factors: int) -> None:
+        """Raise ``OptionError`` for a model that is not there or options that it cannot have."""
+        self._make(2, n_factors, np.zeros(0, np.int64), 0)
 
     def forget_unseen(self, table: NetworkTable, rows: Data, hyper: Hyper) -> None:
         """Zero embeddings of features that no row has."""
@@ -137,7 +150,7 @@ class Network:
     ) -> NetworkTable:
         """Give features of ``rows`` whose embedding is all zero new start values."""
         fm.wake(table.embeddings, rows, rng, hyper, scale=scale)
-        table.meet(rows)
+        self._meet(table, rows)
         return table
 
     def _dim(self, n_fields: int, n_factors: int) -> int:
@@ -173,7 +186,7 @@ class Network:
         Batches are of equal size, at most ``batch_size``. One seed gives the same bits for the same number of
         threads; ``deterministic`` changes nothing.
         """
-        self._check_fields(rows, table)
+        self.check_fields(rows, table)
         with self.steps(table, hyper, n_threads, loss.name) as steps:
             return steps.run(rows, order)
 
@@ -183,10 +196,11 @@ class Network:
 
     def scores(self, rows: Rows, machine: NetworkTable, *, n_threads: int = 1) -> NDArray[np.float32]:
         """Return raw scores (n_rows,)."""
-        self._check_fields(rows, machine)
+        self.check_fields(rows, machine)
         return score_rows(self, rows, machine, n_threads)
 
-    def _check_fields(self, rows: Rows, table: NetworkTable) -> None:
+    def check_fields(self, rows: Rows, table: NetworkTable) -> None:
+        """Raise ``DataError`` for rows with a field that the network has no place for."""
         if not self.FIELDS:
             return
         largest = -1 if rows.fields is None else int(rows.fields.max(initial=0))

@@ -20,6 +20,7 @@ from crossfm.neural.model import Model
 
 Arrays = dict[str, NDArray[Any]]
 LAYERS = "layers."
+STATES = ("step", "exp_avg", "exp_avg_sq")  # Adam's
 
 
 @dataclass(frozen=True, eq=False)
@@ -256,12 +257,15 @@ class NetworkTable:
             raise ValueError(f"the layers are those of another model: {exc}") from exc
 
     def _moments(self) -> NDArray[np.float32]:
-        """Return Adam's numbers as one array: updates, then both moments of each parameter; empty before the first."""
+        """Return Adam's numbers as one array: updates, then both moments of each parameter; empty before the first.
+
+        A parameter that never had a gradient has zeros.
+        """
         parts = [np.zeros(0, np.float32)]
-        for parameter in self.model.parameters():
-            own = self.optimizer.state.get(parameter)
-            if own:
-                tensors = (own["step"], own["exp_avg"], own["exp_avg_sq"])
+        if self.optimizer.state:
+            for parameter in self.model.parameters():
+                own = self.optimizer.state.get(parameter) or dict.fromkeys(STATES, torch.zeros(()))
+                tensors = own["step"], *(own[name].expand(parameter.shape) for name in STATES[1:])
                 parts += [tensor.detach().float().cpu().numpy().ravel() for tensor in tensors]
         return np.concatenate(parts)
 
@@ -283,9 +287,8 @@ class NetworkTable:
                 piece = torch.from_numpy(moments[at : at + size].copy()).reshape(shape)
                 pieces.append(piece.to(parameter.device) if shape != () else piece)
                 at += size
-            self.optimizer.state[parameter] = dict(
-                zip(("step", "exp_avg", "exp_avg_sq"), pieces, strict=True)
-            )
+            if pieces[0] > 0:
+                self.optimizer.state[parameter] = dict(zip(STATES, pieces, strict=True))
 
 
 def make_optimizer(model: Model, learning_rate: float, weight_decay: float) -> torch.optim.Adam:

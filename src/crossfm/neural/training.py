@@ -59,6 +59,7 @@ class Steps:
     def __enter__(self) -> Steps:
         self._around.__enter__()
         self.table.model.train()
+        self.table.optimizer.param_groups[0]["weight_decay"] = self.network.l2_layers
         return self
 
     def __exit__(self, *exc: Any) -> None:
@@ -168,7 +169,7 @@ def score_rows(network: Network, rows: Rows, table: NetworkTable, n_threads: int
     out = np.empty(rows.n_rows, np.float32)
     engine = CoreEmbeddings(table.embeddings, table.n_fields, n_threads=n_threads)
     table.model.eval()
-    with _torch_run(n_threads), torch.inference_mode():
+    with _torch_run(n_threads, draws=False), torch.inference_mode():
         for piece in pieces(np.arange(rows.n_rows), ROWS_SCORED):
             dense = dense_of(table, rows, piece)
             for begin in range(0, len(piece), ROWS_SCORED):
@@ -207,12 +208,12 @@ def _arithmetic(precision: str) -> AbstractContextManager[Any]:
 
 
 @contextmanager
-def _torch_run(n_threads: int) -> Iterator[None]:
+def _torch_run(n_threads: int, *, draws: bool = True) -> Iterator[None]:
     """Give PyTorch that many threads, and leave its threads and random numbers as they were."""
     before = torch.get_num_threads()
     torch.set_num_threads(n_threads)
     try:
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[], enabled=draws):
             yield
     finally:
         torch.set_num_threads(before)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterable
 from typing import Any, cast
 
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from crossfm.core.options import Hyper
 from crossfm.data.rows import Rows
-from crossfm.kernels.embedding import Layout, LookedUp, Memory, Penalties, look_up, update
+from crossfm.kernels.embedding import Layout, LookedUp, Memory, Penalties, Sorted, look_up, sort, update
 from crossfm.kernels.table import Table
 from crossfm.neural.features import Features
 
@@ -37,20 +38,24 @@ class CoreEmbeddings:
     def __init__(self, table: Table, n_fields: int, *, n_threads: int = 1) -> None:
         self.table, self.n_fields, self.n_threads = table, n_fields, n_threads
         self._memory = Memory()
-        self._layout: tuple[NDArray[np.uint32], Layout] | None = None
+        self._layout: tuple[weakref.ref[Rows], Layout] | None = None  # rows of a window are not kept alive
         self._anchor = torch.zeros(0, requires_grad=True)
-        self._seen: tuple[Rows, NDArray[np.int64], LookedUp] | None = None
+        self._seen: tuple[Rows, Sorted, LookedUp] | None = None
         self._gradients: dict[str, NDArray[np.float32]] = {}
+        self._training = False
 
     def layout(self, rows: Rows) -> Layout:
         """Return the layout of ``rows``, found once for batches of the same rows."""
-        if self._layout is None or self._layout[0] is not rows.indices:
-            self._layout = (rows.indices, Layout.of(rows, self.n_fields))
+        if self._layout is None or self._layout[0]() is not rows:
+            self._layout = (weakref.ref(rows), Layout.of(rows, self.n_fields))
         return self._layout[1]
 
     def features(self, rows: Rows, order: NDArray[np.int64], uses: Iterable[str]) -> Features:
         """Return the ``Features`` of the rows ``order`` (n,), but for ``dense``."""
+        self._training = torch.is_grad_enabled()  # inside of a Function it never is
         names = [name for name in OUTPUTS if name == "linear" or name in uses]
+        if self._training:
+            self.layout(rows).check_batch(len(order))
         tensors = cast("tuple[Tensor, ...]", _LookUp.apply(self._anchor, self, rows, order, names))  # type: ignore[no-untyped-call]
         return Features(**dict(zip(names, tensors, strict=True)))
 
@@ -58,13 +63,13 @@ class CoreEmbeddings:
         """Move the features of the last batch by the gradients that came back; does nothing without any."""
         if not self._gradients or self._seen is None:
             return
-        rows, order, found = self._seen
+        rows, batch, found = self._seen
         gradients = LookedUp(**self._gradients, sums=found.sums)
         update(
-            rows, order, self.table, self.layout(rows), gradients, self._memory, hyper, penalties,
+            rows, batch, self.table, self.layout(rows), gradients, hyper, penalties,
             learning_rate_w=learning_rate_w, n_threads=self.n_threads,
         )  # fmt: skip
-        self._gradients = {}
+        self._seen, self._gradients = None, {}
 
     def load(self) -> None:
         """Do nothing: the table itself is what moves."""
@@ -79,8 +84,8 @@ class CoreEmbeddings:
         """
         if self._seen is None:
             return
-        found = self._seen[2]
-        whole = len(self._seen[1]) == len(order)
+        _, batch, found = self._seen
+        whole = len(batch.order) == len(order)
         sizes = [len(order) * (r + 1) // world - len(order) * r // world for r in range(world)]
 
         def together(array: NDArray[np.float32] | None) -> Any:
@@ -93,14 +98,17 @@ class CoreEmbeddings:
             return np.concatenate([part[:size].numpy() for part, size in zip(parts, sizes, strict=True)])
 
         gradients = {name: together(array) / world for name, array in self._gradients.items()}
-        self._seen = (rows, order, LookedUp(sums=together(found.sums)))
-        self._gradients = gradients
+        batch = (
+            batch if whole else sort(rows, order, self.layout(rows), self._memory, n_threads=self.n_threads)
+        )
+        self._seen, self._gradients = (rows, batch, LookedUp(sums=together(found.sums))), gradients
 
     def _look_up(self, rows: Rows, order: NDArray[np.int64], names: list[str]) -> LookedUp:
         layout = self.layout(rows)
-        layout.check_batch(len(order))
         found = look_up(rows, order, self.table, layout, names, self._memory, n_threads=self.n_threads)
-        self._seen, self._gradients = (rows, order, found), {}
+        self._seen, self._gradients = None, {}
+        if self._training:
+            self._seen = (rows, sort(rows, order, layout, self._memory, n_threads=self.n_threads), found)
         return found
 
 
