@@ -173,6 +173,14 @@ class Weights:
         rate = h.learning_rate * math.sqrt(1 - h.adam_beta2**t) / (1 - h.adam_beta1**t)
         self.value = self.value - rate * self.m / (np.sqrt(self.v) + h.adam_eps)
 
+    def rate_of_one(self):
+        """How far a gradient of 1 moves the weight with the states as they are; Adam's without bias correction."""
+        if self.rule == "sgd":
+            return self.hyper.learning_rate
+        if self.rule == "adam":
+            return self.hyper.learning_rate / (np.sqrt(self.v) + self.hyper.adam_eps)
+        return self.hyper.learning_rate / np.sqrt(self.G)
+
     def ftrl(self, g, t):
         """McMahan et al. (2013), algorithm 1: sigma, z, n, then the closed form with L1 and L2.
 
@@ -403,9 +411,11 @@ class EmbeddingLearner(Learner):
         return found
 
     def embedding_step(self, rows, upstream, penalties):
-        """Move each feature of the batch by the gradient of the summed loss, and by the penalty once an occurrence.
+        """Move each feature of the batch by the gradient of the summed loss, then shrink it.
 
-        ``upstream`` belongs to the mean loss. CowClip, Zheng et al. (2023), algorithm 1, bounds the gradient of V.
+        ``upstream`` belongs to the mean loss. The penalty's step is implicit: the new v solves
+        v = old - rate * strength * v, with the rule's rate for a gradient of 1 and a strength of l2 times the number of
+        occurrences times the feature's rarity. CowClip, Zheng et al. (2023), algorithm 1, bounds the gradient of V.
         """
         for i, (d_w, d_V, count) in self.gradients(rows, upstream).items():
             w, V = self.w[i], self.V[i]
@@ -413,8 +423,10 @@ class EmbeddingLearner(Learner):
                 most = count * max(penalties.clip * np.linalg.norm(V.value), penalties.clip_floor)
                 d_V = d_V * min(1.0, most / max(np.linalg.norm(d_V), 1e-300))
             self.count[i] += 1
-            V.move(len(rows) * d_V + count * penalties.l2_V * V.value, self.count[i])
-            w.move(len(rows) * d_w + count * penalties.l2_w * w.value, self.count[i])
+            strength = count if penalties.rarity is None else count * float(penalties.rarity[i])
+            for weights, gradient, l2 in ((V, d_V, penalties.l2_V), (w, d_w, penalties.l2_w)):
+                weights.move(len(rows) * gradient, self.count[i])
+                weights.value = weights.value / (1 + weights.rate_of_one() * strength * l2)
 
 
 def agree(before, copies):

@@ -20,7 +20,8 @@ from oracles import EmbeddingLearner
 FACTORS = (0, 1, 3, 4, 8, 10, 16, 32, 40)
 RATE_W = 0.11
 PENALTIES = Penalties(l2_V=0.03, l2_w=0.02)
-CLIPPED = Penalties(l2_V=0.03, l2_w=0.02, clip=0.3, clip_floor=1e-2)
+RARITY = np.linspace(0.5, 40.0, N_FEATURES).astype(np.float32)
+CLIPPED = Penalties(l2_V=0.03, l2_w=0.02, rarity=RARITY, clip=0.3, clip_floor=1e-2)
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}  # float32 sums of a dozen terms of size about 1
 
 

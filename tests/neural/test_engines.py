@@ -23,7 +23,8 @@ from oracles import EmbeddingLearner
 FACTORS = (1, 3, 4, 8, 10, 16, 32, 40)
 RATE_W = 0.11
 PENALTIES = Penalties(l2_V=0.03, l2_w=0.02)
-CLIPPED = Penalties(l2_V=0.03, l2_w=0.02, clip=0.3, clip_floor=1e-2)
+RARITY = np.linspace(0.5, 40.0, N_FEATURES).astype(np.float32)
+CLIPPED = Penalties(l2_V=0.03, l2_w=0.02, rarity=RARITY, clip=0.3, clip_floor=1e-2)
 USES = [names for n in range(len(OUTPUTS)) for names in combinations(OUTPUTS[1:], n)]
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}  # float32 sums of a dozen terms of size about 1
 
@@ -99,7 +100,7 @@ def test_an_engine_moves_as_the_oracle_does(make, rule, kind, values, penalties)
 @pytest.mark.parametrize(("rule", "kind"), [*((rule, "csr") for rule in NAMES), ("adagrad-row", "columns")])
 def test_the_core_is_plain_pytorch_to_rounding_whatever_is_used(rule, kind, uses):
     rows = draw_rows(kind, 40, values=True)
-    for k in FACTORS:
+    for k in FACTORS[USES.index(uses) % 4 :: 4]:
         (one, _), (other, _) = start(rule, k), start(rule, k)
         found = train(core(one, N_FIELDS, n_threads=2), rows, orders_of(rows), CLIPPED, uses)
         expected = train(reference(other, N_FIELDS), rows, orders_of(rows), CLIPPED, uses)

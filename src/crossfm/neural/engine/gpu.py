@@ -87,6 +87,8 @@ class TritonEmbeddings:
         self._block_k = kernels.block_of(table.n_factors)
         self._batches: tuple[NDArray[np.uint32], Batches] | None = None
         self._seen: tuple[Batch, dict[str, Tensor], Tensor | None] | None = None
+        self._gathered: dict[str, Tensor | None] = {}
+        self._rarity: tuple[NDArray[np.float32], Tensor] | None = None
         self._scale: tuple[tuple[float, float], Tensor] | None = None
         self.data = torch.empty(0)
         self.load()
@@ -108,25 +110,49 @@ class TritonEmbeddings:
 
     def features(self, rows: Rows, order: NDArray[np.int64], uses: Iterable[str]) -> Features:
         """Return the ``Features`` of the rows ``order`` (n,), but for ``dense``."""
-        if self._batches is None or self._batches[0] is not rows.indices:
-            self._batches = (rows.indices, Batches(rows, self.n_fields, self.device))
-        batch = self._batches[1].batch(order)
+        batch = self._batch(rows, order)
         found, sums = self._look_up(batch, set(uses))
         if torch.is_grad_enabled():
             for tensor in found.values():
                 tensor.requires_grad_()
-        self._seen = (batch, found, sums)
+        self._seen, self._gathered = (batch, found, sums), {}
         return Features(**found)
+
+    def _batch(self, rows: Rows, order: NDArray[np.int64]) -> Batch:
+        if self._batches is None or self._batches[0] is not rows.indices:
+            self._batches = (rows.indices, Batches(rows, self.n_fields, self.device))
+        return self._batches[1].batch(order)
 
     def step(self, hyper: Hyper, penalties: Penalties, *, learning_rate_w: float) -> None:
         """Move the features of the last batch by the gradients that came back; does nothing without any."""
         if self._seen is None:
             return
         batch, found, sums = self._seen
-        gradients = {name: found[name].grad for name in found}
-        self._seen = None
+        gradients = self._gathered or {name: tensor.grad for name, tensor in found.items()}
+        self._seen, self._gathered = None, {}
         if len(batch.ids) and any(gradient is not None for gradient in gradients.values()):
             self._move(batch, gradients, sums, hyper, penalties, learning_rate_w)
+
+    def gather(self, world: int, rows: Rows, order: NDArray[np.int64]) -> None:
+        """Put the gradients of all processes together: ``step`` is then of the whole batch ``order``."""
+        if self._seen is None:
+            return
+        batch, found, sums = self._seen
+        whole = batch.n_rows == len(order)
+        sizes = [len(order) * (r + 1) // world - len(order) * r // world for r in range(world)]
+
+        def together(tensor: Tensor | None) -> Tensor | None:
+            if tensor is None or whole:
+                return tensor
+            padded = tensor.new_zeros(max(sizes), *tensor.shape[1:])
+            padded[: len(tensor)] = tensor
+            parts = [torch.empty_like(padded) for _ in sizes]
+            torch.distributed.all_gather(parts, padded)
+            return torch.cat([part[:size] for part, size in zip(parts, sizes, strict=True)])
+
+        gathered = {name: together(tensor.grad) for name, tensor in found.items()}
+        self._gathered = {name: None if way is None else way / world for name, way in gathered.items()}
+        self._seen = (self._batch(rows, order), found, together(sums))
 
     def _look_up(self, batch: Batch, uses: set[str]) -> tuple[dict[str, Tensor], Tensor | None]:
         """Return the parts of ``Features`` by name, and the sums of the factors for the way back."""
@@ -193,10 +219,17 @@ class TritonEmbeddings:
         kernels.move[(nnz,)](
             self.data, self.data.stride(0), self.table.w_at, self.table.padded, plan.ids, plan.starts, nnz,
             plan.piece_number, part_v, part_w, float(batch.n_rows), hyper.learning_rate, learning_rate_w,
-            penalties.l2_V, penalties.l2_w, penalties.clip, penalties.clip_floor,
+            penalties.l2_V, penalties.l2_w, self._rarity_of(penalties), penalties.clip, penalties.clip_floor,
             hyper.adam_beta1, hyper.adam_beta2, hyper.adam_eps, scale, len(scale), *occurrences,
             RULE=self.table.rule.code, CLIP=penalties.clip > 0, **sizes,
         )  # fmt: skip
+
+    def _rarity_of(self, penalties: Penalties) -> Tensor | None:
+        if penalties.rarity is None:
+            return None
+        if self._rarity is None or self._rarity[0] is not penalties.rarity:
+            self._rarity = (penalties.rarity, torch.from_numpy(penalties.rarity).to(self.device))
+        return self._rarity[1]
 
     def _bias_correction(self, hyper: Hyper) -> Tensor:
         betas = (hyper.adam_beta1, hyper.adam_beta2)

@@ -35,8 +35,15 @@ class Embeddings(Protocol):
         """Move each feature of the last batch once; does nothing where no gradient came back.
 
         The gradients are those of the mean loss over the batch's rows. A feature with values x_1, ..., x_c in the batch
-        moves by rows * sum_j x_j dL/dz_j + l2 * c * v, where z_j = x_j v is what it adds to a row; before the penalty,
-        CowClip bounds the gradient of V. ``hyper.learning_rate`` is that of the factors.
+        moves by rows * sum_j x_j dL/dz_j, where z_j = x_j v is what it adds to a row; CowClip may bound the sum. Then
+        it shrinks to v / (1 + rate * l2 * c * rarity), with the rule's rate for a gradient of 1. The factors' learning
+        rate is ``hyper.learning_rate``.
+        """
+
+    def gather(self, world: int, rows: Rows, order: NDArray[np.int64]) -> None:
+        """Put the gradients of all ``world`` processes together: ``step`` is then of the whole batch ``order`` in each.
+
+        Processes had equal parts of the batch one after another, or all of it each.
         """
 
     def load(self) -> None:

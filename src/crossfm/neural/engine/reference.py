@@ -77,24 +77,40 @@ class TorchEmbeddings:
             return
         ids, count = torch.unique(self._batch.ids, return_counts=True)
         t = self.count[ids] + 1
+        strength = count.to(self.dtype)
+        if penalties.rarity is not None:
+            strength = strength * torch.from_numpy(penalties.rarity).to(strength)[ids]
         with torch.no_grad():
             for weights, states, l2, rate in (
                 (self.V, self.states_V, penalties.l2_V, hyper.learning_rate),
                 (self.w, self.states_w, penalties.l2_w, learning_rate_w),
             ):
                 shape = (-1, *[1] * (weights.dim() - 1))
-                value, times = weights[ids], count.reshape(shape).to(weights.dtype)
+                value = weights[ids]
                 g = torch.zeros_like(value) if weights.grad is None else weights.grad[ids]
                 if weights is self.V and penalties.clip > 0:
-                    g = cow_clip(g, value, times, penalties)
-                g = g * self._batch.n_rows + l2 * times * value
+                    g = cow_clip(g, value, count.reshape(shape), penalties)
                 own = [state[ids] for state in states]
-                weights[ids] = self._moved(value, own, g, t.reshape(shape), hyper, rate)
+                moved = self._moved(value, own, g * self._batch.n_rows, t.reshape(shape), hyper, rate)
+                pull = l2 * strength.reshape(shape) * self._rate(moved, own, hyper, rate)
+                weights[ids] = moved / (1 + pull)
                 for state, new in zip(states, own, strict=True):
                     state[ids] = new
         if self.rule.counts:
             self.count[ids] = t
         self.V.grad = self.w.grad = None
+
+    def gather(self, world: int, rows: Rows, order: NDArray[np.int64]) -> None:
+        """Put the gradients of all processes together: ``step`` is then of the whole batch ``order``."""
+        assert self._batch is not None
+        assert self._batches is not None
+        for weights in (self.V, self.w):
+            if weights.grad is None:
+                continue
+            if self._batch.n_rows < len(order):
+                torch.distributed.all_reduce(weights.grad)
+            weights.grad /= world
+        self._batch = self._batches[1].batch(order)
 
     def _moved(
         self, value: Tensor, own: list[Tensor], g: Tensor, t: Tensor, hyper: Hyper, rate: float
@@ -113,6 +129,15 @@ class TorchEmbeddings:
             return value - rate * g / own[0].sqrt()[:, None]
         own[0] = own[0] + g**2
         return value - rate * g / own[0].sqrt()
+
+    def _rate(self, value: Tensor, own: list[Tensor], hyper: Hyper, rate: float) -> Tensor:
+        """Return how far a gradient of 1 moves each weight with the states ``own``."""
+        if self.rule.name == "sgd":
+            return torch.full_like(value, rate)
+        if self.rule.name == "adam":
+            return rate / (own[1].sqrt() + hyper.adam_eps)
+        rates = rate / own[0].sqrt()
+        return rates.reshape(-1, *[1] * (value.dim() - 1)) if rates.dim() < value.dim() else rates
 
 
 def _look_up(batch: Batch, V: Tensor, w: Tensor, uses: set[str]) -> Features:

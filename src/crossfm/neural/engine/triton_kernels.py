@@ -22,7 +22,7 @@ except ImportError as exc:
     ) from exc
 
 PIECE = 64  # occurrences of a feature that one program sums; more are summed in pieces first
-SGD, ADAGRAD, ADAGRAD_ROW, ADAM = (tl.constexpr(code) for code in range(4))  # as in core.rules
+SGD, ADAGRAD, ADAM = (tl.constexpr(code) for code in (0, 1, 3))  # of core.rules
 
 
 @triton.jit
@@ -141,19 +141,23 @@ def sum_pieces(
 @triton.jit
 def move(
     data, stride, w_at, padded, ids, starts, n_sorted, piece_number, part_v, part_w,
-    n_rows, rate_V, rate_w, l2_V, l2_w, clip, clip_floor, beta1, beta2, eps, adam_scale, adam_steps,
+    n_rows, rate_V, rate_w, l2_V, l2_w, rarity, clip, clip_floor, beta1, beta2, eps, adam_scale, adam_steps,
     place, row, field, values, d_linear, d_weights, d_embedded, d_pooled, d_pair, sums, n_fields,
     RULE: tl.constexpr, CLIP: tl.constexpr,
     K: tl.constexpr, BLOCK_K: tl.constexpr, TILE: tl.constexpr, PIECE: tl.constexpr,
 ):  # fmt: skip
-    """Move one touched feature: sum its occurrences, or its pieces, and apply the rule in place."""
+    """Move one touched feature: sum its occurrences, or its pieces, apply the rule in place, and shrink it.
+
+    The penalty's own step is implicit, v / (1 + rate * l2): see ``shrink`` in cpp/embedding.hpp.
+    """
     s = tl.program_id(0)
     begin = tl.load(starts + s)
     if begin >= n_sorted:
         return
     end = tl.load(starts + s + 1)
     d = tl.arange(0, BLOCK_K)
-    record = data + tl.load(ids + begin).to(tl.int64) * stride
+    number = tl.load(ids + begin).to(tl.int64)
+    record = data + number * stride
     v = tl.load(record + d, mask=d < K, other=0.0)
     many = end - begin > PIECE
     g, g_w = _gather(
@@ -175,31 +179,19 @@ def move(
     if CLIP:  # Zheng et al., AAAI 2023, algorithm 1
         norm = tl.sqrt(tl.sum(g * g, 0))
         most = count * tl.maximum(clip * tl.sqrt(tl.sum(v * v, 0)), clip_floor)
-        g *= tl.where(norm > most, most / norm, 1.0)
+        g *= tl.where(norm > most, most / tl.maximum(norm, 1e-30), 1.0)
     own_w = record + w_at
     w = tl.load(own_w)
-    g = g * n_rows + l2_V * count * v
-    g_w = g_w * n_rows + l2_w * count * w
+    g *= n_rows
+    g_w *= n_rows
+    strength = count
+    if rarity is not None:
+        strength *= tl.load(rarity + number)
     inside = d < K
     if RULE == SGD:
-        v -= rate_V * g
-        w -= rate_w * g_w
-    elif RULE == ADAGRAD:
-        G = tl.load(record + padded + d, mask=inside, other=1.0) + g * g
-        tl.store(record + padded + d, G, mask=inside)
-        v -= rate_V * g / tl.sqrt(G)
-        G_w = tl.load(own_w + 1) + g_w * g_w
-        tl.store(own_w + 1, G_w)
-        w -= rate_w * g_w / tl.sqrt(G_w)
-    elif RULE == ADAGRAD_ROW:
-        if K > 0:
-            shared = tl.load(own_w + 2) + tl.sum(g * g, 0) / K
-            tl.store(own_w + 2, shared)
-            v -= rate_V * g / tl.sqrt(shared)
-        G_w = tl.load(own_w + 1) + g_w * g_w
-        tl.store(own_w + 1, G_w)
-        w -= rate_w * g_w / tl.sqrt(G_w)
-    else:
+        v = (v - rate_V * g) / (1 + strength * l2_V * rate_V)
+        w = (w - rate_w * g_w) / (1 + strength * l2_w * rate_w)
+    elif RULE == ADAM:
         times = tl.load(own_w + 3) + 1.0
         tl.store(own_w + 3, times)
         step = times.to(tl.int32) - 1
@@ -208,12 +200,29 @@ def move(
         u = beta2 * tl.load(record + 2 * padded + d, mask=inside, other=0.0) + (1 - beta2) * g * g
         tl.store(record + padded + d, m, mask=inside)
         tl.store(record + 2 * padded + d, u, mask=inside)
-        v -= rate_V * scale * m / (tl.sqrt(u) + eps)
+        rates = rate_V / (tl.sqrt(u) + eps)
+        v = (v - rates * scale * m) / (1 + strength * l2_V * rates)
         m_w = beta1 * tl.load(own_w + 1) + (1 - beta1) * g_w
         u_w = beta2 * tl.load(own_w + 2) + (1 - beta2) * g_w * g_w
         tl.store(own_w + 1, m_w)
         tl.store(own_w + 2, u_w)
-        w -= rate_w * scale * m_w / (tl.sqrt(u_w) + eps)
+        rate = rate_w / (tl.sqrt(u_w) + eps)
+        w = (w - rate * scale * m_w) / (1 + strength * l2_w * rate)
+    else:
+        if RULE == ADAGRAD:
+            G = tl.load(record + padded + d, mask=inside, other=1.0) + g * g
+            tl.store(record + padded + d, G, mask=inside)
+            rates = rate_V / tl.sqrt(G)
+            v = (v - rates * g) / (1 + strength * l2_V * rates)
+        elif K > 0:
+            shared = tl.load(own_w + 2) + tl.sum(g * g, 0) / K
+            tl.store(own_w + 2, shared)
+            rates = rate_V / tl.sqrt(shared)
+            v = (v - rates * g) / (1 + strength * l2_V * rates)
+        G_w = tl.load(own_w + 1) + g_w * g_w
+        tl.store(own_w + 1, G_w)
+        rate = rate_w / tl.sqrt(G_w)
+        w = (w - rate * g_w) / (1 + strength * l2_w * rate)
     tl.store(record + d, v, mask=inside)
     tl.store(own_w, w)
 
