@@ -18,7 +18,9 @@ def estimator(job: Job) -> Any:
         return FMClassifier(n_factors=DIM, max_iter=1, n_threads=1, random_state=job.seed)
     from crossfm import NeuralFMClassifier
 
-    layers = {"hidden": job.hidden, "dropout": 0.0, "batch_norm": False} if job.hidden else {}  # the FM has none
+    layers = (
+        {"hidden": job.hidden, "dropout": 0.0, "batch_norm": False} if job.hidden else {}
+    )  # the FM has none
     return NeuralFMClassifier(
         model=job.model,
         n_factors=DIM,

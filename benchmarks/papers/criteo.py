@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
-from common import Report, arguments, chosen
+from reproduction import Report, arguments, chosen
 
 from crossfm import Categorical, NeuralFMClassifier, Numeric
 from crossfm.metrics import auc, log_loss

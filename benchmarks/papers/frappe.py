@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from common import Report, arguments, chosen
+from reproduction import Report, arguments, chosen
 
 from crossfm import NeuralFMClassifier
 from crossfm.datasets import frappe

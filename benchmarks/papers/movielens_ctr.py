@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from common import Report, arguments, chosen
+from reproduction import Report, arguments, chosen
 
 from crossfm import Categorical, MultiCategorical, NeuralFMClassifier
 from crossfm.metrics import auc, log_loss

@@ -249,9 +249,9 @@ def named(model: str, **defaults: Any) -> Callable[[Kind], Kind]:
             parent(*bound.args, **bound.kwargs)
             del self.model  # the class has it
 
-        __init__.__signature__ = signature
+        __init__.__signature__ = signature  # type: ignore[attr-defined]
         kind.__init__ = __init__  # type: ignore[misc]
-        kind.model = model
+        kind.model = model  # type: ignore[attr-defined]
         return kind
 
     return dress
