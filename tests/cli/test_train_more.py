@@ -130,7 +130,9 @@ def test_balanced_classes_and_calibrated_probabilities(crossfm: Any, tmp_path: P
             assert (
                 crossfm("evaluate", out, data, "--target", "click", "--json", "r.json", "-q").exit_code == 0
             )
-            reports[out.removesuffix(".crossfm")] = json.loads(Path("r.json").read_text())["model"]
+            reports[out.removesuffix(".crossfm")] = json.loads(Path("r.json").read_text())["evaluation"][
+                "model"
+            ]
     assert reports["even0"]["ECE"] > 0.2
     assert reports["even1"]["ECE"] < 0.03
     assert reports["even1"]["log loss"] < reports["even0"]["log loss"] / 2
