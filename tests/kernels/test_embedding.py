@@ -11,7 +11,7 @@ from crossfm.core.rules import RULES
 from crossfm.data.rows import Rows
 from crossfm.errors import OptionError
 from crossfm.kernels.embedding import RULES as NAMES
-from crossfm.kernels.embedding import Layout, LookedUp, Memory, Penalties, look_up, update
+from crossfm.kernels.embedding import Layout, LookedUp, Memory, Penalties, look_up, sort, update
 from crossfm.kernels.table import Table, aligned_zeros, record_floats
 from embedding_rows import KINDS, N_FEATURES, N_FIELDS, OUTPUTS, as_triples, draw_gradients, draw_rows
 from machines import HYPER, ISAS, assert_same_machine, random_params, using_isa
@@ -38,19 +38,9 @@ def step(
     memory, layout = Memory(), layout or Layout.of(rows, n_fields)
     found = look_up(rows, order, table, layout, OUTPUTS, memory, n_threads=n_threads)
     back = LookedUp(**gradients, sums=found.sums)
-    moved = update(
-        rows,
-        order,
-        table,
-        layout,
-        back,
-        memory,
-        hyper,
-        penalties,
-        learning_rate_w=RATE_W,
-        n_threads=n_threads,
-    )
-    return found, moved
+    batch = sort(rows, order, layout, memory, n_threads=n_threads)
+    update(rows, batch, table, layout, back, hyper, penalties, learning_rate_w=RATE_W, n_threads=n_threads)
+    return found, batch.n_ids
 
 
 def drawn_order(rows, seed=7):

@@ -20,6 +20,7 @@ from crossfm.kernels.embedding import Penalties
 from crossfm.kernels.machine import Data
 from crossfm.kernels.table import Table, record_floats
 from crossfm.neural.dense import find_shape
+from crossfm.neural.engine.make import find_device
 from crossfm.neural.model import Model
 from crossfm.neural.models.table import find_model
 from crossfm.neural.table import NetworkParams, NetworkTable, embedding_table, make_optimizer
@@ -166,7 +167,7 @@ class Network:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             row = find_model(self.model)
-            return row.build(n_fields, n_factors, len(dense_ids), **self.options).to(self.device)
+            return row.build(n_fields, n_factors, len(dense_ids), **self.options).to(find_device(self.device))
 
     # ---------------------------------------------------------------- training
 

@@ -16,7 +16,7 @@ from torch.nn import functional
 from crossfm.core.options import Hyper
 from crossfm.data.rows import Rows
 from crossfm.neural.dense import dense_values
-from crossfm.neural.engine.core import CoreEmbeddings
+from crossfm.neural.engine.make import make_engine
 from crossfm.neural.features import Features
 from crossfm.neural.table import NetworkTable
 
@@ -48,7 +48,7 @@ class Steps:
     ) -> None:
         self.network, self.table, self.loss = network, table, loss
         self.runtime = runtime_of(network, table)
-        self.engine = self.runtime.engine
+        self.engine, self.device = self.runtime.engine, self.runtime.device
         self.engine.n_threads = n_threads
         self.penalties = network.penalties
         if self.penalties.l2_V or self.penalties.l2_w:
@@ -58,13 +58,14 @@ class Steps:
 
     def __enter__(self) -> Steps:
         self._around.__enter__()
-        self.table.optimizer.param_groups[0]["weight_decay"] = self.network.l2_layers  # may have changed
+        self.engine.load()
         self.table.model.train()
         self.table.optimizer.param_groups[0]["weight_decay"] = self.network.l2_layers
         return self
 
     def __exit__(self, *exc: Any) -> None:
         self.table.model.eval()
+        self.engine.save()
         self._around.__exit__(*exc)
 
     def run(self, rows: Rows, order: NDArray[np.int64]) -> float:
@@ -73,8 +74,8 @@ class Steps:
         for piece in pieces(order, self.network.batch_size):
             dense = dense_of(self.table, rows, piece)
             assert rows.target is not None
-            target = torch.from_numpy(rows.target[piece].astype(np.float32))
-            weight = None if rows.weight is None else torch.from_numpy(rows.weight[piece])
+            target = torch.from_numpy(rows.target[piece].astype(np.float32)).to(self.device)
+            weight = None if rows.weight is None else torch.from_numpy(rows.weight[piece]).to(self.device)
             for begin, end in batches(len(piece), self.network.batch_size):
                 own = self.runtime.share(end - begin)
                 part = slice(begin + own.start, begin + own.stop)
@@ -96,7 +97,7 @@ class Steps:
             above = scores[: end - begin] - scores[end - begin :]
             losses = functional.softplus(-above)
             if weight is not None:
-                losses = losses * torch.from_numpy(weight[part])
+                losses = losses * torch.from_numpy(weight[part]).to(self.device)
             total += self._step(losses, end - begin)
         return total
 
@@ -110,10 +111,10 @@ class Steps:
         for begin, end in batches(n_choices, self.network.batch_size):
             rows, offset = joined(slice(begin, end))
             scores = self._scores(self._features(rows, np.arange(rows.n_rows)))
-            scores = scores.reshape(offset.shape) + torch.from_numpy(offset)
+            scores = scores.reshape(offset.shape) + torch.from_numpy(offset).to(self.device)
             losses = torch.logsumexp(scores, 1) - scores[:, 0]
             if weight is not None:
-                losses = losses * torch.from_numpy(weight[begin:end])
+                losses = losses * torch.from_numpy(weight[begin:end]).to(self.device)
             total += self._step(losses, end - begin)
         return total
 
@@ -125,6 +126,8 @@ class Steps:
     def _scores(self, x: Features) -> Tensor:
         # torch.manual_seed would take a millisecond
         torch.default_generator.manual_seed(self.table.seed + self.table.steps)
+        if self.device.type == "cuda":
+            torch.cuda.manual_seed(self.table.seed + self.table.steps)
         scores: Tensor = self.runtime.module(x)
         return scores
 
@@ -168,7 +171,8 @@ def runtime_of(network: Network, table: NetworkTable) -> Runtime:
 def score_rows(network: Network, rows: Rows, table: NetworkTable, n_threads: int) -> NDArray[np.float32]:
     """Return raw scores (n_rows,) of all rows."""
     out = np.empty(rows.n_rows, np.float32)
-    engine = CoreEmbeddings(table.embeddings, table.n_fields, n_threads=n_threads)
+    device = table.model.bias.device
+    engine = make_engine(str(device), table.embeddings, table.n_fields, n_threads=n_threads)
     table.model.eval()
     with _torch_run(n_threads, draws=False), torch.inference_mode():
         for piece in pieces(np.arange(rows.n_rows), ROWS_SCORED):
@@ -178,8 +182,8 @@ def score_rows(network: Network, rows: Rows, table: NetworkTable, n_threads: int
                 x = engine.features(rows, order, table.model.uses)
                 if dense is not None:
                     x = x._replace(dense=dense[begin : begin + ROWS_SCORED])
-                with _arithmetic(network.precision):
-                    out[order] = table.model(x).float().numpy()
+                with _arithmetic(network.precision, device):
+                    out[order] = table.model(x).float().cpu().numpy()
     return out
 
 
@@ -201,11 +205,11 @@ def dense_of(table: NetworkTable, rows: Rows, order: NDArray[np.int64]) -> Tenso
     """Return the numbers (n, n_dense) of the rows ``order`` for the deep part, None for a model without them."""
     if "dense" not in table.model.uses or len(table.dense_ids) == 0:
         return None
-    return torch.from_numpy(dense_values(rows, order, table.dense_ids))
+    return torch.from_numpy(dense_values(rows, order, table.dense_ids)).to(table.model.bias.device)
 
 
-def _arithmetic(precision: str) -> AbstractContextManager[Any]:
-    return torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16")
+def _arithmetic(precision: str, device: torch.device) -> AbstractContextManager[Any]:
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
 
 
 @contextmanager
