@@ -128,8 +128,8 @@ CROSSFM_INLINE void fetch_gradient(const EmbeddingUpdateArgs& a, int64_t n) {
 
 // Sum what the occurrences [begin, end) of a feature ask of its record: for a gradient e of its embedding, p of the
 // pooled pairs and l of the linear part, sum x e + x p * s - x^2 p * v, and sum x l. These are gradients of a mean over the
-// batch's rows; the record moves by that of the sum, to which each occurrence adds the penalty once, so that rates and
-// penalties mean the same in batches of any size, and the same as in passes row by row.
+// batch's rows; the record moves by that of the sum, so that rates mean the same in batches of any size, and the same as in
+// passes row by row.
 template <int BLOCKS, class V, bool VALUES>
 CROSSFM_INLINE void gather_gradient(const EmbeddingUpdateArgs& a, const Cut<V>& cut, int64_t begin, int64_t end,
                                     const float* record, RecordGradient<BLOCKS, V>& out) {
@@ -186,8 +186,26 @@ CROSSFM_INLINE void gather_gradient(const EmbeddingUpdateArgs& a, const Cut<V>& 
     if (norm > most)
       for (int b = 0; b < blocks; ++b) out.v[b] *= most / norm;
   }
-  for (int b = 0; b < blocks; ++b) out.v[b] = out.v[b] * rows + (a.l2_V * count) * load<V>(record + b * W);
-  out.w = w * rows + a.l2_w * count * record[a.table.w_at];
+  for (int b = 0; b < blocks; ++b) out.v[b] *= rows;
+  out.w = w * rows;
+}
+
+// After a step by the loss, the penalty's own step, taken implicitly: v <- v / (1 + rate * l2), where rate is the rule's for a
+// gradient of 1. A penalty of any strength shrinks, none overshoots; as a part of the gradient, that of a rare feature would
+// fill AdaGrad's accumulator. Each of a feature's occurrences brings its share of l2, see EmbeddingUpdateArgs::rarity.
+template <class R, int BLOCKS, class V>
+CROSSFM_INLINE void shrink(const EmbeddingUpdateArgs& a, float* record, uint32_t id, int64_t count) {
+  constexpr int W = lanes<V>;
+  const int blocks = count_blocks<BLOCKS>(a.table.padded, W);
+  const float share = static_cast<float>(count) * (a.rarity ? a.rarity[id] : 1.0f);
+  float* const w = record + a.table.w_at;
+  *w /= 1.0f + share * a.l2_w * R::template rate<float>(w + 1, 1, a.hyper_w);
+  const float pull = share * a.l2_V;
+  for (int b = 0; b < blocks; ++b) {
+    const V v = load<V>(record + b * W);
+    if constexpr (R::row_wise) store<V>(record + b * W, v / (1.0f + pull * (a.hyper_V.learning_rate * vrsqrt(w[2]))));
+    else store<V>(record + b * W, v / (1.0f + pull * R::template rate<V>(record + a.table.padded + b * W, a.table.padded, a.hyper_V)));
+  }
 }
 
 // Move the records of the features [begin, end), N at a time.
@@ -207,6 +225,11 @@ CROSSFM_INLINE void move_records(const EmbeddingUpdateArgs& a, const Cut<V>& cut
     step_group<R, BLOCKS, V, N, true>(a.table, a.hyper_V, a.hyper_w, records, w,
                                       [&](int j, int b, V) __attribute__((always_inline)) { return grads[j].v[b]; });
   }
+  if (a.l2_V > 0.0f || a.l2_w > 0.0f)
+    for (int j = 0; j < N; ++j) {
+      const int64_t begin = a.starts[at + j];
+      shrink<R, BLOCKS, V>(a, records[j], static_cast<uint32_t>(a.sorted[begin] >> 32), a.starts[at + j + 1] - begin);
+    }
 }
 
 constexpr int kRecordsAhead = 8;  // features whose records are fetched before they are moved

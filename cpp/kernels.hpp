@@ -285,7 +285,8 @@ struct EmbeddingUpdateArgs {
   const float* d_pair;
   const float* sums;
   Hyper hyper_V, hyper_w;  // without penalties, which are here:
-  float l2_V, l2_w;        // for each row that has the feature
+  float l2_V, l2_w;        // times `rarity`, for each row that has the feature
+  const float* rarity;     // (n_features,) or null: 1
   float clip, clip_floor;  // CowClip (Zheng et al., AAAI 2023): |g| at most count * max(clip |v|, clip_floor); 0: none
 };
 

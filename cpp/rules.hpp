@@ -5,6 +5,7 @@
 //   counts   the record ends with the number of updates of the feature
 //   normalises  the step has the same size for small gradients: a rounding error in the place of 0 would move
 //            the weight as far as a true gradient
+//   rate     how far a gradient of 1 moves the weight, after a step (not of FTRL)
 //   step     (value, state pointer, distance between states, gradient, l1, l2, hyper, scale); the scale may be a
 //            vector like the value
 //
@@ -37,6 +38,11 @@ struct Sgd {
   static T step(T value, float*, int64_t, T grad, float, float l2, const Hyper& h, C) {
     return value - h.learning_rate * (grad + l2 * value);
   }
+
+  template <class T>
+  static T rate(const float*, int64_t, const Hyper& h) {
+    return T{} + h.learning_rate;
+  }
 };
 
 // Duchi, Hazan, Singer, "Adaptive Subgradient Methods", JMLR 2011, diagonal form. The accumulator starts
@@ -51,6 +57,11 @@ struct AdaGrad {
     const T G = get<T>(state) + g * g;
     put<T>(state, G);
     return value - h.learning_rate * g * vrsqrt(G);
+  }
+
+  template <class T>
+  static T rate(const float* state, int64_t, const Hyper& h) {
+    return h.learning_rate * vrsqrt(get<T>(state));
   }
 };
 
@@ -73,6 +84,11 @@ struct Adam {
     put<T>(state, m);
     put<T>(state + apart, v);
     return value - h.learning_rate * scale * m / (vsqrt(v) + h.adam_eps);
+  }
+
+  template <class T>
+  static T rate(const float* state, int64_t apart, const Hyper& h) {
+    return h.learning_rate / (vsqrt(get<T>(state + apart)) + h.adam_eps);
   }
 };
 

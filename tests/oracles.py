@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import math
+from dataclasses import replace
 
 import numpy as np
 
@@ -171,6 +172,14 @@ class Weights:
         self.v = h.adam_beta2 * self.v + (1 - h.adam_beta2) * g**2
         rate = h.learning_rate * math.sqrt(1 - h.adam_beta2**t) / (1 - h.adam_beta1**t)
         self.value = self.value - rate * self.m / (np.sqrt(self.v) + h.adam_eps)
+
+    def rate_of_one(self):
+        """How far a gradient of 1 moves the weight with the states as they are; Adam's without bias correction."""
+        if self.rule == "sgd":
+            return self.hyper.learning_rate
+        if self.rule == "adam":
+            return self.hyper.learning_rate / (np.sqrt(self.v) + self.hyper.adam_eps)
+        return self.hyper.learning_rate / np.sqrt(self.G)
 
     def ftrl(self, g, t):
         """McMahan et al. (2013), algorithm 1: sigma, z, n, then the closed form with L1 and L2.
@@ -346,6 +355,78 @@ class Learner:
                     lambda s: (L * (1 - s[0] + s[1]), [-L, L]),  # noqa: B023
                 )
         return 0.0
+
+
+class EmbeddingLearner(Learner):
+    """Embeddings of a network in training: a batch moves a feature once. Rows are lists of (feature, value, field)."""
+
+    def __init__(self, rule, w, V, n_fields, hyper, rate_w):
+        super().__init__(rule, 0.0, w, V, replace(hyper, l1_w=0.0, l1_V=0.0, l2_w=0.0, l2_V=0.0))
+        self.n_fields = n_fields
+        for weights in self.w:
+            weights.hyper = replace(hyper, learning_rate=rate_w)
+
+    def look_up(self, rows):
+        """What a network reads of a batch: sums over the features of a row, of a field, over pairs in a row."""
+        _, w, V = self.params()
+        n, k = len(rows), V.shape[1]
+        out = {
+            "linear": np.zeros(n),
+            "embedded": np.zeros((n, self.n_fields, k)),
+            "weights": np.zeros((n, self.n_fields)),
+            "pooled": np.zeros((n, k)),
+            "pair": np.zeros(n),
+        }
+        for r, row in enumerate(rows):
+            for a, (i, x, f) in enumerate(row):
+                out["linear"][r] += w[i] * x
+                out["weights"][r, f] += w[i] * x
+                out["embedded"][r, f] += V[i] * x
+                for j, y, _ in row[a + 1 :]:
+                    out["pooled"][r] += V[i] * x * V[j] * y
+                    out["pair"][r] += (V[i] * x) @ (V[j] * y)
+        return out
+
+    def gradients(self, rows, upstream):
+        """{feature: [d w, d V, occurrences]} of sum(upstream * look_up), upstream by name; names may be missing."""
+        _, _, V = self.params()
+        upstream = {name: np.asarray(gradient, float) for name, gradient in upstream.items()}
+        found = {}
+        for r, row in enumerate(rows):
+            for a, (i, x, f) in enumerate(row):
+                others = sum((y * V[j] for b, (j, y, _) in enumerate(row) if b != a), np.zeros(V.shape[1]))
+                d_w, d_V = 0.0, np.zeros(V.shape[1])
+                if "linear" in upstream:
+                    d_w += x * upstream["linear"][r]
+                if "weights" in upstream:
+                    d_w += x * upstream["weights"][r, f]
+                if "embedded" in upstream:
+                    d_V += x * upstream["embedded"][r, f]
+                if "pooled" in upstream:
+                    d_V += x * upstream["pooled"][r] * others
+                if "pair" in upstream:
+                    d_V += x * upstream["pair"][r] * others
+                own = found.setdefault(i, [0.0, np.zeros(V.shape[1]), 0])
+                own[0], own[1], own[2] = own[0] + d_w, own[1] + d_V, own[2] + 1
+        return found
+
+    def embedding_step(self, rows, upstream, penalties):
+        """Move each feature of the batch by the gradient of the summed loss, then shrink it.
+
+        ``upstream`` belongs to the mean loss. The penalty's step is implicit: the new v solves
+        v = old - rate * strength * v, with the rule's rate for a gradient of 1 and a strength of l2 times the number of
+        occurrences times the feature's rarity. CowClip, Zheng et al. (2023), algorithm 1, bounds the gradient of V.
+        """
+        for i, (d_w, d_V, count) in self.gradients(rows, upstream).items():
+            w, V = self.w[i], self.V[i]
+            if penalties.clip > 0:
+                most = count * max(penalties.clip * np.linalg.norm(V.value), penalties.clip_floor)
+                d_V = d_V * min(1.0, most / max(np.linalg.norm(d_V), 1e-300))
+            self.count[i] += 1
+            strength = count if penalties.rarity is None else count * float(penalties.rarity[i])
+            for weights, gradient, l2 in ((V, d_V, penalties.l2_V), (w, d_w, penalties.l2_w)):
+                weights.move(len(rows) * gradient, self.count[i])
+                weights.value = weights.value / (1 + weights.rate_of_one() * strength * l2)
 
 
 def agree(before, copies):

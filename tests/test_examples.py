@@ -1,27 +1,41 @@
-"""The snippets of the README are files that run."""
+"""The snippets of the README and of docs/keras.md are files that run."""
 
 from __future__ import annotations
 
 import re
 import subprocess
 import sys
+from importlib.metadata import distributions
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-SNIPPETS = re.findall(
-    r"```python\n# (examples/\S+)\n(.*?)```", (ROOT / "README.md").read_text("utf8"), re.DOTALL
-)
+SNIPPETS = [
+    snippet
+    for page in ("README.md", "docs/keras.md")
+    for snippet in re.findall(
+        r"```python\n# (examples/\S+)\n(.*?)```", (ROOT / page).read_text("utf8"), re.DOTALL
+    )
+]
+
+
+def need(*packages: str) -> None:
+    """Skip the test where a package is not installed."""
+    missing = [package for package in packages if not list(distributions(name=package))]
+    if missing:
+        pytest.skip(f"needs what is not installed: {', '.join(missing)}")
 
 
 @pytest.mark.parametrize(("name", "text"), SNIPPETS, ids=[name for name, _ in SNIPPETS])
-def test_the_readme_shows_what_is_in_the_file(name: str, text: str) -> None:
+def test_the_page_shows_what_is_in_the_file(name: str, text: str) -> None:
     assert (ROOT / name).read_text("utf8") == text
 
 
 @pytest.mark.parametrize("name", [name for name, _ in SNIPPETS])
 def test_the_example_runs(name: str, tmp_path: Path) -> None:
+    if "keras" in name:
+        need("keras", "torch", *(["onnx", "onnxruntime"] if "export" in name else []))
     out = subprocess.run(
         [sys.executable, ROOT / name], cwd=tmp_path, capture_output=True, text=True, check=False
     )

@@ -26,6 +26,7 @@ PUBLIC = [
     "NFMClassifier",
     "NFMRegressor",
     "NeuralFMClassifier",
+    "NeuralFMRanker",
     "NeuralFMRegressor",
     "Numeric",
     "Recommender",

@@ -10,17 +10,18 @@ last epoch as ``.npy``, unless it tells log losses alone. Only NumPy is needed.
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import paths  # noqa: F401
+from process import asked, reply
+from scores import log_loss
 
 N_IDS = 2**20
 FROM_TEXT = " from text"  # a solver that parses as it learns: it is compared with its like only
@@ -70,12 +71,6 @@ def as_csr(ids: np.ndarray, dtype: Any = np.float32) -> Any:
     return csr_matrix((np.ones(ids.size, dtype), indices, indptr.astype(np.int32)), shape=(n_rows, N_IDS))
 
 
-def log_loss(y: np.ndarray, p: np.ndarray) -> float:
-    """Mean negative log likelihood; probabilities are kept 1e-7 from 0 and 1."""
-    p = np.clip(p, 1e-7, 1 - 1e-7)
-    return float(-np.mean(np.where(y == 1, np.log(p), np.log1p(-p))))
-
-
 def by_difference(
     job: Job, fit: Callable[[int], Any], predict: Callable[[Any], np.ndarray]
 ) -> tuple[list[float], Any, list[float]]:
@@ -114,29 +109,11 @@ def printed_by(call: Callable[[], object], path: Path) -> str:
     return path.read_text(errors="replace")
 
 
-def peak_mb(process: int | str = "self") -> float:
-    """Most resident memory of a process so far; what the system counts when it ends includes its parent's."""
-    for line in Path(f"/proc/{process}/status").read_text().splitlines():
-        if line.startswith("VmHWM"):
-            return int(line.split()[1]) / 1024
-    return 0.0
-
-
 def main(package: str, engine: Callable[[Job], Answer]) -> None:
     """Run ``engine`` on the job that the command line names."""
-    job = json.loads(Path(sys.argv[1]).read_text())
-    paths = {key: Path(job[key]) for key in ("folder", "scratch", "answer")}
-    rest = {key: value for key, value in job.items() if key not in paths}
-    answer = engine(Job(**paths, **rest))
-    if answer.probabilities is not None:
-        np.save(paths["answer"].with_suffix(".npy"), np.asarray(answer.probabilities, np.float64))
+    job = Job(**asked())
+    answer = engine(job)
     found = {
         key: getattr(answer, key) for key in ("seconds", "timed_by", "settings", "log_losses", "comparable")
     }
-    if answer.peak_mb or Path("/proc/self/status").exists():
-        found["peak_mb"] = answer.peak_mb or peak_mb()
-    try:
-        found["version"] = version(package)
-    except PackageNotFoundError:  # alphaFM is no package
-        found["version"] = ""
-    paths["answer"].write_text(json.dumps(found))
+    reply(job.answer, found, answer.probabilities, package, answer.peak_mb)

@@ -12,7 +12,9 @@ import subprocess
 import time
 
 import numpy as np
-from adapter import N_IDS, Answer, Job, log_loss, main, peak_mb
+from adapter import N_IDS, Answer, Job, main
+from process import peak_mb
+from scores import log_loss
 
 SETTINGS = {"w_l1": 0.01, "w_l2": 1.0, "v_l1": 0.0, "v_l2": 1.0}
 

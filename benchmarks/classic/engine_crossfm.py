@@ -12,7 +12,8 @@ import time
 from typing import Any
 
 import numpy as np
-from adapter import FROM_TEXT, N_IDS, Answer, Job, log_loss, main
+from adapter import FROM_TEXT, N_IDS, Answer, Job, main
+from scores import log_loss
 
 ADAGRAD = {"schedule": "inverse", "init_scale": 0.02}
 FFM = {"schedule": "inverse"}

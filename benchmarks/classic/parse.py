@@ -30,8 +30,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from report import RESULTS, machine
-from setup_envs import ENVS, python_of
+import paths  # noqa: F401
+from about import machine
+from environments import is_there, python_of
+from report import RESULTS
 from turns import HERE
 
 import data
@@ -193,7 +195,7 @@ def run(n_rows: int, options: argparse.Namespace) -> None:
 
 def main() -> None:
     """Read the command line."""
-    there = [name for name in PEERS if name == "scikit-learn" or (ENVS / name / "done").exists()]
+    there = [name for name in PEERS if name == "scikit-learn" or is_there(name)]
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import platform
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -18,25 +16,6 @@ RESULTS = HERE.parent / "results"
 MACHINES = {"fm": "FM", "ffm": "FFM", "linear": "linear"}
 PEER_COLOURS = ["#888888", "#b8860b", "#2e7d32", "#8e24aa", "#c62828", "#5d4037"]
 OUR_COLOURS = ["#0d47a1", "#1e88e5", "#00838f", "#64b5f6", "#5e35b1", "#26a69a", "#1a1a2e", "#9fa8da"]
-
-
-def machine() -> dict[str, Any]:
-    """Name the machine, and how busy it is with other work."""
-    cpu = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        names = [
-            line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line
-        ]
-        cpu = names[0] if names else cpu
-    return {
-        "cpu": cpu,
-        "cores": os.cpu_count(),
-        "load_at_start": round(os.getloadavg()[0], 2),
-        "system": f"{platform.system()} {platform.release()}",
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-    }
 
 
 def markdown(report: dict[str, Any]) -> str:

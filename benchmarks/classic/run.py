@@ -32,13 +32,17 @@ from typing import Any
 
 import numpy as np
 import parse
-from adapter import FROM_TEXT, log_loss
+import paths  # noqa: F401
+from about import machine
+from adapter import FROM_TEXT
 from cores import nanoseconds
 from engine_crossfm import VARIANTS, solvers
+from environments import available
 from limits import UPDATE, Limits
-from report import RESULTS, machine, markdown, plot_curves, plot_speeds
-from setup_envs import ENVS, install
-from turns import OURS, Run, Setting, add_ratios, auc, run_once, summary
+from report import RESULTS, markdown, plot_curves, plot_speeds
+from scores import auc, log_loss
+from setup_envs import PEERS
+from turns import OURS, Run, Setting, add_ratios, run_once, summary
 
 import data
 
@@ -92,17 +96,9 @@ def arguments() -> argparse.Namespace:
 
 def there(engines: list[str], *, setup: bool) -> tuple[list[str], dict[str, str]]:
     """Return the engines that can run, and why others cannot."""
-    skipped = {}
-    for engine in engines:
-        if engine == "alphafm":
-            if not os.environ.get("ALPHAFM"):
-                skipped[engine] = "ALPHAFM does not name its program"
-        elif engine != OURS:
-            reason = install(engine) if setup else ""
-            if not (ENVS / engine / "done").exists():
-                skipped[engine] = (
-                    f"not installed: {reason.splitlines()[-1] if reason else 'run setup_envs.py'}"
-                )
+    _, skipped = available([name for name in engines if name in PEERS], PEERS, setup=setup)
+    if "alphafm" in engines and not os.environ.get("ALPHAFM"):
+        skipped["alphafm"] = "ALPHAFM does not name its program"
     for engine, reason in skipped.items():
         print(f"{engine} is skipped: {reason}", flush=True)
     return [engine for engine in engines if engine not in skipped], skipped

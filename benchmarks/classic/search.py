@@ -24,8 +24,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from adapter import log_loss
 from engine_crossfm import VARIANTS, as_rows, kind
+from scores import log_loss
 
 import data
 

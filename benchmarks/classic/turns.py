@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import json
-import os
 import statistics
-import subprocess
 import sys
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from adapter import FROM_TEXT, log_loss
-from setup_envs import python_of
+import paths  # noqa: F401
+from adapter import FROM_TEXT
+from environments import python_of
+from process import alone
+from scores import auc, log_loss
 
 import data
 
 HERE = Path(__file__).resolve().parent
 OURS = "crossfm"
 OURS_TOO = {OURS, "alphafm"}  # run by our interpreter: alphaFM is a program
-THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS")
 
 
 @dataclass(frozen=True)
@@ -50,15 +48,6 @@ class Run:
     peak_mb: float
 
 
-def auc(y: np.ndarray, p: np.ndarray) -> float:
-    """Area under the ROC curve: the mean rank of positives, ties sharing theirs."""
-    _, place, counts = np.unique(p, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(counts) - (counts - 1) / 2)[place]
-    n_positive = int(y.sum())
-    n_negative = len(y) - n_positive
-    return float((ranks[y == 1].sum() - n_positive * (n_positive + 1) / 2) / (n_positive * n_negative))
-
-
 def run_once(
     setting: Setting, epochs: int, folder: Path, seed: int, wrap: list[str], *, follow: bool = False
 ) -> Run:
@@ -68,34 +57,15 @@ def run_once(
     """
     engine = setting.engine
     python = Path(sys.executable) if engine in OURS_TOO else python_of(engine)
-    with tempfile.TemporaryDirectory(dir=data.FOLDER) as scratch:
-        job, answer = Path(scratch) / "job.json", Path(scratch) / "answer.json"
-        paths = {"folder": str(folder), "scratch": scratch, "answer": str(answer)}
-        asked = {name: value for name, value in vars(setting).items() if name != "engine"}
-        job.write_text(json.dumps({**paths, **asked, "epochs": epochs, "follow": follow, "seed": seed}))
-        log = Path(scratch) / "output.txt"
-        with log.open("wb") as out:
-            process = subprocess.Popen(
-                [*wrap, str(python), str(HERE / f"engine_{engine}.py"), str(job)],
-                stdout=out,
-                stderr=subprocess.STDOUT,
-                env={**os.environ, **dict.fromkeys(THREADS, str(setting.threads))},
-            )
-            _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode or not answer.exists():
-            raise RuntimeError(
-                f"exit code {process.returncode}: {log.read_text(errors='replace')[-600:].strip()}"
-            )
-        found = json.loads(answer.read_text())
-        probabilities = answer.with_suffix(".npy")
-        p = np.load(probabilities) if probabilities.exists() else None
-    peak = found.get("peak_mb", usage.ru_maxrss / 1024)
+    asked = {name: value for name, value in vars(setting).items() if name != "engine"}
+    job = {"folder": str(folder), **asked, "epochs": epochs, "follow": follow, "seed": seed}
+    found = alone(python, HERE / f"engine_{engine}.py", job, data.FOLDER, threads=setting.threads, wrap=wrap)
+    answer, p = found.answer, found.probabilities
     if p is None:
-        return Run(setting, found, found["log_losses"][-1], float("nan"), peak)
+        return Run(setting, answer, answer["log_losses"][-1], float("nan"), found.peak_mb)
     with np.load(folder / "test.npz") as test:
         y = test["y"]
-    return Run(setting, found, log_loss(y, p), auc(y, p), peak)
+    return Run(setting, answer, log_loss(y, p), auc(y, p), found.peak_mb)
 
 
 def summary(runs: list[Run], n_rows: int) -> dict[str, Any]:

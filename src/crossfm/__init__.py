@@ -26,6 +26,7 @@ _HOME = {
     "FwFMRegressor": "crossfm.estimators.fwfm",
     "HOFMClassifier": "crossfm.estimators.hofm",
     "NeuralFMClassifier": "crossfm.estimators.neural",
+    "NeuralFMRanker": "crossfm.estimators.neural_ranker",
     "NeuralFMRegressor": "crossfm.estimators.neural",
     "HOFMRegressor": "crossfm.estimators.hofm",
     "Recommender": "crossfm.recommender.recommender",

@@ -8,6 +8,7 @@ CrossFMError
 │   └── FeatureIndexError (IndexError)   an id the model does not know
 ├── ColumnError (KeyError)            a column that is missing, unknown or of the wrong kind
 ├── OptionError (ValueError)          a parameter or option with a value that means nothing
+│   └── MissingLibraryError (ImportError)   it needs a library that is not installed: names the extra
 ├── MemoryLimitError (MemoryError)    what is asked for takes more memory than there is
 ├── DivergenceError (ArithmeticError) training left the finite numbers
 ├── ModelFileError (ValueError)       a model file that is broken, foreign or too new
@@ -53,6 +54,10 @@ class ColumnError(CrossFMError, KeyError):
 
 class OptionError(CrossFMError, ValueError):
     """A parameter or option whose value means nothing."""
+
+
+class MissingLibraryError(OptionError, ImportError):
+    """A library of one of the extras that is not installed."""
 
 
 class MemoryLimitError(CrossFMError, MemoryError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from crossfm.errors import ModelFileError, OptionError
+from crossfm.errors import MissingLibraryError, ModelFileError, OptionError
 
 _KINDS = {
     **dict.fromkeys(("FMClassifier", "FMRegressor"), "crossfm.estimators.fm"),
@@ -18,6 +18,7 @@ _KINDS = {
         (f"{kind}{task}" for kind in ("NeuralFM", "NFM", "DeepFM") for task in ("Classifier", "Regressor")),
         "crossfm.estimators.neural",
     ),
+    "NeuralFMRanker": "crossfm.estimators.neural_ranker",
     "FMRanker": "crossfm.estimators.ranker",
     "Recommender": "crossfm.recommender.recommender",
 }
@@ -42,12 +43,17 @@ def save(model: Any, path: Any, *, with_state: bool = False) -> None:
 def load(path: Any) -> Any:
     """Read a ``.crossfm`` file and return the model. Runs no code from the file.
 
-    Raises ``ModelFileError`` for a file that is truncated, changed, foreign or from a newer crossfm.
+    Raises ``ModelFileError`` for a file that is truncated, changed, foreign or from a newer crossfm, and
+    ``MissingLibraryError`` for a network where PyTorch is not installed.
     """
     from crossfm.io.model_file import read_model
 
     arrays, meta = read_model(path)
     kind = meta.get("kind")
+    if kind == "checkpoint":
+        raise ModelFileError(
+            f"{path} is the checkpoint of a training that did not end; go on with fit and checkpoint={str(path)!r}"
+        )
     if kind not in _KINDS:
         raise ModelFileError(
             f"{path} holds a {kind!r}, but this version knows {', '.join(_KINDS)}. Upgrade crossfm."
@@ -55,5 +61,7 @@ def load(path: Any) -> Any:
     model_class = getattr(importlib.import_module(_KINDS[kind]), kind)
     try:
         return model_class.from_state(arrays, meta)
+    except MissingLibraryError:
+        raise
     except (KeyError, TypeError, ValueError, IndexError) as exc:
         raise ModelFileError(f"{path} is a {kind} file whose parts do not fit together: {exc!r}") from exc

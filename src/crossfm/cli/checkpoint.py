@@ -16,9 +16,10 @@ from crossfm.errors import DivergenceError
 class Keeper:
     """Saves ``model`` to ``out`` after each best epoch; a function, so that cloned estimators share it."""
 
-    def __init__(self, out: Path, *, with_state: bool = False) -> None:
+    def __init__(self, out: Path, *, with_state: bool = False, checkpoint: str | None = None) -> None:
         self.out = out
         self.with_state = with_state
+        self.checkpoint = checkpoint  # of an estimator: see its option
         self.epoch = 0
 
     def callback(self, model: Any = None) -> Any:
@@ -40,6 +41,8 @@ class Keeper:
 
     def kept(self) -> str:
         """Say what there is after training broke off."""
+        if self.checkpoint is not None and Path(self.checkpoint).exists():
+            return f"the same command goes on from {self.checkpoint}"
         if self.epoch:
             return f"kept the model of epoch {self.epoch} in {self.out}"
         older = "the older file is as it was" if self.out.exists() else "no file was written"

@@ -19,6 +19,7 @@ from crossfm.cli.fit_estimator import (
     target_name,
 )
 from crossfm.cli.judge import Report, judge
+from crossfm.cli.networks import choose_batch_size
 from crossfm.cli.reading import find_target, is_rows
 from crossfm.cli.show import number, print_table, say
 from crossfm.core.options import check_count
@@ -45,6 +46,7 @@ def cross_validate(job: Job, n_folds: int) -> list[Report]:
     for train, test in _folds(whole.y, task, n_folds, job.seed):
         model = clone(template)
         learn, valid = hold_back(whole.take(train), target, job)
+        choose_batch_size(model, len(learn.y), replace(job, quiet=True))
         set_options(model, task, valid, replace(job, quiet=True), [])
         fit_part(model, task, learn, valid)
         held = whole.take(test)

@@ -23,15 +23,20 @@ _FLAGS = {
     "random_state": "--seed",
     "validation_fraction": "--valid-fraction",
     "n_iter_no_change": "--patience",
+    "model_options": "--option",
 }
+_NETWORK = "batch_norm|batch_size|clip_norm|l2_layers|learning_rate_V|learning_rate_w"
+_NETWORK_PLAIN = "activation|compile|cowclip|device|dropout|hidden|model|warmup"
 _SAME = (
-    "batch_rows|column_names|deterministic|every_rows|every_seconds|ftrl_decay|half_life|init_scale|l1_V|l1_w|l2_V|l2_w|"
+    "batch_rows|checkpoint_seconds|class_weight|column_names|deterministic|every_rows|every_seconds|ftrl_decay|half_life|init_scale|l1_V|l1_w|l2_V|l2_w|"
     "learning_rate|memory_limit|n_features|normalize|poll_seconds"
 )
-_PLAIN = (
-    "encoding|format|loss|monitor|precision|schedule|separator|solver"  # words too: options only before "="
+# Words too: options only before "=".
+_PLAIN = "checkpoint|encoding|format|loss|monitor|precision|schedule|separator|solver"
+_NAME = re.compile(
+    rf"(?<![\w-])(?:({'|'.join(_FLAGS)}|{_SAME}|{_NETWORK})\b(=?)|({_PLAIN}|{_NETWORK_PLAIN})(=))"
 )
-_NAME = re.compile(rf"(?<![\w-])(?:({'|'.join(_FLAGS)}|{_SAME})\b(=?)|({_PLAIN})(=))")
+_SWITCH = re.compile(r"\b(batch_norm|compile|deterministic|normalize)=(True|False)\b")
 
 
 UsageError: Any = typer.BadParameter.__base__  # click's, wherever this release of Typer keeps it
@@ -101,8 +106,14 @@ def one_line(exc: BaseException) -> str:
 def as_typed(message: str) -> str:
     """Write options of the Python functions as those of the command line: separator= becomes --separator."""
     message = message.replace("header=False", "--no-header").replace("header=True", "--header")
+    message = message.replace("calibrate=True", "--calibrate")
     message = message.replace("column_names=[...]", "--column-names a,b,c")
+    message = _SWITCH.sub(_switch, message)
     return _NAME.sub(_flag, message)
+
+
+def _switch(match: re.Match[str]) -> str:
+    return ("--" if match[2] == "True" else "--no-") + match[1].replace("_", "-")
 
 
 def _flag(match: re.Match[str]) -> str:

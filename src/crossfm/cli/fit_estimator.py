@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from crossfm.cli.checkpoint import Keeper
 from crossfm.cli.choosing import Overrides, choose, show_columns
 from crossfm.cli.judge import as_classes, judge, numeric
+from crossfm.cli.networks import MODEL_OPTIONS, choose_batch_size, known_features, start_from
 from crossfm.cli.reading import Reading, check_column, find_target, is_rows, target_values, weight_values
 from crossfm.cli.show import say, size
 from crossfm.errors import LabelError, OptionError
@@ -44,14 +45,21 @@ class Job:
     seed: int = 0
     quiet: bool = False
     tensorboard: Path | None = None
+    log_csv: Path | None = None
+    mlflow: str | None = None
     memory_limit: int | None = None
     cache: Path | None = None
 
     def logs(self) -> list[Any]:
         """Return the callbacks that were asked for."""
+        from crossfm.solvers.csv_log import CSVLog
+        from crossfm.solvers.mlflow_log import MLflowLog
         from crossfm.solvers.tensorboard import TensorBoard
 
-        return [] if self.tensorboard is None else [TensorBoard(self.tensorboard)]
+        kinds: list[tuple[Any, Any]] = [
+            (TensorBoard, self.tensorboard), (CSVLog, self.log_csv), (MLflowLog, self.mlflow)
+        ]  # fmt: skip
+        return [kind(where) for kind, where in kinds if where is not None]
 
 
 @dataclass(frozen=True)
@@ -74,7 +82,7 @@ class Part:
 
 def fit_estimator(job: Job) -> None:
     """Read, choose columns, train, save, judge on the validation rows and say what to do next."""
-    keeper = Keeper(job.out, with_state=job.with_state)
+    keeper = Keeper(job.out, with_state=job.with_state, checkpoint=job.settings.get("checkpoint"))
     data = job.reading.read(job.data, n_features=job.n_features)
     target = None if is_rows(data) else find_target(data, job.target)
     whole = read_part(data, target, job)
@@ -86,13 +94,19 @@ def fit_estimator(job: Job) -> None:
     ):
         raise OptionError("--group is for ranking and for two classes; leave it out")
     train, valid = hold_back(whole, target, job)
+    start = getattr(model, "init", None)
     if job.init is None:
         set_columns(model, train, target, job)
+    elif start is not None:
+        train = replace(train, X=known_features(train.X, start, job.data))
+        if valid is not None:
+            valid = replace(valid, X=known_features(valid.X, start, job.valid or job.data))
     else:
         train, valid = (_encoded(part, model, job) for part in (train, valid))
     set_options(model, task, valid, job, [keeper.callback(), *job.logs()])
     if not job.quiet:
         say(f"{task} of {target_name(target)}: {len(train.y):,} rows" + _held(valid))
+    choose_batch_size(model, len(train.y), job)
     with keeper.guard():
         fit_part(model, task, train, valid)
         keeper.save(model)
@@ -120,15 +134,22 @@ def refuse_columns(job: Job) -> None:
 
 def make_model(job: Job, y: NDArray[Any], target: str | None) -> tuple[Any, str]:
     """Return an estimator that is not fitted (or the one to go on with) and its task."""
-    from crossfm.estimators.machines import ESTIMATORS
+    from crossfm.estimators.machines import ESTIMATORS, NETWORKS
+    from crossfm.estimators.neural import network_class
     from crossfm.estimators.ranker import FMRanker
     from crossfm.models import load
 
+    if job.machine in NETWORKS:
+        network_class()  # raises where PyTorch is missing
     if job.init is not None:
         return _go_on(load(job.init), job)
     kinds: dict[str, Any] = {**ESTIMATORS[job.machine or "fm"], "ranking": FMRanker}
     task, why = (job.task, "") if job.task != "auto" else _guess_task(y, target)
-    settings = check_settings(job.settings, kinds[task](), f"the task {task}{why}")
+    settings = check_settings(
+        job.settings,
+        kinds[task](),
+        f"the task {task}{why}" + (f" with --model {job.machine}" if job.machine else ""),
+    )
     if why and not job.quiet:
         say(f"task: {task}{why}; --task says otherwise")
     if task == "classification" and y.dtype.kind == "f" and (y != np.floor(y)).any():
@@ -149,7 +170,7 @@ def check_settings(settings: dict[str, Any], model: Any, what: str) -> dict[str,
 
 
 def _go_on(model: Any, job: Job) -> tuple[Any, str]:
-    from crossfm.estimators.machines import machine_and_task
+    from crossfm.estimators.machines import NETWORKS, machine_and_task
 
     found = machine_and_task(model)
     if found is None:
@@ -157,18 +178,21 @@ def _go_on(model: Any, job: Job) -> tuple[Any, str]:
             f"--init {job.init}: a {type(model).__name__} cannot be trained further; train it anew"
         )
     machine, task = found
-    if job.machine not in (None, machine):
-        raise OptionError(f"--model {job.machine}, but the model in {job.init} is {machine}")
+    starts = job.machine in NETWORKS and machine == "fm"  # where it goes on otherwise
+    if job.machine not in (None, machine) and not starts:
+        only = "; a network starts at an fm, or goes on" if job.machine in NETWORKS else ""
+        raise OptionError(f"--model {job.machine}, but the model in {job.init} is {machine}{only}")
     if job.task not in ("auto", task):
         raise OptionError(f"--task {job.task}, but the model in {job.init} does {task}")
     if job.overrides:
         raise OptionError(f"{job.overrides.named()[0][1]}: the columns of {job.init} stay as they are")
     fixed = model.get_params(deep=False)
-    for name in ("n_factors", "loss"):
-        if name in job.settings and job.settings[name] != fixed[name]:
-            raise OptionError(
-                f"{name}={job.settings[name]!r}, but {job.init} has {fixed[name]!r}, which stays"
-            )
+    for name in ("n_factors", "loss", *MODEL_OPTIONS):
+        if name in job.settings and name in fixed and job.settings[name] != fixed[name]:
+            own = "the model's own" if fixed[name] is None else repr(fixed[name])
+            raise OptionError(f"{name}={job.settings[name]!r}, but {job.init} has {own}, which stays")
+    if starts:
+        return start_from(model, task, job)
     settings = check_settings(job.settings, model, f"the model in {job.init}")
     return model.set_params(**settings, warm_start=True, random_state=job.seed), task
 
@@ -250,6 +274,8 @@ def set_options(model: Any, task: str, valid: Any, job: Job, callbacks: list[Any
                 raise OptionError(
                     f"{name}={job.settings[name]!r} means nothing without early stopping; leave it out"
                 )
+        if valid is None and getattr(model, "calibrate", False):
+            raise OptionError("calibrate=True needs validation rows: pass --valid or --valid-fraction")
         model.set_params(early_stopping=stops)
         if stops and "max_iter" not in job.settings:
             model.set_params(max_iter=EPOCHS)
@@ -264,8 +290,9 @@ def fit_part(model: Any, task: str, train: Part, valid: Part | None) -> None:
         return
     y, others = train.y, None if valid is None else valid.y
     if task == "classification":
-        if getattr(model, "classes_", None) is not None:
-            y, others = as_classes(model, y), None if others is None else as_classes(model, others)
+        known = getattr(model, "init", None) or model
+        if getattr(known, "classes_", None) is not None:
+            y, others = as_classes(known, y), None if others is None else as_classes(known, others)
     else:
         y, others = numeric(y), None if others is None else numeric(others)
     held = None if valid is None else (_selected(model, valid.X), others)

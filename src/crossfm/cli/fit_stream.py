@@ -21,6 +21,7 @@ from crossfm.cli.fit_estimator import (
     set_options,
     target_name,
 )
+from crossfm.cli.networks import choose_batch_size, known_features
 from crossfm.cli.reading import check_column, find_target
 from crossfm.cli.show import say, size
 from crossfm.errors import OptionError
@@ -39,7 +40,7 @@ def fit_stream(job: Job) -> None:
         raise OptionError(
             "--with-state takes the table's size once more: it cannot be used with --memory-limit"
         )
-    keeper = Keeper(job.out)
+    keeper = Keeper(job.out, checkpoint=job.settings.get("checkpoint"))
     train, valid, target = _open(job)
     model, task = make_model(job, _some_labels(train), target)
     if valid is None:
@@ -48,12 +49,17 @@ def fit_stream(job: Job) -> None:
             train, valid = train.split(fraction, job.seed)
     elif valid.encoder is None:
         train.n_features = max(train.n_features, valid.n_features)
+    if getattr(model, "init", None) is not None:
+        for part, path in ((train, job.data), (valid, job.valid or job.data)):
+            if part is not None:
+                known_features(part, model.init, path)
     set_options(model, task, valid, job, [keeper.callback(), *job.logs()])
     if not job.quiet:
         cache = train.cache.path
         say(f"block cache: {cache} ({size(cache.stat().st_size)})")
         held = "" if valid is None else f", {valid.n_rows:,} rows held for validation"
         say(f"{task} of {target_name(target)}: {train.n_rows:,} rows{held}")
+    choose_batch_size(model, train.n_rows, job)
     with keeper.guard():
         model.fit(train, eval_set=valid)
         keeper.save(model)

@@ -61,6 +61,8 @@ def inspect(
     if dump is not None:
         check_out(dump, [path, data])
     model = load(path)
+    if data is not None or dump is not None:
+        inspect_model.check_splits(path, model, "--data" if data is not None else "--dump")
     inspect_model.show(path, model)
     if weights:
         inspect_model.show_weights(model, weights)

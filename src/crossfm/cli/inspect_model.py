@@ -9,7 +9,7 @@ import numpy as np
 
 from crossfm.cli.reading import features, is_rows
 from crossfm.cli.show import number, print_table, say, size
-from crossfm.errors import DataError
+from crossfm.errors import DataError, OptionError
 
 LAST = 5  # epochs of the history that are shown
 SAMPLE = 10_000  # rows that importance looks at
@@ -26,6 +26,8 @@ def show(path: Path, model: Any) -> None:
     if hasattr(model, "classes_"):
         classes = [repr(label) for label in model.classes_.tolist()]
         say(f"classes: {', '.join(classes[:10])}" + (", ..." if len(classes) > 10 else ""))
+    if is_network(model):
+        _show_network(model)
     first = machines(model)[0][1]
     say(f"features: {first.n_features:,}, factors: {first.n_factors}, bias: {first.bias:.4g}")
     _show_settings(model)
@@ -34,6 +36,22 @@ def show(path: Path, model: Any) -> None:
     else:
         _show_encoders([("", model.encoder_)])
     _show_history(model)
+
+
+def is_network(model: Any) -> bool:
+    """Whether a model is one of the neural estimators."""
+    from crossfm.estimators.neural import Neural
+
+    return isinstance(model, Neural)
+
+
+def check_splits(path: Path, model: Any, option: str) -> None:
+    """Raise ``OptionError`` for a network: its score has no parts, and its layers no text."""
+    if is_network(model):
+        raise OptionError(
+            f"{option} is for machines whose score is a sum of parts, but {path} holds a network ({model.model}); "
+            "train an fm on the same rows for that"
+        )
 
 
 def machines(model: Any) -> list[tuple[str, Any]]:
@@ -129,6 +147,25 @@ def _show_recommender(model: Any) -> None:
     ]
     _show_encoders([(side, encoder) for side, encoder in sides if encoder is not None])
     _show_history(model.ranker_)
+
+
+def _show_network(model: Any) -> None:
+    """Print the model, its options, and its layers."""
+    from crossfm.neural.models.table import find_model
+
+    row = find_model(model.model)
+    options = row.options | model._model_options()
+    say(f"network: {row.name} ({row.paper})")
+    say(f"options: {', '.join(f'{name}={value!r}' for name, value in options.items()) or 'none'}")
+    tables = model._machines
+    layers = tables[0].layers()
+    params = tables[0].params()
+    n_layers, n_embeddings = sum(row[-1] for row in layers), params.w.size + params.V.size
+    times = f", in each of {len(tables)} networks (a class each)" if len(tables) > 1 else ""
+    if model._machine.FIELDS:
+        say(f"fields: {params.n_fields}, numbers given to the layers as they are: {len(params.dense_ids)}")
+    say(f"parameters: {n_embeddings:,} of embeddings and linear weights, {n_layers:,} of layers{times}")
+    print_table("layers", ("layer", "kind", "shapes", "parameters"), layers, left=3)
 
 
 def _show_settings(model: Any) -> None:

@@ -95,7 +95,7 @@ def _judge_classes(model: Any, X: Any, y: NDArray[Any], title: str, groups: Any)
         if groups is not None:
             raise OptionError("--group is for two classes and rankers")
         report.metrics["log loss"] = (log_loss(code, probability), log_loss(code, constant))
-        report.metrics["accuracy"] = (float((probability.argmax(axis=1) == code).mean()), float(shares.max()))
+        report.metrics["accuracy"] = (_accuracy(model, X, code, probability), float(shares.max()))
         return report
     p, positive = probability[:, 1], model.classes_[1]
     report.metrics["log loss"] = (log_loss(code, p), log_loss(code, constant[:, 1]))
@@ -107,11 +107,20 @@ def _judge_classes(model: Any, X: Any, y: NDArray[Any], title: str, groups: Any)
         expected_calibration_error(code, p),
         expected_calibration_error(code, constant[:, 1]),
     )
-    report.metrics["accuracy"] = (float(((p > 0.5) == code).mean()), float(shares.max()))
+    report.metrics["accuracy"] = (_accuracy(model, X, code, probability), float(shares.max()))
     report.notes.append(f"positive class {positive.item()!r}: {shares[1]:.1%} of the rows")
     if not both:
         report.notes.append("all rows are of one class, so there is no AUC")
     return report
+
+
+def _accuracy(model: Any, X: Any, code: NDArray[np.int64], probability: Any) -> float:
+    """Return the share of rows with the right label; labels go by the raw scores."""
+    if getattr(model, "calibration_", None) is not None:
+        return float((class_numbers(model, model.predict(X)) == code).mean())
+    if probability.shape[1] == 2:
+        return float(((probability[:, 1] > 0.5) == code).mean())
+    return float((probability.argmax(axis=1) == code).mean())
 
 
 def _judge_order(model: Any, X: Any, y: NDArray[Any], title: str, groups: Any) -> Report:

@@ -10,6 +10,25 @@ import typer
 
 from crossfm.cli.choosing import Overrides, parse_multi
 from crossfm.cli.errors import verb
+from crossfm.cli.networks import (
+    ActivationOption,
+    BatchNormOption,
+    BatchSizeOption,
+    ClipOption,
+    CompileOption,
+    CowClipOption,
+    DeviceOption,
+    DropoutOption,
+    HiddenOption,
+    LayersOption,
+    ModelOption,
+    RateVOption,
+    RateWOption,
+    WarmupOption,
+    model_options,
+    rates,
+    widths,
+)
 from crossfm.cli.reading import (
     CacheOption,
     EncodingOption,
@@ -56,6 +75,19 @@ class Machine(str, Enum):
     fmfm = "fmfm"
     hofm = "hofm"
     linear = "linear"
+    nfm = "nfm"
+    deepfm = "deepfm"
+    widedeep = "widedeep"
+    fnn = "fnn"
+    ipnn = "ipnn"
+    opnn = "opnn"
+    afm = "afm"
+    xdeepfm = "xdeepfm"
+    dcn = "dcn"
+    dcnv2 = "dcnv2"
+    autoint = "autoint"
+    fibinet = "fibinet"
+    finalmlp = "finalmlp"
 
 
 def _option(*flags: str, help: str, panel: str) -> Any:
@@ -106,14 +138,22 @@ def train(
     model: Annotated[
         Optional[Machine],  # noqa: UP045
         typer.Option(
-            help="fm; with fields ffm (a vector), fwfm (a weight), fmfm (a matrix); hofm (degree 3); linear."
+            help="fm; with fields ffm (a vector), fwfm (a weight), fmfm (a matrix); hofm (degree 3); linear. "
+            "Networks (extra neural): FM inside: nfm, deepfm, afm; layers alone: widedeep, fnn, ipnn, opnn, finalmlp; "
+            "crosses: dcn, dcnv2, xdeepfm; attention: autoint, fibinet.",
+            show_choices=False,
         ),
     ] = None,
     factors: Annotated[
         Whole, _option("--factors", "-k", help="Length of each factor vector.", panel=LEARNING)
     ] = None,
     solver: Annotated[
-        Text, _option("--solver", help="adagrad, adagrad-row, sgd, adam, ftrl or sgda.", panel=LEARNING)
+        Text,
+        _option(
+            "--solver",
+            help="adagrad, adagrad-row, sgd, adam, ftrl or sgda; for networks one of the first four.",
+            panel=LEARNING,
+        ),
     ] = None,
     loss: Annotated[
         Text,
@@ -153,12 +193,23 @@ def train(
     ] = None,
     precision: Annotated[
         Text,
-        _option("--precision", help="Of factors in training: float32 or bfloat16 (fm, ffm).", panel=LEARNING),
+        _option(
+            "--precision",
+            help="float32 or bfloat16: of factors in training (fm, ffm), of a network's layers.",
+            panel=LEARNING,
+        ),
     ] = None,
     init_scale: Annotated[
         Number, _option("--init-scale", help="Size of the random start of the factors.", panel=LEARNING)
     ] = None,
-    init: Annotated[File, _option("--init", help="Go on from this model file.", panel=LEARNING)] = None,
+    init: Annotated[
+        File,
+        _option(
+            "--init",
+            help="Go on from this model file; with a network as --model, start at its fm.",
+            panel=LEARNING,
+        ),
+    ] = None,
     with_state: Annotated[
         bool,
         _option(
@@ -176,7 +227,29 @@ def train(
     deterministic: Annotated[
         bool, _option("--deterministic", help="Many threads, same bits.", panel=LEARNING)
     ] = False,
+    class_weight: Annotated[
+        Text,
+        _option(
+            "--class-weight",
+            help="balanced: rows of rare classes count more, so that all classes count alike.",
+            panel=LEARNING,
+        ),
+    ] = None,
     seed: Annotated[int, _option("--seed", help="Same seed, same model.", panel=LEARNING)] = 0,
+    hidden: HiddenOption = None,
+    dropout: DropoutOption = None,
+    batch_norm: BatchNormOption = None,
+    activation: ActivationOption = None,
+    option: ModelOption = None,
+    batch_size: BatchSizeOption = None,
+    learning_rate_v: RateVOption = None,
+    learning_rate_w: RateWOption = None,
+    l2_layers: LayersOption = None,
+    clip_norm: ClipOption = None,
+    warmup: WarmupOption = None,
+    cowclip: CowClipOption = None,
+    device: DeviceOption = None,
+    compile: CompileOption = False,
     valid: Annotated[File, _option("--valid", help="File to validate on.", panel=VALIDATION)] = None,
     valid_fraction: Annotated[
         Number,
@@ -208,6 +281,14 @@ def train(
     monitor: Annotated[
         Text, _option("--monitor", help="What is best: loss, or auc (two classes).", panel=VALIDATION)
     ] = None,
+    calibrate: Annotated[
+        bool,
+        _option(
+            "--calibrate",
+            help="Fit the probabilities of classes to the validation rows (Platt scaling).",
+            panel=VALIDATION,
+        ),
+    ] = False,
     user: Annotated[Text, _option("--user", help="Column of users.", panel=LISTS)] = None,
     item: Annotated[Text, _option("--item", help="Column of items.", panel=LISTS)] = None,
     time: Annotated[
@@ -229,6 +310,23 @@ def train(
     tensorboard: Annotated[
         File, typer.Option("--tensorboard", help="Folder for TensorBoard logs of the epochs.")
     ] = None,
+    log_csv: Annotated[
+        File, typer.Option("--log-csv", help="CSV file to which each epoch appends a line.")
+    ] = None,
+    mlflow: Annotated[
+        Text, typer.Option("--mlflow", help="MLflow server, data base or folder for a run of the epochs.")
+    ] = None,
+    checkpoint: Annotated[
+        File,
+        typer.Option(
+            "--checkpoint",
+            help="File for the state of the training: after a kill, the same command goes on from there.",
+        ),
+    ] = None,
+    checkpoint_seconds: Annotated[
+        Number,
+        typer.Option("--checkpoint-seconds", help="How often it is written in an epoch; else every 60 s."),
+    ] = None,
     limit: LimitOption = None,
     cache: CacheOption = None,
     quiet: Annotated[
@@ -246,15 +344,15 @@ def train(
     from crossfm.core.options import check_count
 
     if model is Machine.linear:
-        for option, given in {
+        for name, given in {
             "--factors": factors,
             "--l2-v": l2_v,
             "--l1-v": l1_v,
             "--init-scale": init_scale,
         }.items():
             if given:
-                raise OptionError(f"--model linear has no factors, but {option} is {given:g}")
-    settings = {
+                raise OptionError(f"--model linear has no factors, but {name} is {given:g}")
+    settings: dict[str, Any] = {
         "n_factors": 0 if model is Machine.linear else factors,
         "solver": solver,
         "loss": loss,
@@ -273,6 +371,24 @@ def train(
         "deterministic": deterministic or None,
         "n_iter_no_change": patience,
         "monitor": monitor,
+        "class_weight": class_weight,
+        "calibrate": calibrate or None,
+        "checkpoint": None if checkpoint is None else str(checkpoint),
+        "checkpoint_seconds": checkpoint_seconds,
+        "hidden": widths(hidden),
+        "dropout": rates(dropout),
+        "batch_norm": batch_norm,
+        "activation": activation,
+        "model_options": model_options(option),
+        "batch_size": batch_size,
+        "learning_rate_V": learning_rate_v,
+        "learning_rate_w": learning_rate_w,
+        "l2_layers": l2_layers,
+        "clip_norm": clip_norm,
+        "warmup": warmup,
+        "cowclip": cowclip,
+        "device": device,
+        "compile": compile or None,
     }
     check_count("random_state", seed)
     if valid_fraction is not None and not 0 <= valid_fraction < 1:
@@ -281,6 +397,13 @@ def train(
         if out is None:
             raise OptionError("--out is missing: name the model file to write, or pass --cv to measure only")
         check_out(out, [data, valid, users, items])
+        for flag, path in (("--checkpoint", checkpoint), ("--log-csv", log_csv)):
+            if path is not None:
+                check_out(path, [data, valid, users, items, init])
+                if path.resolve() == out.resolve():
+                    raise OptionError(f"{flag} {path} is the model file too; choose another name")
+        if checkpoint is None and checkpoint_seconds is not None:
+            raise OptionError("--checkpoint-seconds means nothing without --checkpoint")
     job = Job(
         data=data,
         out=out or Path(),  # not used by --cv
@@ -303,6 +426,8 @@ def train(
         seed=seed,
         quiet=quiet,
         tensorboard=tensorboard,
+        log_csv=log_csv,
+        mlflow=mlflow,
         memory_limit=memory_limit(limit, cache),
         cache=cache,
     )
@@ -321,6 +446,9 @@ def train(
                 "--valid": valid,
                 "--with-state": with_state,
                 "--tensorboard": tensorboard,
+                "--log-csv": log_csv,
+                "--mlflow": mlflow,
+                "--checkpoint": checkpoint,
                 "--memory-limit": limit,
             }
         )

@@ -139,6 +139,11 @@ class BlockCache:
     def __len__(self) -> int:
         return len(self._blocks)
 
+    @property
+    def checksum(self) -> int:
+        """CRC-32 of all that is in the blocks: of their own checksums."""
+        return zlib.crc32(np.ascontiguousarray(self._blocks["crc"]).view(np.uint8).data)
+
     def read(self, which: Sequence[int]) -> Rows:
         """Return the rows of blocks ``which``, one after another; ``CacheError`` for a broken block."""
         blocks = [self._block(at) for at in which]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, NamedTuple
@@ -158,6 +159,16 @@ class RowStream:
     def all_labels(self) -> NDArray[Any]:
         """Return the targets of all rows, in the order of the file."""
         return self.labels(np.concatenate([target for target, _ in self.targets()]))
+
+    def facts(self) -> dict[str, Any]:
+        """Return what tells these rows, and the windows they come in, from others; JSON."""
+        share = "" if self._share is None else repr(tuple(self._share))
+        return {
+            "number": self.n_rows,
+            "features": self.n_features,
+            "bytes of a window": int(self._window()),
+            "contents": f"crc {zlib.crc32(share.encode(), self.cache.checksum):08x}",
+        }
 
     def need(self, lasting: float, passing: float = 0) -> None:
         """Raise ``OptionError`` when what the process has and will need exceeds the limit.

@@ -31,6 +31,7 @@ from crossfm.errors import DataError, LabelError, OptionError
 from crossfm.estimators.adaptive import adaptive_visit
 from crossfm.estimators.growing import grow, wider_input
 from crossfm.estimators.inputs import fit_encoder, has_names, normalized, rows_from_matrix, with_fields
+from crossfm.estimators.resuming import belong_rows, belong_start, resuming
 from crossfm.estimators.state import Stored, params_of
 from crossfm.estimators.streamed import Prepared, fit_stream
 from crossfm.kernels import ffm, fm
@@ -39,6 +40,7 @@ from crossfm.scoring.explain import Explanation, explain_rows
 from crossfm.solvers.callbacks import Callback, Callbacks, Record
 from crossfm.solvers.epochs import Plan, Scores, Visit, run_epochs
 from crossfm.solvers.progress import progress
+from crossfm.solvers.resume import Resume
 from crossfm.solvers.schedule import SCHEDULES
 
 Floats = NDArray[np.float64]
@@ -53,6 +55,10 @@ class BaseFM(Stored):
     monitor = "loss"
     ftrl_decay: float = 1.0
     precision: str = "float32"
+    calibrate: bool = False
+    checkpoint: Any = None
+    checkpoint_seconds: float = 60.0
+    _seed: int | None = None  # drawn for this fit, where the user gave none and a checkpoint needs it
     _share_of_l2_V: ClassVar[float] = 1.0  # of the solver's own penalty
     _y_checks: ClassVar[dict[str, Any]] = {}
 
@@ -208,7 +214,7 @@ class BaseFM(Stored):
         if self.verbose:
             print(f"{show_size(needed)} for weights and the optimizer's state", file=sys.stderr)
         check_memory(needed, self._advice(rule))
-        rng = stream(self.random_state, "start")
+        rng = self._numbers("start")
         self._machines = [
             self._machine.start(rows, self.n_factors, rng, rule, hyper, scale=self._start_scale(), bias=bias)
             for bias in biases
@@ -239,6 +245,8 @@ class BaseFM(Stored):
         """Fit anew or go on; ``passes`` overrides ``max_iter`` and early stopping."""
         rule, hyper, plan = self._check_options()
         loss = self._loss()
+        resume = resuming(self) if passes is None else None
+        self._seed = None if resume is None else resume.seed
         fresh = fresh or not hasattr(self, "_machines")
         if not fresh and self.n_factors != self._machines[0].rank:
             raise OptionError(
@@ -246,7 +254,17 @@ class BaseFM(Stored):
                 "stays. Set it back, or fit anew with warm_start=False."
             )
         if isinstance(X, RowStream):
-            fit_stream(self, X, y, sample_weight, eval_set, fresh=fresh, passes=passes, classes=classes)
+            fit_stream(
+                self,
+                X,
+                y,
+                sample_weight,
+                eval_set,
+                fresh=fresh,
+                passes=passes,
+                classes=classes,
+                resume=resume,
+            )
             return
         growing, encoder = passes is not None and not fresh, None
         if growing:
@@ -262,22 +280,28 @@ class BaseFM(Stored):
             self.history_ = []
             self._learn_target(y, rows.weight, classes)
         targets = self._targets(y)
+        positives = [float(target.sum()) for target in targets]
+        self._learn_class_weight(
+            lambda: (rows.n_rows, positives), anew=fresh or passes is None, passes=passes
+        )
+        weight = self._row_weights(rows.weight, targets)
+        if weight is not None and not weight.any():
+            raise DataError("the rows of all classes with a class_weight above 0 have sample_weight 0")
         biases = (
-            [loss.start(float(np.average(target, weights=rows.weight))) for target in targets]
-            if fresh
-            else []
+            [loss.start(float(np.average(target, weights=weight))) for target in targets] if fresh else []
         )
         if passes is not None:
             plan = replace(plan, max_iter=passes, patience=None)
         valid = None
         if eval_set is not None:
             valid = self._eval_rows(eval_set)
-        elif plan.patience is not None or rule is SGDA:
+        elif plan.patience is not None or rule is SGDA or (self.calibrate and passes is None):
             train, held = self._split(rows)
             valid = (rows.take(held), [target[held] for target in targets])
             rows, targets = rows.take(train), [target[train] for target in targets]
-            for part, name in ((rows, "trained on"), (valid[0], "held back for validation")):
-                if part.weight is not None and not part.weight.any():
+            for part, own, name in ((rows, targets, "trained on"), (*valid, "held back for validation")):
+                weight = self._row_weights(part.weight, own)
+                if weight is not None and not weight.any():
                     raise DataError(
                         f"sample_weight is 0 in all {part.n_rows} rows {name}. Pass eval_set, or change "
                         "validation_fraction or random_state."
@@ -289,8 +313,20 @@ class BaseFM(Stored):
             if passes is None:  # before training, so that checkpoints have no random vectors either
                 self._forget_unseen(rows)
         else:
+            if resume is not None:
+                belong_start(resume, self)
             self._wake(rows, hyper)
-        self._train(rows, targets, loss, hyper, plan, valid=valid)
+        if resume is not None:
+            belong_rows(resume, rows, targets)
+            if valid is not None:
+                belong_rows(resume, *valid, "validation rows")
+        self._train(rows, targets, loss, hyper, plan, valid=valid, resume=resume)
+        if valid is not None and self.calibrate and passes is None:
+            threads = thread_count(self.n_threads)
+            scores = [self._machine.scores(valid[0], table, n_threads=threads) for table in self._machines]
+            self._calibrate_on(scores, valid[1], valid[0].weight)
+        if resume is not None:
+            resume.remove()
 
     def _check_going_on(self, rows: Rows | Prepared) -> None:
         """Raise, before anything is changed, for rows that the machines cannot learn from."""
@@ -315,6 +351,22 @@ class BaseFM(Stored):
         """Return one checked target (n_rows,) a machine."""
         raise NotImplementedError
 
+    def _learn_class_weight(
+        self, count: Callable[[], tuple[int, list[float]]], *, anew: bool, passes: int | None
+    ) -> None:
+        """Learn what rows of each class weigh; ``count`` gives the rows, and the sum of each machine's target."""
+
+    def _row_weights(self, weight: Any, targets: list[Floats]) -> Any:
+        """Return the weights (n_rows,), or None, under which rows are learnt and validated."""
+        return weight
+
+    def _calibrate_on(self, scores: list[Any], targets: list[Floats], weight: Any) -> None:
+        """Fit the probabilities to validation rows: scores and targets (n_rows,), one of each a machine."""
+
+    def _numbers(self, name: str) -> np.random.Generator:
+        """Return the random numbers of this fit for one purpose."""
+        return stream(self.random_state if self._seed is None else self._seed, name)
+
     def _train(
         self,
         rows: Rows,
@@ -324,10 +376,12 @@ class BaseFM(Stored):
         plan: Plan,
         *,
         valid: tuple[Rows, list[Floats]] | None = None,
+        resume: Resume | None = None,
     ) -> None:
         """Run the epochs over ``rows``, one target (n_rows,) a machine."""
         tables = self._tables()
-        data = [rows.with_target(target, rows.weight) for target in targets]
+        weight = self._row_weights(rows.weight, targets)
+        data = [rows.with_target(target, weight) for target in targets]
         threads = thread_count(self.n_threads)
 
         def plain(order: NDArray[np.int64], hyper: Hyper) -> float:
@@ -336,9 +390,12 @@ class BaseFM(Stored):
         visit: Visit = plain
         if tables[0].rule is SGDA:
             assert valid is not None
-            held = [valid[0].with_target(target, valid[0].weight) for target in valid[1]]
-            draws = stream(self.random_state, f"adapt {self._epochs_done()}")
+            held_weight = self._row_weights(valid[0].weight, valid[1])
+            held = [valid[0].with_target(target, held_weight) for target in valid[1]]
+            draws = self._numbers(f"adapt {self._epochs_done()}")
             visit = adaptive_visit(self, data, held, tables, loss, hyper, draws)
+            if resume is not None:
+                resume.generators["adapt"] = draws
 
         def validate() -> Scores:
             assert valid is not None
@@ -351,13 +408,14 @@ class BaseFM(Stored):
             rows.n_rows,
             hyper,
             plan,
-            stream(self.random_state, f"order {done}"),
-            total_weight=rows.n_rows if rows.weight is None else float(rows.weight.sum(dtype=np.float64)),
+            self._numbers(f"order {done}"),
+            total_weight=rows.n_rows if weight is None else float(weight.sum(dtype=np.float64)),
             nnz=rows.nnz * len(tables),
             validate=validate if valid else None,
             callback=self._callback(),
             model=self,
             first_epoch=done,
+            resume=resume,
         )
 
     def _visit(
@@ -384,7 +442,7 @@ class BaseFM(Stored):
 
     def _validation_scores(self, rows: Rows, targets: list[Floats], loss: Loss, threads: int) -> Scores:
         scores = [self._machine.scores(rows, table, n_threads=threads) for table in self._tables()]
-        return self._judge(scores, targets, rows.weight, loss)
+        return self._judge(scores, targets, self._row_weights(rows.weight, targets), loss)
 
     def _judge(
         self, each: list[NDArray[np.float32]], targets: list[Floats], weights: Any, loss: Loss
@@ -403,7 +461,7 @@ class BaseFM(Stored):
 
     def _split(self, rows: Rows) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return the rows to train on and those to validate on."""
-        seed = int(stream(self.random_state, "validation").integers(2**31))
+        seed = int(self._numbers("validation").integers(2**31))
         return random_split(rows.n_rows, self.validation_fraction, seed)
 
     def _tables(self) -> list[Any]:
@@ -424,7 +482,7 @@ class BaseFM(Stored):
 
     def _wake(self, rows: Rows | Prepared, hyper: Hyper) -> None:
         """Give features of ``rows`` vectors where they have none to learn from."""
-        rng = stream(self.random_state, f"revive {self._epochs_done()}")
+        rng = self._numbers(f"revive {self._epochs_done()}")
         self._machines = [
             self._machine.wake(table, rows, rng, hyper, scale=self._start_scale()) for table in self._tables()
         ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,6 +16,8 @@ from crossfm.core.options import check_choice
 from crossfm.errors import LabelError, OptionError
 from crossfm.estimators.base import BaseFM
 from crossfm.estimators.streamed import moments
+from crossfm.estimators.weighing import class_weights, rows_of_classes, weigh
+from crossfm.solvers.platt import platt
 
 Floats = NDArray[np.float64]
 
@@ -77,6 +80,13 @@ class FMRegressor(RegressorMixin, BaseFM):  # type: ignore[misc]
         (Hogwild).
     deterministic : bool, default=False
         Synchronous mini-batches: bit-equal results for any number of threads.
+    checkpoint : path or None, default=None
+        ``fit`` writes the whole state of the training to this file, and goes on from there when it was killed: called
+        again with the same data and settings, it ends with the same bits as if nothing had happened (with one thread,
+        or ``deterministic``). Any other data or settings are refused. The file is taken away when ``fit`` is done.
+        ``partial_fit`` does not look at it.
+    checkpoint_seconds : float, default=60
+        It is written at the end of each epoch, and in an epoch when this many seconds have passed.
     warm_start : bool, default=False
         ``fit`` goes on from the last fit instead of starting anew.
     random_state : int, RandomState, Generator or None, default=None
@@ -130,6 +140,8 @@ class FMRegressor(RegressorMixin, BaseFM):  # type: ignore[misc]
         shuffle: bool = True,
         n_threads: int = 1,
         deterministic: bool = False,
+        checkpoint: Any = None,
+        checkpoint_seconds: float = 60.0,
         warm_start: bool = False,
         random_state: Any = None,
         verbose: int = 0,
@@ -158,6 +170,8 @@ class FMRegressor(RegressorMixin, BaseFM):  # type: ignore[misc]
         self.shuffle = shuffle
         self.n_threads = n_threads
         self.deterministic = deterministic
+        self.checkpoint = checkpoint
+        self.checkpoint_seconds = checkpoint_seconds
         self.warm_start = warm_start
         self.random_state = random_state
         self.verbose = verbose
@@ -246,6 +260,16 @@ class FMClassifier(ClassifierMixin, BaseFM):  # type: ignore[misc]
     ----------
     monitor : {"loss", "auc"}, default="loss"
         What early stopping watches; "auc" is for two classes.
+    class_weight : "balanced", dict of label to weight, or None, default=None
+        Times the sample weights, as in scikit-learn: "balanced" is n_rows / (n_classes * rows of the class); labels
+        that a dict lacks have 1. Losses are weighted alike, those of validation too, so that early stopping watches
+        what is learnt. Probabilities are then those of classes in other proportions: see ``calibrate``.
+        ``partial_fit`` keeps the weights of ``fit``.
+    calibrate : bool, default=False
+        After training, fit slope and offset of each machine's raw score (Platt scaling) on the validation rows:
+        ``eval_set``, or ``validation_fraction`` of the rows, under their sample weights, not those of the classes. Only
+        ``predict_proba`` uses them: ``predict`` and ``decision_function`` stay with the raw scores, so class weights
+        decide on the label, and the probability is the one that comes true. ``partial_fit`` keeps them.
 
     All other parameters are those of ``FMRegressor`` (there is no ``loss``).
 
@@ -253,12 +277,19 @@ class FMClassifier(ClassifierMixin, BaseFM):  # type: ignore[misc]
     ----------
     classes_ : (n_classes,)
     params_ : FMParams, or a list with one for each class when there are more than two
+    class_weight_ : (n_classes,) or None
+    calibration_ : (n_machines, 2) or None
+        Slope and offset of each machine's raw score under ``predict_proba``.
     encoder_, history_, n_iter_, best_iter_ : as in ``FMRegressor``
 
     References
     ----------
-    S. Rendle. Factorization Machines. ICDM 2010, eq. (1), Lemma 3.1.
+    S. Rendle. Factorization Machines. ICDM 2010, eq. (1), Lemma 3.1. ``calibrate``: J. Platt 1999, see
+    ``crossfm.solvers.platt``.
     """
+
+    calibration_: Floats | None = None
+    class_weight_: Floats | None = None
 
     def __init__(
         self,
@@ -286,6 +317,10 @@ class FMClassifier(ClassifierMixin, BaseFM):  # type: ignore[misc]
         shuffle: bool = True,
         n_threads: int = 1,
         deterministic: bool = False,
+        class_weight: Any = None,
+        calibrate: bool = False,
+        checkpoint: Any = None,
+        checkpoint_seconds: float = 60.0,
         warm_start: bool = False,
         random_state: Any = None,
         verbose: int = 0,
@@ -314,6 +349,10 @@ class FMClassifier(ClassifierMixin, BaseFM):  # type: ignore[misc]
         self.shuffle = shuffle
         self.n_threads = n_threads
         self.deterministic = deterministic
+        self.class_weight = class_weight
+        self.calibrate = calibrate
+        self.checkpoint = checkpoint
+        self.checkpoint_seconds = checkpoint_seconds
         self.warm_start = warm_start
         self.random_state = random_state
         self.verbose = verbose
@@ -346,8 +385,11 @@ class FMClassifier(ClassifierMixin, BaseFM):  # type: ignore[misc]
         return scores[:, 0] if len(self.classes_) == 2 else scores
 
     def predict_proba(self, X: Any) -> Floats:
-        """Return probabilities (n_rows, n_classes), in the order of ``classes_``."""
-        positive = find_loss("logistic").predict(self._raw(X))
+        """Return probabilities (n_rows, n_classes), in the order of ``classes_``; see ``calibrate``."""
+        scores = self._raw(X)
+        if self.calibration_ is not None:
+            scores = scores * self.calibration_[:, 0] + self.calibration_[:, 1]
+        positive = find_loss("logistic").predict(scores)
         if len(self.classes_) == 2:
             return np.hstack([1.0 - positive, positive])
         total = positive.sum(axis=1, keepdims=True)
@@ -355,7 +397,7 @@ class FMClassifier(ClassifierMixin, BaseFM):  # type: ignore[misc]
         return np.asarray(np.divide(positive, total, out=even, where=total > 0))
 
     def predict(self, X: Any) -> NDArray[Any]:
-        """Return the most likely labels (n_rows,)."""
+        """Return the labels (n_rows,) with the largest raw scores: the most likely ones, unless ``calibrate``."""
         scores = self._raw(X)
         best = (scores[:, 0] > 0).astype(np.int64) if len(self.classes_) == 2 else scores.argmax(axis=1)
         return np.asarray(self.classes_[best])
@@ -396,17 +438,53 @@ class FMClassifier(ClassifierMixin, BaseFM):  # type: ignore[misc]
         positive = self.classes_[1:] if len(self.classes_) == 2 else self.classes_
         return [(y == label).astype(np.float64) for label in positive]
 
+    def _learn_class_weight(
+        self, count: Callable[[], tuple[int, list[float]]], *, anew: bool, passes: int | None
+    ) -> None:
+        if anew:
+            self.calibration_ = None
+            if self.calibrate and passes is not None:
+                raise OptionError(
+                    "calibrate=True needs validation rows, which partial_fit has none of: call fit first"
+                )
+            balanced = isinstance(self.class_weight, str)
+            if balanced and passes is not None:
+                raise OptionError(
+                    f"class_weight={self.class_weight!r} needs all rows, and partial_fit sees some: pass a dict of "
+                    "label to weight, or call fit first"
+                )
+            rows = rows_of_classes(*count()) if balanced else None
+            self.class_weight_ = class_weights(self.class_weight, self.classes_, rows)
+
+    def _row_weights(self, weight: Any, targets: list[Floats]) -> Any:
+        return weight if self.class_weight_ is None else weigh(weight, targets, self.class_weight_)
+
+    def _calibrate_on(self, scores: list[Any], targets: list[Floats], weight: Any) -> None:
+        if self.calibrate:
+            pairs = zip(scores, targets, strict=True)
+            self.calibration_ = np.array([platt(one, target, weight) for one, target in pairs])
+
     def to_state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         check_is_fitted(self, "_machines")
         arrays, meta = super().to_state()
-        kind = self.classes_.dtype.kind
-        return arrays, meta | {"classes": self.classes_.tolist(), "class_kind": kind}
+        meta |= {"classes": self.classes_.tolist(), "class_kind": self.classes_.dtype.kind}
+        if self.class_weight_ is not None:
+            meta["class_weight"] = self.class_weight_.tolist()
+        if self.calibration_ is not None:
+            meta["calibration"] = self.calibration_.tolist()
+        return arrays, meta
 
     @classmethod
     def from_state(cls, arrays: dict[str, NDArray[Any]], meta: dict[str, Any]) -> FMClassifier:
         model = super().from_state(arrays, meta)
         dtype = object if meta["class_kind"] == "O" else None
         model.classes_ = np.array(meta["classes"], dtype=dtype)
+        if "class_weight" in meta:
+            model.class_weight_ = np.array(meta["class_weight"], np.float64)
+            if model.class_weight is None:  # a dict: settings are text and numbers
+                model.class_weight = dict(zip(meta["classes"], meta["class_weight"], strict=True))
+        if "calibration" in meta:
+            model.calibration_ = np.array(meta["calibration"], np.float64)
         return model  # type: ignore[no-any-return]
 
 

@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from crossfm.estimators.ffm import FFMClassifier, FFMRegressor
 from crossfm.estimators.fm import FMClassifier, FMRegressor
 from crossfm.estimators.fwfm import FmFMClassifier, FmFMRegressor, FwFMClassifier, FwFMRegressor
 from crossfm.estimators.hofm import HOFMClassifier, HOFMRegressor
+from crossfm.estimators.neural import (
+    DeepFMClassifier,
+    DeepFMRegressor,
+    Neural,
+    NeuralFMClassifier,
+    NeuralFMRegressor,
+    NFMClassifier,
+    NFMRegressor,
+)
+
+# The models of crossfm.neural.models that are no classic machine: a list of its own, for that room imports PyTorch.
+NETWORKS = (
+    "nfm", "deepfm", "widedeep", "fnn", "ipnn", "opnn", "afm", "xdeepfm", "dcn", "dcnv2", "autoint", "fibinet",
+    "finalmlp",
+)  # fmt: skip
 
 ESTIMATORS: dict[str, dict[str, Any]] = {
     "fm": {"classification": FMClassifier, "regression": FMRegressor},
@@ -15,11 +31,23 @@ ESTIMATORS: dict[str, dict[str, Any]] = {
     "fwfm": {"classification": FwFMClassifier, "regression": FwFMRegressor},
     "fmfm": {"classification": FmFMClassifier, "regression": FmFMRegressor},
     "hofm": {"classification": HOFMClassifier, "regression": HOFMRegressor},
+    **{
+        name: {
+            "classification": partial(NeuralFMClassifier, model=name),
+            "regression": partial(NeuralFMRegressor, model=name),
+        }
+        for name in NETWORKS
+    },
+    "nfm": {"classification": NFMClassifier, "regression": NFMRegressor},
+    "deepfm": {"classification": DeepFMClassifier, "regression": DeepFMRegressor},
 }
 
 
 def machine_and_task(model: Any) -> tuple[str, str] | None:
     """Return the names of a classifier's or regressor's machine and task; None for another model."""
+    if isinstance(model, Neural):
+        machine = model.model if model.model in NETWORKS else f"the neural {model.model}"
+        return machine, "classification" if isinstance(model, FMClassifier) else "regression"
     for machine, kinds in ESTIMATORS.items():
         for task, kind in kinds.items():
             if type(model) is kind:

@@ -18,13 +18,15 @@ from crossfm.core.options import Hyper, check_choice, check_count, check_number
 from crossfm.core.params import FMParams
 from crossfm.core.rules import Rule, find_rule
 from crossfm.data.rows import Rows
-from crossfm.errors import OptionError
+from crossfm.data.stream import RowStream
+from crossfm.errors import MissingLibraryError, OptionError
 from crossfm.estimators.base import BaseFM
 from crossfm.estimators.fm import FMClassifier, FMRegressor
+from crossfm.estimators.inputs import has_names
 from crossfm.estimators.state import params_of
 from crossfm.estimators.streamed import Prepared, alike
 from crossfm.kernels.embedding import RULES, Penalties
-from crossfm.kernels.machine import Machine, windows
+from crossfm.kernels.machine import windows
 from crossfm.solvers.epochs import Plan
 
 # Usual step sizes of the embeddings and of the linear weights under each rule.
@@ -35,25 +37,33 @@ BUILT = ("model", "hidden", "dropout", "batch_norm", "activation", "model_option
 Kind = TypeVar("Kind", bound=type)
 
 
+def network_class() -> Any:
+    """Return the machine of all networks; raises ``MissingLibraryError`` where PyTorch is not installed."""
+    try:
+        from crossfm.neural.network import Network
+    except ModuleNotFoundError as exc:
+        if exc.name is None or exc.name.partition(".")[0] == "crossfm":
+            raise
+        raise MissingLibraryError(
+            f"neural machines need {exc.name}, which is not installed: pip install 'crossfm[neural]'"
+        ) from exc
+    return Network
+
+
 class Neural(BaseFM):
     """The part of an estimator that makes its machine a network; the rest is that of the classic machines."""
 
     model: str
+    init: Any
     deterministic = True  # nothing races
     normalize = False
     l1_w = 0.0
     l1_V = 0.0
 
     @property
-    def _machine(self) -> Machine:  # type: ignore[override]
-        try:
-            from crossfm.neural.network import Network
-        except ModuleNotFoundError as exc:
-            if exc.name is None or exc.name.partition(".")[0] == "crossfm":
-                raise
-            raise OptionError(
-                f"neural machines need {exc.name}, which is not installed: pip install 'crossfm[neural]'"
-            ) from exc
+    def _machine(self) -> Any:  # type: ignore[override]
+        """The network, made anew from the options; ``Any``, as its room is loaded only when it is used."""
+        Network = network_class()
         rate_V, rate_w = RATES[check_choice("solver", self.solver, RULES)]
         rate_V = rate_V if self.learning_rate_V is None else self.learning_rate_V
         rate_w = rate_w if self.learning_rate_w is None else self.learning_rate_w
@@ -104,7 +114,7 @@ class Neural(BaseFM):
         """Check the options of the model before anything is learnt."""
         if fresh or not hasattr(self, "_machines"):
             self._check_options()
-            self._machine.check(self.n_factors)  # type: ignore[attr-defined]
+            self._machine.check(self.n_factors)
         else:
             self._check_built()
         super()._fit(X, *args, fresh=fresh, **options)
@@ -122,7 +132,7 @@ class Neural(BaseFM):
     def _check_going_on(self, rows: Rows | Prepared) -> None:
         if self._machine.FIELDS and self.encoder_ is None:
             for part in windows(rows):
-                self._machine.check_fields(part, self._machines[0])  # type: ignore[attr-defined]
+                self._machine.check_fields(part, self._machines[0])
                 del part  # a stream reads the next ones
 
     def to_state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
@@ -141,6 +151,25 @@ class Neural(BaseFM):
         options = self.get_params(deep=False)
         return type(self)(**{n: v if n == "init" else clone(v, safe=False) for n, v in options.items()})
 
+    def _advice(self, rule: Rule) -> str:
+        return "fewer n_factors, or hash rare features together (Categorical(name, hash_buckets=...))"
+
+    def _read_input(self, X: Any, y: Any, *, fit: bool, **y_checks: Any) -> tuple[Rows, Any]:
+        """Read a table as the FM of ``init`` did: with its vocabularies."""
+        encoder = getattr(self.init, "encoder_", None)
+        if not fit or encoder is None or isinstance(X, (Rows, RowStream)) or not has_names(X):
+            return super()._read_input(X, y, fit=fit, **y_checks)
+        if self.columns is not None and tuple(self.columns) != tuple(encoder.columns):
+            raise OptionError("columns differ from those of init, which encodes the table: leave them out")
+        self.encoder_, self.n_features_in_ = encoder, self.init.n_features_in_
+        self.feature_names_in_ = np.array(encoder.fields, dtype=object)
+        return super()._read_input(X, y, fit=False, **y_checks)
+
+    def _forget_unseen(self, rows: Rows | Prepared) -> None:
+        """Forget nothing that was learnt before: what these rows lack, the rows of ``init`` had."""
+        if self.init is None:
+            super()._forget_unseen(rows)
+
     def _start_tables(self, rows: Rows | Prepared, biases: list[float], rule: Rule, hyper: Hyper) -> None:
         super()._start_tables(rows, biases, rule, hyper)
         self._built = {name: copy.copy(getattr(self, name)) for name in BUILT}
@@ -153,10 +182,6 @@ class Neural(BaseFM):
             )
         for table, params in zip(self._machines, learnt, strict=True):
             table.start_at(params, hyper)
-
-    def _forget_unseen(self, rows: Rows | Prepared) -> None:
-        if self.init is None:  # the FM may have learnt from other rows, and has forgotten what it did not see
-            super()._forget_unseen(rows)
 
     def _learnt_by(self, init: Any) -> list[Any]:
         """Return the parameters of a fitted FM, one of each machine; raise unless they are of the same features.
@@ -175,10 +200,10 @@ class Neural(BaseFM):
             params = [
                 p.rescaled(mean, spread).rescaled(-own_mean / own_spread, 1 / own_spread) for p in params
             ]
-        if hasattr(self, "classes_") and not np.array_equal(
-            getattr(init, "classes_", self.classes_), self.classes_
-        ):
-            raise OptionError(f"init has the classes {init.classes_.tolist()}, not {self.classes_.tolist()}")
+        own: Any = getattr(self, "classes_", None)
+        theirs = getattr(init, "classes_", own)
+        if own is not None and not np.array_equal(theirs, own):
+            raise OptionError(f"init has the classes {theirs.tolist()}, not {own.tolist()}")
         shape = params[0].V.shape
         expected = (self._machines[0].n_features, self._machines[0].V.shape[1])
         if shape != expected:
@@ -186,6 +211,11 @@ class Neural(BaseFM):
                 f"init has {shape[0]} features with vectors of {shape[1:]} numbers, but {expected[0]} with vectors of "
                 f"{expected[1]} are needed: fit it on the same rows, with n_factors={self.n_factors}"
             )
+        if getattr(init, "normalize", False):
+            raise OptionError("init was fitted with normalize=True, which networks do not do: fit it without")
+        mine, its = getattr(self, "classes_", None), getattr(init, "classes_", None)
+        if mine is not None and its is not None and not np.array_equal(mine, its):
+            raise OptionError(f"init has classes {its.tolist()}, but {mine.tolist()} are to be learnt")
         encoders = (self.encoder_, init.encoder_)
         if None not in encoders and not alike(*encoders):
             raise OptionError("init encodes its columns in another way: fit it on the same table and columns")
@@ -246,7 +276,8 @@ class NeuralFMRegressor(Neural, FMRegressor):
     model_options : dict or None, default=None
         More options of the model, by their names there: ``{"n_cross": 3}``.
     init : fitted FMRegressor or FMClassifier, or None, default=None
-        Start at the embeddings, linear weights and bias of an FM of the same features and ``n_factors``.
+        Start at the embeddings, linear weights and bias of an FM of the same features and ``n_factors``. A table is
+        encoded as the FM did, with its vocabularies; features that it knows and these rows lack are kept.
     loss : {"squared", "poisson"}, default="squared"
     solver : {"adagrad-row", "adagrad", "adam", "sgd"}, default="adagrad-row"
         Of the embeddings; layers have Adam. "adagrad-row" keeps one number for an embedding and one for its linear
@@ -265,7 +296,9 @@ class NeuralFMRegressor(Neural, FMRegressor):
     batch_size : int, default=1024
         Rows of a step, at most: an epoch is parted into batches of equal size.
     l2_w, l2_V : float, default=0
-        Penalties on the features of each row, as in ``FMRegressor``: what is not in a batch is not touched.
+        Penalties l2 / 2 |w|^2 and l2 / 2 |V|^2 on the whole table, beside the mean loss. A feature feels its share
+        in the rows that have it, so what is not in a batch is not touched, the strength does not depend on the size of
+        a batch, and a rare feature is held as firmly as a frequent one. (``FMRegressor`` has penalties a row.)
     l2_layers : float, default=0
         Weight decay of the layers.
     clip_norm : float, default=0
@@ -280,8 +313,8 @@ class NeuralFMRegressor(Neural, FMRegressor):
     device : str, default="cpu"
     compile : bool, default=False
         Whether layers go through ``torch.compile``.
-    fields, columns, early_stopping, validation_fraction, n_iter_no_change, tol, shuffle, n_threads, warm_start,
-    random_state, verbose, callbacks
+    fields, columns, early_stopping, validation_fraction, n_iter_no_change, tol, shuffle, n_threads, checkpoint,
+    checkpoint_seconds, warm_start, random_state, verbose, callbacks
         As in ``FMRegressor``. One seed gives the same bits for the same number of threads.
 
     Attributes
@@ -332,6 +365,8 @@ class NeuralFMRegressor(Neural, FMRegressor):
         tol: float = 0.0,
         shuffle: bool = True,
         n_threads: int = 1,
+        checkpoint: Any = None,
+        checkpoint_seconds: float = 60.0,
         warm_start: bool = False,
         random_state: Any = None,
         verbose: int = 0,
@@ -371,6 +406,8 @@ class NeuralFMRegressor(Neural, FMRegressor):
         self.tol = tol
         self.shuffle = shuffle
         self.n_threads = n_threads
+        self.checkpoint = checkpoint
+        self.checkpoint_seconds = checkpoint_seconds
         self.warm_start = warm_start
         self.random_state = random_state
         self.verbose = verbose
@@ -386,6 +423,8 @@ class NeuralFMClassifier(Neural, FMClassifier):
     ----------
     monitor : {"loss", "auc"}, default="loss"
         What early stopping watches; "auc" is for two classes.
+    class_weight, calibrate
+        As in ``FMClassifier``.
 
     All other parameters are those of ``NeuralFMRegressor`` (there is no ``loss``).
 
@@ -433,6 +472,10 @@ class NeuralFMClassifier(Neural, FMClassifier):
         tol: float = 0.0,
         shuffle: bool = True,
         n_threads: int = 1,
+        class_weight: Any = None,
+        calibrate: bool = False,
+        checkpoint: Any = None,
+        checkpoint_seconds: float = 60.0,
         warm_start: bool = False,
         random_state: Any = None,
         verbose: int = 0,
@@ -472,6 +515,10 @@ class NeuralFMClassifier(Neural, FMClassifier):
         self.tol = tol
         self.shuffle = shuffle
         self.n_threads = n_threads
+        self.class_weight = class_weight
+        self.calibrate = calibrate
+        self.checkpoint = checkpoint
+        self.checkpoint_seconds = checkpoint_seconds
         self.warm_start = warm_start
         self.random_state = random_state
         self.verbose = verbose

@@ -14,8 +14,7 @@ from crossfm.core.rules import SGDA
 from crossfm.data.rows import Rows, join_rows, shift_ids
 from crossfm.errors import DataError, LabelError, OptionError
 from crossfm.estimators.base import NO_TARGET, BaseFM
-from crossfm.kernels.choices import LOSSES, choice_pass
-from crossfm.kernels.fm import scores
+from crossfm.kernels.choices import LOSSES, Negatives, choice_pass
 from crossfm.kernels.pairs import pair_pass
 from crossfm.solvers.epochs import Plan, Visit, run_epochs
 from crossfm.solvers.pairwise import CatalogueNegatives, LabelPairs, popularity_start
@@ -171,7 +170,7 @@ class FMRanker(BaseFM):
         else:
             catalogue.check_ids(catalogue.n_features)
             items = shift_ids(catalogue, rows.n_features)
-            both = Rows(np.concatenate([rows.indices, items.indices]), items.n_features)
+            both = self._both(rows, items)
             self._start_tables(both, [0.0], rule, hyper)
             self._forget_unseen(both)
             self._fit_choices(rows, items, self._positions(y, catalogue.n_rows), groups, hyper, plan)
@@ -191,9 +190,14 @@ class FMRanker(BaseFM):
                 )
             return self._raw(X)[:, 0]
         rows, _ = self._input(X)
-        joined = join_rows(rows, shift_ids(items, self.n_query_features_))
+        joined = self._joined(rows, shift_ids(items, self.n_query_features_))
         joined.check_ids(self._machines[0].V.shape[0])
-        return scores(joined, self._machines[0], n_threads=thread_count(self.n_threads)).astype(np.float64)
+        threads = thread_count(self.n_threads)
+        return self._machine.scores(joined, self._machines[0], n_threads=threads).astype(np.float64)
+
+    def _both(self, rows: Rows, items: Rows) -> Rows:
+        """Return rows that have the features of both sides."""
+        return Rows(np.concatenate([rows.indices, items.indices]), items.n_features)
 
     def _fit_labels(self, rows: Rows, y: Floats, groups: Any, hyper: Hyper, plan: Plan) -> None:
         pairs = LabelPairs.of(y, np.zeros(rows.n_rows) if groups is None else np.asarray(groups))
@@ -228,18 +232,8 @@ class FMRanker(BaseFM):
 
         def visit(part: Positions, hyper: Hyper) -> float:
             which, seed = part % rows.n_rows, int(rng.integers(2**63))
-            machine = self._machines[0]
-            loss, used = choice_pass(
-                self.loss,
-                rows,
-                items,
-                which,
-                pool.negatives,
-                machine,
-                hyper,
-                seed=seed,
-                n_negatives=each,
-                **more,
+            loss, used = self._choice_pass(
+                rows, items, which, pool.negatives, hyper, seed=seed, n_negatives=each, **more
             )
             return (
                 loss * len(part) / max(used, 1)
@@ -262,6 +256,16 @@ class FMRanker(BaseFM):
             raise OptionError(
                 f"negatives={self.negatives!r}, but WARP estimates ranks from even draws: use negatives='uniform'"
             )
+
+    def _joined(self, rows: Rows, items: Rows) -> Rows:
+        """Return each query row with the item row beside it; their ids differ already."""
+        return join_rows(rows, items)
+
+    def _choice_pass(
+        self, rows: Rows, items: Rows, which: Positions, negatives: Negatives, hyper: Hyper, **more: Any
+    ) -> tuple[float, int]:
+        """Visit the choices ``which``; see ``kernels.choices.choice_pass``."""
+        return choice_pass(self.loss, rows, items, which, negatives, self._machines[0], hyper, **more)
 
     def _pass(self, sides: Rows, better: Positions, worse: Positions, hyper: Hyper, **more: Any) -> float:
         threads = thread_count(self.n_threads)

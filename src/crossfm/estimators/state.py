@@ -20,6 +20,7 @@ class Stored(BaseEstimator):  # type: ignore[misc]
     """The part of an estimator that saves it and makes it again."""
 
     _machine: ClassVar[Machine] = fm
+    _of_one_fit: ClassVar[set[str]] = {"checkpoint", "checkpoint_seconds"}  # settings that are not saved
     _machines: list[Any]  # its training tables after training, what its from_arrays gives after loading
     encoder_: Encoder | None
     n_features_in_: int
@@ -59,7 +60,7 @@ class Stored(BaseEstimator):  # type: ignore[misc]
         meta: dict[str, Any] = {
             "kind": type(self).__name__,
             "n_machines": len(self._machines),
-            "settings": _plain_settings(self.get_params(deep=False)),
+            "settings": _plain_settings(self.get_params(deep=False), self._of_one_fit),
             "n_features_in": int(self.n_features_in_),
             "feature_names_in": [str(n) for n in getattr(self, "feature_names_in_", [])],
             "history": self.history_,
@@ -117,10 +118,12 @@ def _part(arrays: dict[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any
     return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
 
 
-def _plain_settings(params: dict[str, Any]) -> dict[str, Any]:
+def _plain_settings(params: dict[str, Any], without: set[str]) -> dict[str, Any]:
     """Keep the settings that JSON can hold; columns live in the encoder, callbacks are not saved."""
     plain = {}
     for name, value in params.items():
+        if name in without:
+            continue
         if isinstance(value, np.generic):
             value = value.item()
         if _is_plain(value):

@@ -12,13 +12,14 @@ from sklearn.base import is_classifier
 
 from crossfm.core.losses import Loss
 from crossfm.core.options import Hyper, thread_count
-from crossfm.core.random import stream as numbers
 from crossfm.core.rules import SGDA
 from crossfm.data.rows import Rows
 from crossfm.data.stream import RowStream, Window
 from crossfm.errors import DataError, OptionError
 from crossfm.estimators.growing import grow
+from crossfm.estimators.resuming import belong_rows, belong_start, belong_stream
 from crossfm.solvers.epochs import Plan, Scores, calls, row_order, run_epochs
+from crossfm.solvers.resume import Resume
 
 Floats = NDArray[np.float64]
 
@@ -51,6 +52,7 @@ def fit_stream(
     fresh: bool,
     passes: int | None,
     classes: Any,
+    resume: Resume | None = None,
 ) -> None:
     """Do what ``BaseFM._fit`` does, on a stream; one window in file order gives the same bits."""
     if y is not None or sample_weight is not None:
@@ -71,11 +73,14 @@ def fit_stream(
     if fresh:
         model.history_ = []
         _learn_target(model, X, classes)
+    model._learn_class_weight(lambda: _count(model, X), anew=fresh or passes is None, passes=passes)
     means = _mean_targets(model, X)
     tables = float(model._machine.table_bytes(Prepared(model, X), model.n_factors, rule) * len(means))
     share = 1.0 if rule.row_wise else 1.0 / (1 + rule.states)
     saved = tables * share  # the parameters of a saved model, or at the start
     best = tables if plan.patience is not None else 0.0
+    if resume is not None:
+        saved = max(saved, tables + best)  # the file, when it is read
     X.need(tables * fresh + best, saved)
     if fresh:
         biases = [loss.start(mean) for mean in means]
@@ -84,17 +89,30 @@ def fit_stream(
     train, valid = X, None
     if eval_set is not None:
         valid = _validation(model, eval_set)
-    elif plan.patience is not None:
-        seed = int(numbers(model.random_state, "validation").integers(2**31))
+    elif plan.patience is not None or (model.calibrate and passes is None):
+        seed = int(model._numbers("validation").integers(2**31))
         train, valid = X.split(model.validation_fraction, seed)
     rows = Prepared(model, train)
     if not fresh:
+        if resume is not None:
+            belong_start(resume, model)
         model._wake(rows, hyper)
     else:
         model._start_tables(rows, biases, rule, hyper)
         if passes is None:
             model._forget_unseen(rows)
-    _Training(model, train, valid, loss, plan).run(hyper)
+    if resume is not None:
+        belong_stream(resume, train)
+        if isinstance(valid, RowStream):
+            belong_stream(resume, valid, "validation rows")
+        elif valid is not None:
+            belong_rows(resume, valid[0], valid[1], "validation rows")
+    training = _Training(model, train, valid, loss, plan)
+    training.run(hyper, resume)
+    if valid is not None and model.calibrate and passes is None:
+        model._calibrate_on(*training.validation_scores())
+    if resume is not None:
+        resume.remove()
 
 
 def _meet_features(model: Any, X: RowStream, *, fresh: bool, growing: bool = False) -> None:
@@ -178,11 +196,25 @@ def _mean_targets(model: Any, X: RowStream) -> list[float]:
     total, means = 0.0, np.zeros(0)
     for target, weight in _weighed(X):
         each = model._targets(X.labels(target))
+        weight = model._row_weights(weight, each)
+        if weight is not None and not weight.any():
+            continue
         here = np.array([np.average(one, weights=weight) for one in each])
         added = _weight(target, weight)
         total += added
         means = here if not len(means) else means + (here - means) * (added / total)
+    if not total:
+        raise DataError("the rows of all classes with a class_weight above 0 have sample_weight 0")
     return [float(mean) for mean in means]
+
+
+def _count(model: Any, X: RowStream) -> tuple[int, list[float]]:
+    """Return the number of rows and the sum of each machine's target."""
+    n_rows, positives = 0, np.zeros(1)
+    for target, _ in X.targets():
+        n_rows += len(target)
+        positives = positives + np.array([each.sum() for each in model._targets(X.labels(target))])
+    return n_rows, positives.tolist()
 
 
 def _validation(model: Any, eval_set: Any) -> Any:
@@ -204,13 +236,13 @@ class _Training:
         self.threads = thread_count(model.n_threads)
         self.data: list[Rows] = []
 
-    def run(self, hyper: Hyper) -> None:
+    def run(self, hyper: Hyper, resume: Resume | None = None) -> None:
         """Train; see ``run_epochs``."""
         model, train = self.model, self.train
         tables, done = model._tables(), model._epochs_done()
-        rng = numbers(model.random_state, f"order {done}")
+        rng = model._numbers(f"order {done}")
         nonzeros = train.nnz / max(train.cache.layout.n_rows, 1)  # a row
-        weights = (_weight(y, w) for y, w in train.targets())
+        weights = (_weight(y, self._weights(y, w)) for y, w in train.targets())
         run_epochs(
             tables,
             lambda order, hyper: model._visit(self.data, order, self.loss, hyper, self.threads),
@@ -225,18 +257,27 @@ class _Training:
             model=model,
             first_epoch=done,
             orders=lambda: self.orders(rng, nonzeros * len(tables)),
+            resume=resume,
         )
 
     def orders(self, rng: np.random.Generator, nonzeros: float) -> Iterator[NDArray[np.int64]]:
         """Put one window after another into ``data`` and yield the rows of it to visit."""
         for window in self.train.windows(rng if self.plan.shuffle else None):
             rows = self.model._prepared(window.rows)
-            self.data = [rows.with_target(target, rows.weight) for target in self._targets(window)]
+            targets = self._targets(window)
+            weight = self.model._row_weights(rows.weight, targets)
+            self.data = [rows.with_target(target, weight) for target in targets]
             order = row_order(window.n_chosen, rng, self.plan)
             order = order if window.chosen is None else window.chosen[order]
             del window, rows  # so that two are in memory at a time
             yield from calls(order, nonzeros)
             self.data = []
+
+    def _weights(self, target: Floats, weight: Any) -> Any:
+        """Return the weights under which rows of ``train`` are learnt."""
+        if getattr(self.model, "class_weight_", None) is None:
+            return weight
+        return self.model._row_weights(weight, self.model._targets(self.train.labels(target)))
 
     def _targets(self, window: Window) -> list[Floats]:
         targets: list[Floats] = self.model._targets(self.train.labels_of(window.rows))
@@ -248,21 +289,34 @@ class _Training:
         if not isinstance(self.valid, RowStream):
             found: Scores = model._validation_scores(*self.valid, self.loss, self.threads)
             return found
-        total, value, kept = 0.0, 0.0, []
+        if model.monitor == "auc":  # the one measure that needs all rows at once
+            scores, targets, weight = self.validation_scores()
+            judged: Scores = model._judge(scores, targets, model._row_weights(weight, targets), self.loss)
+            return judged
+        total, value = 0.0, 0.0
         for rows in self.valid:
             targets = model._targets(self.valid.labels_of(rows))
-            if model.monitor == "auc":  # the one measure that needs all rows at once: 16 bytes of each
-                kept.append((model._raw(rows)[:, 0].astype(np.float32), targets[0], rows.weight))
-            elif rows.weight is None or rows.weight.any():
+            weight = model._row_weights(rows.weight, targets)
+            if weight is None or weight.any():
                 here = model._validation_scores(model._prepared(rows), targets, self.loss, self.threads).loss
-                added = _weight(rows, rows.weight)
+                added = _weight(rows, weight)
                 total += added
                 value += (here - value) * (added / total)
             del rows
-        if kept:
-            scores, target, weight = (
-                None if parts[0] is None else np.concatenate(parts) for parts in zip(*kept, strict=True)
-            )
-            judged: Scores = model._judge([scores], [target], weight, self.loss)
-            return judged
         return Scores(value, None, -value if np.isfinite(value) else -np.inf)
+
+    def validation_scores(self) -> tuple[list[Any], list[Floats], Any]:
+        """Return scores and targets (n_rows,) of the validation rows, one of each a machine, and their weights."""
+        model = self.model
+        if not isinstance(self.valid, RowStream):
+            rows, targets = self.valid
+            raw = [model._machine.scores(rows, table, n_threads=self.threads) for table in model._machines]
+            return raw, targets, rows.weight
+        kept = []
+        for rows in self.valid:  # 12 bytes of each row and machine, and its weight
+            targets = model._targets(self.valid.labels_of(rows))
+            kept.append((model._raw(rows).T.astype(np.float32), np.stack(targets), rows.weight))
+            del rows
+        scores, target, weights = zip(*kept, strict=True)
+        weight = None if weights[0] is None else np.concatenate(weights)
+        return list(np.concatenate(scores, axis=1)), list(np.concatenate(target, axis=1)), weight

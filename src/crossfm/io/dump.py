@@ -46,8 +46,12 @@ def dump_text(file: File, params: Any, feature_names: Sequence[str] | None = Non
     """Write the parameters of any machine as text to a path (whole or not at all) or to an open text file.
 
     ``feature_names`` (n_features,) default to the ids. Raises ``DataError`` when there are more or fewer
-    names than features.
+    names than features, and for a network.
     """
+    if hasattr(params, "layers"):
+        raise DataError(
+            "a network has layers, which the text dump has no form for: the model file has them all"
+        )
     names = [str(i) for i in range(params.n_features)] if feature_names is None else feature_names
     if len(names) != params.n_features:
         raise DataError(f"{len(names)} feature names for {params.n_features} features: one each is expected")

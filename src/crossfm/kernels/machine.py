@@ -70,6 +70,18 @@ class TrainingTable(Protocol):
         """Take back what ``state`` returned; raises ``ValueError`` when it does not fit."""
 
 
+class Resumable(Protocol):
+    """What a ``TrainingTable`` offers too when training moves more of it than ``data``, ``bias``, ``pairs``,
+    ``penalty``, the ``data`` of ``kinds`` and the count ``visited``, which ``solvers.resume`` knows by itself.
+    """
+
+    def snapshot(self) -> tuple[Arrays, dict[str, Any]]:
+        """Return all that training moves, bit for bit: arrays (views will do), and JSON, as states of generators."""
+
+    def restore(self, arrays: Arrays, meta: dict[str, Any]) -> None:
+        """Put it back into a table of the same shape; raises ``ValueError`` when it does not fit."""
+
+
 class Machine(Protocol):
     """A machine's module."""
 

@@ -20,6 +20,7 @@ from crossfm.kernels.embedding import Penalties
 from crossfm.kernels.machine import Data
 from crossfm.kernels.table import Table, record_floats
 from crossfm.neural.dense import find_shape
+from crossfm.neural.engine.make import find_device
 from crossfm.neural.model import Model
 from crossfm.neural.models.table import find_model
 from crossfm.neural.table import NetworkParams, NetworkTable, embedding_table, make_optimizer
@@ -100,18 +101,19 @@ class Network:
         with torch.no_grad():
             model.bias.fill_(bias)
         optimizer = make_optimizer(model, self.learning_rate, self.l2_layers)
-        return NetworkTable(embeddings, model, optimizer, n_factors, n_fields, dense_ids, seed)
+        table = NetworkTable(embeddings, model, optimizer, n_factors, n_fields, dense_ids, seed)
+        self._meet(table, rows)
+        return table
+
+    def _meet(self, table: NetworkTable, rows: Data) -> None:
+        if self.penalties.l2_V or self.penalties.l2_w:
+            table.meet(rows)
 
     def table(self, params: NetworkParams, rule: Rule, hyper: Hyper) -> NetworkTable:
         """Return a network that starts at ``params`` with fresh optimizer state."""
-        seed, steps = (int(n) for n in params.clock)
+        seed, steps, n_rows = (int(n) for n in params.clock)
         model = self._make(params.n_fields, params.n_factors, params.dense_ids, seed)
-        layers = {name: torch.from_numpy(array.copy()) for name, array in params.layers.items()}
-        try:
-            model.load_state_dict(layers)
-        except RuntimeError as exc:
-            raise ValueError(f"the layers do not fit the model {self.model!r}: {exc}") from exc
-        return NetworkTable(
+        table = NetworkTable(
             embedding_table(params, rule, hyper),
             model,
             make_optimizer(model, self.learning_rate, self.l2_layers),
@@ -120,7 +122,10 @@ class Network:
             params.dense_ids,
             seed,
             steps,
+            n_rows,
         )
+        table.set_layers(params.layers)
+        return table
 
     def from_arrays(self, arrays: dict[str, NDArray[Any]]) -> NetworkTable:
         """Return what ``NetworkParams.to_arrays`` wrote in a form that ``scores`` takes."""
@@ -146,6 +151,7 @@ class Network:
     ) -> NetworkTable:
         """Give features of ``rows`` whose embedding is all zero new start values."""
         fm.wake(table.embeddings, rows, rng, hyper, scale=scale)
+        self._meet(table, rows)
         return table
 
     def _dim(self, n_fields: int, n_factors: int) -> int:
@@ -161,7 +167,7 @@ class Network:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             row = find_model(self.model)
-            return row.build(n_fields, n_factors, len(dense_ids), **self.options).to(self.device)
+            return row.build(n_fields, n_factors, len(dense_ids), **self.options).to(find_device(self.device))
 
     # ---------------------------------------------------------------- training
 
@@ -182,8 +188,12 @@ class Network:
         threads; ``deterministic`` changes nothing.
         """
         self.check_fields(rows, table)
-        with Steps(self, table, loss, hyper, n_threads) as steps:
+        with self.steps(table, hyper, n_threads, loss.name) as steps:
             return steps.run(rows, order)
+
+    def steps(self, table: NetworkTable, hyper: Hyper, n_threads: int = 1, loss: str = "") -> Steps:
+        """Return the training steps of ``table``, a context; ``loss`` is needed for rows, not for pairs and choices."""
+        return Steps(self, table, hyper, n_threads, loss)
 
     def scores(self, rows: Rows, machine: NetworkTable, *, n_threads: int = 1) -> NDArray[np.float32]:
         """Return raw scores (n_rows,)."""

@@ -10,8 +10,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from crossfm.errors import OptionError
-from crossfm.neural.engine.core import CoreEmbeddings
+from crossfm.neural.engine.make import find_device, make_engine
 
 if TYPE_CHECKING:
     from crossfm.neural.network import Network
@@ -30,7 +29,7 @@ class Runtime:
     ----------
     fabric : Fabric
     module : the model as Fabric runs it
-    engine : CoreEmbeddings
+    engine : Embeddings
     """
 
     def __init__(self, network: Network, table: NetworkTable) -> None:
@@ -40,7 +39,7 @@ class Runtime:
         if network.compiled:
             model = torch.compile(model, dynamic=True)  # type: ignore[assignment]
         self.module, self.optimizer = self.fabric.setup(model, table.optimizer)
-        self.engine = CoreEmbeddings(table.embeddings, table.n_fields)
+        self.engine = make_engine(str(self.fabric.device), table.embeddings, table.n_fields)
 
     @property
     def device(self) -> torch.device:
@@ -71,14 +70,11 @@ def make_fabric(precision: str, device: str) -> Fabric:
     """
     for name in ("lightning_fabric", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)  # it announces the precision on standard error
-    kind = device.partition(":")[0]
-    if kind == "cuda" and not torch.cuda.is_available():
-        raise OptionError(f"device={device!r}, but PyTorch sees no such device; take device='cpu'")
-    if kind not in ("cpu", "cuda"):
-        raise OptionError(f"device={device!r}, but it must be 'cpu', 'cuda' or 'cuda:0', 'cuda:1', ...")
+    found = find_device(device)
+    kind = found.type
     world = int(os.environ.get("WORLD_SIZE", "1"))
     if world == 1:
-        which = [int(device.partition(":")[2] or 0)] if kind == "cuda" else 1
+        which = [found.index or 0] if kind == "cuda" else 1
         return Fabric(accelerator=kind, devices=which, precision=PRECISIONS[precision])
     here = int(os.environ.get("LOCAL_WORLD_SIZE", str(world)))
     fabric = Fabric(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from torch import Tensor
 from crossfm.core.options import Hyper
 from crossfm.core.params import FMParams
 from crossfm.core.rules import Rule
+from crossfm.kernels.machine import Data, windows
 from crossfm.kernels.table import Table
 from crossfm.neural.model import Model
 
@@ -36,8 +37,8 @@ class NetworkParams:
     n_factors, n_fields : int
     dense_ids : int64 (n_dense,)
         Features whose values go to the deep part as they are.
-    clock : int64 (2,)
-        Seed of dropout and number of steps so far: what is drawn depends on these two alone.
+    clock : int64 (3,)
+        Seed of dropout and number of steps so far, on which alone depends what is drawn; and rows to learn from so far.
     """
 
     bias: float
@@ -53,6 +54,10 @@ class NetworkParams:
     def n_features(self) -> int:
         """Number of features."""
         return len(self.w)
+
+    def lengths(self) -> NDArray[np.float64]:
+        """Return the length of each feature's embedding (n_features,)."""
+        return np.asarray(np.sqrt(np.square(self.V, dtype=np.float64).sum(axis=1)))
 
     def rescaled(self, shift: float, scale: float) -> NetworkParams:
         """Return the same: a network's scores cannot be scaled by its weights, so ``predict`` does it."""
@@ -96,6 +101,10 @@ class NetworkTable:
     dense_ids : int64 (n_dense,)
     seed, steps : int
         What dropout draws depends on these two.
+    n_rows : int
+        Rows to learn from so far, and
+    counts : float32 (n_features,)
+        how many of them have each feature.
     runtime : Runtime or None
         Made when first needed.
     """
@@ -108,6 +117,8 @@ class NetworkTable:
     dense_ids: NDArray[np.int64]
     seed: int
     steps: int = 0
+    n_rows: int = 0
+    counts: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
     runtime: Any = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -139,12 +150,48 @@ class NetworkTable:
         """The embeddings (n_features, embedding dim)."""
         return self.embeddings.V
 
+    def __post_init__(self) -> None:
+        if len(self.counts) < self.n_features:
+            self.counts = np.append(self.counts, np.zeros(self.n_features - len(self.counts), np.float32))
+
+    def meet(self, rows: Data) -> None:
+        """Count the rows that are about to be learnt from, and their features."""
+        counts = self.counts.astype(np.float64)
+        for part in windows(rows):
+            counts += np.bincount(part.indices, minlength=self.n_features)
+            self.n_rows += part.n_rows
+            del part  # a stream reads the next ones
+        self.counts = counts.astype(np.float32)
+
+    def rarity(self) -> NDArray[np.float32]:
+        """Return all rows over those that have each feature (n_features,); 0 for what none has."""
+        held = np.maximum(self.counts, 1)
+        rarity: NDArray[np.float32] = np.where(self.counts > 0, np.float32(self.n_rows) / held, np.float32(0))
+        return rarity
+
+    def layers(self) -> list[tuple[str, str, str, int]]:
+        """Return name, kind, shapes and number of parameters of each layer, the model's own first."""
+        found = []
+        for name, module in self.model.named_modules():
+            own = dict(module.named_parameters(recurse=False))
+            if own:
+                shapes = [
+                    f"{part} {' x '.join(map(str, tensor.shape)) or '1'}" for part, tensor in own.items()
+                ]
+                size = sum(tensor.numel() for tensor in own.values())
+                found.append((name or "-", type(module).__name__, ", ".join(shapes), size))
+        return found
+
     def start_at(self, params: FMParams, hyper: Hyper) -> None:
         """Start at the embeddings, linear weights and bias of a second-order machine of the same features."""
         self.embeddings.start_V(np.arange(self.n_features), params.V, hyper)
         self.embeddings.start_w(params.w, hyper)
         with torch.no_grad():
             self.model.bias.fill_(params.bias)
+
+    def start_w(self, w: NDArray[np.float32], hyper: Hyper) -> None:
+        """Start the linear weights at ``w`` (n_features,)."""
+        self.embeddings.start_w(w, hyper)
 
     def params(self) -> NetworkParams:
         """Copy the parameters out."""
@@ -159,7 +206,7 @@ class NetworkTable:
             self.n_factors,
             self.n_fields,
             self.dense_ids.copy(),
-            np.array([self.seed, self.steps], np.int64),
+            np.array([self.seed, self.steps, self.n_rows], np.int64),
         )
 
     def copy(self) -> NetworkTable:
@@ -182,20 +229,49 @@ class NetworkTable:
         self.embeddings.assign(other.embeddings)
         self.model.load_state_dict(other.model.state_dict())
         self._set_moments(other._moments())
-        self.steps = other.steps
+        self.steps, self.n_rows, self.counts = other.steps, other.n_rows, other.counts.copy()
 
     def grow(self, n_features: int, hyper: Hyper) -> None:
         """Make room for more features; those there are stay bit for bit."""
         self.embeddings.grow(n_features, hyper)
+        self.__post_init__()
 
     def state(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return the optimizers' numbers: of the features (n_features, n_numbers), and of the layers (n,)."""
-        return self.embeddings.state()[0], self._moments()
+        return np.column_stack([self.embeddings.state()[0], self.counts]), self._moments()
 
     def set_state(self, state: NDArray[np.float32], bias: NDArray[np.float32]) -> None:
         """Take back what ``state`` returned; raises ``ValueError`` when it does not fit."""
-        self.embeddings.set_state(state, self.embeddings.state()[1])
+        self.embeddings.set_state(np.ascontiguousarray(state[:, :-1]), self.embeddings.state()[1])
+        self.counts = state[:, -1].copy()
         self._set_moments(bias)
+
+    def snapshot(self) -> tuple[Arrays, dict[str, Any]]:
+        """Return all that training moves, bit for bit; see ``kernels.machine.Resumable``."""
+        own: Arrays = {"embeddings": self.embeddings.data, "counts": self.counts, "moments": self._moments()}
+        layers = {
+            LAYERS + name: tensor.detach().cpu().numpy() for name, tensor in self.model.state_dict().items()
+        }
+        return own | layers, {"seed": self.seed, "steps": self.steps, "n_rows": self.n_rows}
+
+    def restore(self, arrays: Arrays, meta: dict[str, Any]) -> None:
+        """Put back what ``snapshot`` returned; raises ``ValueError`` when it does not fit."""
+        if arrays["embeddings"].shape != self.embeddings.data.shape:
+            raise ValueError("it holds embeddings of another shape")
+        self.embeddings.data[...] = arrays["embeddings"]
+        self.counts = arrays["counts"].copy()
+        self._set_moments(arrays["moments"])
+        self.set_layers({name[len(LAYERS) :]: a for name, a in arrays.items() if name.startswith(LAYERS)})
+        self.seed, self.steps, self.n_rows = (int(meta[name]) for name in ("seed", "steps", "n_rows"))
+
+    def set_layers(self, layers: Arrays) -> None:
+        """Take over the layers; raises ``ValueError`` for those of another model."""
+        try:
+            self.model.load_state_dict(
+                {name: torch.from_numpy(array.copy()) for name, array in layers.items()}
+            )
+        except RuntimeError as exc:
+            raise ValueError(f"the layers are those of another model: {exc}") from exc
 
     def _moments(self) -> NDArray[np.float32]:
         """Return Adam's numbers as one array: updates, then both moments of each parameter; empty before the first.

@@ -45,6 +45,9 @@ class Callback:
     def on_start(self, n_rows: int, max_iter: int) -> None:
         """Before the first epoch."""
 
+    def on_resume(self, epochs: list[Epoch], n_rows: int, model: Any) -> None:
+        """After ``on_start``, where a killed training goes on: the epochs of ``n_rows`` rows that it had done."""
+
     def on_rows(self, n_rows: int) -> None:
         """After ``n_rows`` more rows of the running epoch."""
 
@@ -65,6 +68,11 @@ class _Function(Callback):
 
 class Record(Callback):
     """Keep ``history_``, ``n_iter_`` and ``best_iter_`` of the model up to date, before other callbacks see it."""
+
+    def on_resume(self, epochs: list[Epoch], n_rows: int, model: Any) -> None:
+        """Append the epochs that were done before."""
+        for epoch in epochs:
+            self.on_epoch(epoch, model)
 
     def on_epoch(self, epoch: Epoch, model: Any) -> None:
         """Append the epoch."""
@@ -97,6 +105,10 @@ class Callbacks(Callback):
     def on_start(self, n_rows: int, max_iter: int) -> None:
         for callback in self.callbacks:
             callback.on_start(n_rows, max_iter)
+
+    def on_resume(self, epochs: list[Epoch], n_rows: int, model: Any) -> None:
+        for callback in self.callbacks:
+            callback.on_resume(epochs, n_rows, model)
 
     def on_rows(self, n_rows: int) -> None:
         for callback in self.callbacks:

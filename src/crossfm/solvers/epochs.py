@@ -14,6 +14,7 @@ from crossfm.core.options import Hyper
 from crossfm.errors import DivergenceError
 from crossfm.kernels.table import Table
 from crossfm.solvers.callbacks import Callback, Epoch
+from crossfm.solvers.resume import Loop, Resume
 from crossfm.solvers.schedule import rate
 
 NONZEROS_A_CALL = 8_000_000  # the kernel comes back this often: for Ctrl-C and the progress bar
@@ -72,46 +73,79 @@ def run_epochs(
     model: Any = None,
     first_epoch: int = 0,
     orders: Orders | None = None,
+    resume: Resume | None = None,
 ) -> list[Epoch]:
     """Train ``tables`` in place (one a machine) and return one ``Epoch`` for each pass.
 
     ``orders`` says which rows ``visit`` gets, where they are not simply all ``n_rows`` of them, shuffled by ``rng``.
-    Raises ``DivergenceError`` when the loss leaves the finite numbers. With ``plan.patience`` the tables end as
+    ``resume`` keeps the state of the training in a file, and goes on from there. Raises ``DivergenceError`` when the
+    loss leaves the finite numbers. With ``plan.patience`` the tables end as
     they were after the best epoch, also when training is interrupted or diverges later.
     """
     callback = callback or Callback()
-    epochs: list[Epoch] = []
-    best: tuple[float, list[Table]] | None = None
-    since_best = 0
-    at_best = False  # whether the tables are still as they were after the best epoch
+    loop = Loop()
     each_epoch = orders or (lambda: calls(row_order(n_rows, rng, plan), nnz / max(n_rows, 1)))
     try:
         callback.on_start(n_rows, plan.max_iter)
-        for number in range(first_epoch, first_epoch + plan.max_iter):
-            eta = rate(plan.schedule, hyper.learning_rate, number - first_epoch, plan.max_iter)
-            started = time.perf_counter()
-            total, at_best = 0.0, False
-            for part in each_epoch():
-                total += visit(part, replace(hyper, learning_rate=eta))
-                callback.on_rows(len(part))
-            seconds = time.perf_counter() - started
-            loss = total / total_weight if total_weight > 0 else 0.0
-            _check_finite(loss, tables, number + 1, eta)
+        if resume is not None and resume.start(loop, tables, rng):
+            callback.on_resume(loop.epochs, n_rows, model)
+        stop = False
+        while not (stop or _over(loop, plan)):
+            number = first_epoch + len(loop.epochs) + 1
+            eta = rate(plan.schedule, hyper.learning_rate, len(loop.epochs), plan.max_iter)
+            if resume is not None:
+                resume.epoch_begins()
+            _visit_all(each_epoch(), visit, replace(hyper, learning_rate=eta), loop, tables, callback, resume)
+            loss = loop.total / total_weight if total_weight > 0 else 0.0
+            _check_finite(loss, tables, number, eta)
             scores = validate() if validate else Scores(None, None, 0.0)
-            better = plan.patience is None or best is None or scores.merit > best[0] + plan.tol
+            better = plan.patience is None or loop.best is None or scores.merit > loop.best[0] + plan.tol
             if plan.patience is not None and better:
-                best, at_best = (scores.merit, _kept(tables, best)), True
-            since_best = 0 if better else since_best + 1
-            epochs.append(Epoch(number + 1, seconds, loss, eta, scores.loss, scores.auc, better))
-            stop = callback.on_epoch(epochs[-1], model)
-            if stop or (plan.patience is not None and since_best >= plan.patience):
-                break
+                loop.best, loop.at_best = (scores.merit, _kept(tables, loop.best)), True
+            loop.since_best = 0 if better else loop.since_best + 1
+            loop.epochs.append(Epoch(number, loop.seconds, loss, eta, scores.loss, scores.auc, better))
+            loop.parts, loop.total, loop.seconds = 0, 0.0, 0.0
+            stop = bool(callback.on_epoch(loop.epochs[-1], model))
+            if resume is not None and not (stop or _over(loop, plan)):
+                resume.keep(loop, tables)
+    except DivergenceError:
+        if resume is not None:
+            resume.remove()  # from there it would diverge again
+        raise
     finally:
-        if best is not None and not at_best:
-            for table, kept in zip(tables, best[1], strict=True):
+        if loop.best is not None and not loop.at_best:
+            for table, kept in zip(tables, loop.best[1], strict=True):
                 table.assign(kept)
         callback.on_end()
-    return epochs
+    return loop.epochs
+
+
+def _over(loop: Loop, plan: Plan) -> bool:
+    """Whether there is nothing left to do."""
+    patient = plan.patience is None or loop.since_best < plan.patience
+    return len(loop.epochs) >= plan.max_iter or not patient
+
+
+def _visit_all(
+    parts: Iterator[NDArray[np.int64]],
+    visit: Visit,
+    hyper: Hyper,
+    loop: Loop,
+    tables: Sequence[Table],
+    callback: Callback,
+    resume: Resume | None,
+) -> None:
+    """Visit the parts of an epoch that are not done yet, and count in ``loop``."""
+    started, done = time.perf_counter() - loop.seconds, loop.parts
+    for number, part in enumerate(parts, 1):
+        if number > done:
+            loop.at_best = False
+            loop.total += visit(part, hyper)
+            loop.parts, loop.seconds = number, time.perf_counter() - started
+            if resume is not None:
+                resume.keep_if_due(loop, tables)
+        callback.on_rows(len(part))
+    loop.seconds = time.perf_counter() - started
 
 
 def row_order(n_rows: int, rng: np.random.Generator, plan: Plan) -> NDArray[np.int64]:

@@ -30,6 +30,9 @@ class _Lines(Callback):
     def __init__(self, label: str) -> None:
         self.label = label
 
+    def on_resume(self, epochs: list[Epoch], n_rows: int, model: Any) -> None:
+        print(f"{self.label}: going on after {len(epochs)} epochs", file=sys.stderr, flush=True)
+
     def on_epoch(self, epoch: Epoch, model: Any) -> None:
         print(f"{self.label}: {describe(epoch)}", file=sys.stderr, flush=True)
 
@@ -53,6 +56,9 @@ class _Bar(Callback):
         )
         self.bar.start()
         self.task = self.bar.add_task(self.label, total=n_rows * max_iter, state="")
+
+    def on_resume(self, epochs: list[Epoch], n_rows: int, model: Any) -> None:
+        self.bar.advance(self.task, n_rows * len(epochs))
 
     def on_rows(self, n_rows: int) -> None:
         self.bar.advance(self.task, n_rows)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from crossfm.core.options import Hyper
 from crossfm.data.rows import Rows
-from crossfm.kernels.embedding import Layout, LookedUp, Memory, Penalties, look_up, update
+from crossfm.kernels.embedding import Layout, LookedUp, Memory, Penalties, Sorted, look_up, sort, update
 from crossfm.kernels.table import Table
 from crossfm.neural.features import Features
 
@@ -40,8 +40,9 @@ class CoreEmbeddings:
         self._memory = Memory()
         self._layout: tuple[weakref.ref[Rows], Layout] | None = None  # rows of a window are not kept alive
         self._anchor = torch.zeros(0, requires_grad=True)
-        self._seen: tuple[Rows, NDArray[np.int64], LookedUp] | None = None
+        self._seen: tuple[Rows, Sorted, LookedUp] | None = None
         self._gradients: dict[str, NDArray[np.float32]] = {}
+        self._training = False
 
     def layout(self, rows: Rows) -> Layout:
         """Return the layout of ``rows``, found once for batches of the same rows."""
@@ -51,36 +52,40 @@ class CoreEmbeddings:
 
     def features(self, rows: Rows, order: NDArray[np.int64], uses: Iterable[str]) -> Features:
         """Return the ``Features`` of the rows ``order`` (n,), but for ``dense``."""
+        self._training = torch.is_grad_enabled()  # inside of a Function it never is
         names = [name for name in OUTPUTS if name == "linear" or name in uses]
-        trains = torch.is_grad_enabled()
-        if trains:
+        if self._training:
             self.layout(rows).check_batch(len(order))
         tensors = cast("tuple[Tensor, ...]", _LookUp.apply(self._anchor, self, rows, order, names))  # type: ignore[no-untyped-call]
-        if not trains:
-            self._seen = None
         return Features(**dict(zip(names, tensors, strict=True)))
 
     def step(self, hyper: Hyper, penalties: Penalties, *, learning_rate_w: float) -> None:
         """Move the features of the last batch by the gradients that came back; does nothing without any."""
         if not self._gradients or self._seen is None:
             return
-        rows, order, found = self._seen
+        rows, batch, found = self._seen
         gradients = LookedUp(**self._gradients, sums=found.sums)
         update(
-            rows, order, self.table, self.layout(rows), gradients, self._memory, hyper, penalties,
+            rows, batch, self.table, self.layout(rows), gradients, hyper, penalties,
             learning_rate_w=learning_rate_w, n_threads=self.n_threads,
         )  # fmt: skip
         self._seen, self._gradients = None, {}
 
+    def load(self) -> None:
+        """Do nothing: the table itself is what moves."""
+
+    def save(self) -> None:
+        """Do nothing: the table itself is what moves."""
+
     def gather(self, world: int, rows: Rows, order: NDArray[np.int64]) -> None:
-        """Put the gradients of all ``world`` processes together: then ``step`` is of the whole batch ``order`` in each.
+        """Put the gradients of all ``world`` processes together: ``step`` is of the whole batch ``order`` in each.
 
         Processes had equal parts of the batch one after another, or all of it each.
         """
         if self._seen is None:
             return
-        found = self._seen[2]
-        whole = len(self._seen[1]) == len(order)
+        _, batch, found = self._seen
+        whole = len(batch.order) == len(order)
         sizes = [len(order) * (r + 1) // world - len(order) * r // world for r in range(world)]
 
         def together(array: NDArray[np.float32] | None) -> Any:
@@ -93,13 +98,18 @@ class CoreEmbeddings:
             return np.concatenate([part[:size].numpy() for part, size in zip(parts, sizes, strict=True)])
 
         gradients = {name: together(array) / world for name, array in self._gradients.items()}
-        self._seen = (rows, order, LookedUp(sums=together(found.sums)))
-        self._gradients = gradients
+        batch = (
+            batch if whole else sort(rows, order, self.layout(rows), self._memory, n_threads=self.n_threads)
+        )
+        self._seen, self._gradients = (rows, batch, LookedUp(sums=together(found.sums))), gradients
 
     def _look_up(self, rows: Rows, order: NDArray[np.int64], names: list[str]) -> LookedUp:
-        return look_up(
-            rows, order, self.table, self.layout(rows), names, self._memory, n_threads=self.n_threads
-        )
+        layout = self.layout(rows)
+        found = look_up(rows, order, self.table, layout, names, self._memory, n_threads=self.n_threads)
+        self._seen, self._gradients = None, {}
+        if self._training:
+            self._seen = (rows, sort(rows, order, layout, self._memory, n_threads=self.n_threads), found)
+        return found
 
 
 class _LookUp(torch.autograd.Function):
@@ -117,7 +127,6 @@ class _LookUp(torch.autograd.Function):
         ctx.engine, ctx.names = engine, names
         ctx.set_materialize_grads(False)
         found = engine._look_up(rows, order, names)
-        engine._seen, engine._gradients = (rows, order, found), {}
         return tuple(torch.from_numpy(getattr(found, name)) for name in names)
 
     @staticmethod

@@ -1,0 +1,142 @@
+"""``crossfm train``: checkpoints, logs, class weights, calibrated probabilities."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from crossfm import FMClassifier, load
+
+TRAIN = ("--target", "click", "--epochs", 4, "-q")
+
+
+def interrupted(crossfm: Any, monkeypatch: pytest.MonkeyPatch, at: int, *words: Any) -> Any:
+    """Run the command, and press Ctrl-C in a call of the kernel."""
+    real, calls = FMClassifier._visit, []
+
+    def visit(self: Any, *args: Any) -> float:
+        calls.append(1)
+        if len(calls) == at:
+            raise KeyboardInterrupt
+        return real(self, *args)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(FMClassifier, "_visit", visit)
+        return crossfm(*words)
+
+
+@pytest.mark.parametrize("more", [(), ("--memory-limit", "2GB")], ids=["memory", "stream"])
+def test_the_same_command_goes_on_from_its_checkpoint(
+    crossfm: Any, clicks: Path, monkeypatch: pytest.MonkeyPatch, more: tuple[Any, ...]
+) -> None:
+    monkeypatch.setattr("crossfm.solvers.epochs.NONZEROS_A_CALL", 1000)
+    assert crossfm("train", clicks, *TRAIN, *more, "-o", "whole.crossfm").exit_code == 0
+    words = (
+        "train",
+        clicks,
+        *TRAIN,
+        *more,
+        "-o",
+        "m.crossfm",
+        "--checkpoint",
+        "c",
+        "--checkpoint-seconds",
+        0,
+    )
+    done = interrupted(crossfm, monkeypatch, 6, *words)
+    assert (done.exit_code, done.stderr) == (130, "interrupted: the same command goes on from c\n")
+    other = crossfm(*words, "-k", 4)
+    assert other.exit_code == 2
+    assert "checkpoint c belongs to another training: --factors was 8, is 4; delete it" in other.stderr
+    assert crossfm(*words).exit_code == 0
+    assert not Path("c").exists()
+    a, b = load("whole.crossfm"), load("m.crossfm")
+    for name in ("w", "V"):
+        assert np.array_equal(getattr(a.params_, name), getattr(b.params_, name))
+    assert [epoch["train_loss"] for epoch in a.history_] == [epoch["train_loss"] for epoch in b.history_]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--checkpoint", "m.crossfm"), "--checkpoint m.crossfm is the model file too"),
+        (("--checkpoint", "clicks.csv"), "is also what is read"),
+        (("--checkpoint", "missing/c"), "does not exist; make it first"),
+        (("--checkpoint-seconds", 5), "means nothing without --checkpoint"),
+        (
+            ("--checkpoint", "c", "--checkpoint-seconds", -1),
+            "--checkpoint-seconds -1.0, but it must be a number",
+        ),
+        (("--checkpoint", "c", "--task", "ranking"), "--checkpoint 'c' means nothing for the task ranking"),
+        (("--log-csv", "m.crossfm"), "--log-csv m.crossfm is the model file too"),
+        (("--class-weight", "even"), "--class-weight 'even', but it must be None"),
+        (("--class-weight", "balanced", "--task", "regression"), "--class-weight 'balanced' means nothing"),
+        (("--calibrate", "--valid-fraction", 0), "--calibrate needs validation rows: pass --valid or"),
+    ],
+)
+def test_what_means_nothing_is_refused(crossfm: Any, clicks: Path, words: Any, message: str) -> None:
+    done = crossfm("train", clicks, "--target", "click", "-q", "-o", "m.crossfm", *words)
+    assert (done.exit_code, done.stderr.count("\n")) == (2, 1)
+    assert message in done.stderr
+    assert [path.name for path in Path().iterdir()] == ["clicks.csv"]
+
+
+def test_a_foreign_checkpoint_is_refused_and_stays(crossfm: Any, clicks: Path) -> None:
+    Path("c").write_text("mine")
+    done = crossfm("train", clicks, *TRAIN, "-o", "m.crossfm", "--checkpoint", "c")
+    assert done.exit_code == 2
+    assert "checkpoint c cannot be gone on from: c is a text file" in done.stderr
+    assert Path("c").read_text() == "mine"
+    assert (
+        "means nothing with --cv" in crossfm("train", clicks, *TRAIN, "--cv", 3, "--checkpoint", "c").stderr
+    )
+
+
+def test_epochs_are_logged_as_csv(crossfm: Any, clicks: Path) -> None:
+    done = crossfm("train", clicks, *TRAIN, "-o", "m.crossfm", "--log-csv", "log.csv")
+    assert done.exit_code == 0, done.output
+    with Path("log.csv").open(encoding="utf8", newline="") as file:
+        found = [float(line["valid_loss"]) for line in csv.DictReader(file)]
+    assert found == [epoch["valid_loss"] for epoch in load("m.crossfm").history_]
+
+
+def test_mlflow_that_is_missing_is_said(crossfm: Any, clicks: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "mlflow", None)
+    done = crossfm("train", clicks, *TRAIN, "-o", "m.crossfm", "--mlflow", "runs")
+    assert (done.exit_code, done.stderr.count("\n")) == (2, 1)
+    assert "crossfm[mlflow]" in done.stderr
+
+
+def skewed(path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    a, b = rng.integers(0, 10, 6000), rng.integers(0, 10, 6000)
+    y = rng.random(6000) < np.where((a + b) % 3 == 0, 0.12, 0.02)
+    path.write_text("a,b,click\n" + "".join(f"a{i},b{j},{int(k)}\n" for i, j, k in zip(a, b, y, strict=True)))
+    return path
+
+
+def test_balanced_classes_and_calibrated_probabilities(crossfm: Any, tmp_path: Path) -> None:
+    data = skewed(tmp_path / "clicks.csv")
+    reports = {}
+    for name, words in {"plain": (), "even": ("--class-weight", "balanced")}.items():
+        for more in ((), ("--calibrate",)):
+            out = f"{name}{len(more)}.crossfm"
+            assert crossfm("train", data, *TRAIN, "-o", out, *words, *more).exit_code == 0
+            assert (
+                crossfm("evaluate", out, data, "--target", "click", "--json", "r.json", "-q").exit_code == 0
+            )
+            reports[out.removesuffix(".crossfm")] = json.loads(Path("r.json").read_text())["evaluation"][
+                "model"
+            ]
+    assert reports["even0"]["ECE"] > 0.2
+    assert reports["even1"]["ECE"] < 0.03
+    assert reports["even1"]["log loss"] < reports["even0"]["log loss"] / 2
+    assert reports["even1"]["accuracy"] == reports["even0"]["accuracy"]  # labels go by the raw scores
+    assert abs(reports["plain1"]["ECE"] - reports["plain0"]["ECE"]) < 0.02
+    model = load("even1.crossfm")
+    assert (model.class_weight, model.calibrate) == ("balanced", True)

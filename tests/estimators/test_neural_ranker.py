@@ -1,0 +1,96 @@
+"""Networks that learn an order."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+
+import crossfm
+from crossfm import NeuralFMRanker, Rows
+from crossfm.errors import OptionError
+
+N_USERS, N_ITEMS = 20, 15
+
+
+def ids(values: np.ndarray, n: int, field: int | None = 0) -> Rows:
+    fields = None if field is None else np.array([field], np.uint32)
+    return Rows(values.astype(np.uint32), n, width=1, fields=fields)
+
+
+def choices(n: int = 800) -> tuple[Rows, np.ndarray, np.ndarray]:
+    """Queries, chosen items and users: users of a kind choose items of their kind."""
+    rng = np.random.default_rng(0)
+    user = rng.integers(0, N_USERS, n)
+    item = (3 * rng.integers(0, N_ITEMS // 3, n) + user % 3) % N_ITEMS
+    return ids(user, N_USERS), item, user
+
+
+def scores(model: NeuralFMRanker, field: int | None = 0) -> np.ndarray:
+    """Scores (n_users, n_items) of everything."""
+    users, items = np.repeat(np.arange(N_USERS), N_ITEMS), np.tile(np.arange(N_ITEMS), N_USERS)
+    return model.predict(ids(users, N_USERS), ids(items, N_ITEMS, field)).reshape(N_USERS, N_ITEMS)
+
+
+def kind_share(found: np.ndarray) -> float:
+    """How often a user's best five are of the user's kind."""
+    best = np.argsort(-found, axis=1)[:, :5]
+    return float((best % 3 == np.arange(N_USERS)[:, None] % 3).mean())
+
+
+@pytest.mark.parametrize("model", ["fm", "nfm", "deepfm"])
+@pytest.mark.parametrize("loss", ["bpr", "softmax"])
+@pytest.mark.parametrize("negatives", ["uniform", "popularity"])
+def test_choices_from_a_catalogue_are_learnt(model: str, loss: str, negatives: str, tmp_path: Path) -> None:
+    queries, chosen, user = choices()
+    ranker = NeuralFMRanker(
+        n_factors=4, model=model, loss=loss, negatives=negatives, max_iter=25, batch_size=64, random_state=0
+    )
+    ranker.fit(queries, chosen, catalogue=ids(np.arange(N_ITEMS), N_ITEMS), groups=user)
+    assert ranker.history_[-1]["train_loss"] < 0.5 * ranker.history_[0]["train_loss"]
+    assert kind_share(scores(ranker)) > 0.95
+    crossfm.save(ranker, tmp_path / "ranker.crossfm")
+    loaded: Any = crossfm.load(tmp_path / "ranker.crossfm")
+    assert np.array_equal(scores(loaded), scores(ranker))
+    again = clone(ranker).fit(queries, chosen, catalogue=ids(np.arange(N_ITEMS), N_ITEMS), groups=user)
+    assert np.array_equal(scores(again), scores(ranker))
+
+
+def test_a_catalogue_without_fields_has_those_of_its_features() -> None:
+    queries, chosen, user = choices()
+    ranker = NeuralFMRanker(n_factors=4, model="deepfm", max_iter=2, batch_size=64, random_state=0)
+    ranker.fit(queries, chosen, catalogue=ids(np.arange(N_ITEMS), N_ITEMS, None), groups=user)
+    assert np.isfinite(scores(ranker, None)).all()
+
+
+def test_labels_in_groups_are_ordered() -> None:
+    rng = np.random.default_rng(0)
+    table = {"a": rng.integers(0, 5, 600), "b": rng.integers(0, 5, 600)}
+    y = (table["a"] == table["b"]).astype(float)
+    ranker = NeuralFMRanker(n_factors=4, model="nfm", max_iter=15, batch_size=64, random_state=0)
+    ranker.fit(table, y, groups=np.arange(600) % 7)
+    found = ranker.predict(table)
+    assert found[y == 1].min() > found[y == 0].max()
+
+
+def test_sampled_softmax_is_what_its_formula_says() -> None:
+    """One choice, one batch: the loss before the first step is log(1 + n_negatives) when all scores are equal."""
+    ranker = NeuralFMRanker(
+        n_factors=2, model="fm", loss="softmax", n_negatives=4, max_iter=1, init_scale=0.0, random_state=0
+    )
+    ranker.fit(
+        ids(np.zeros(1), 1), np.array([0]), catalogue=ids(np.arange(6), 6), sample_weight=np.array([1.0])
+    )
+    score = np.log1p(1.0)  # popularity: the item that was chosen once starts there
+    assert ranker.history_[0]["train_loss"] == pytest.approx(np.log(np.exp(score) + 4) - score, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    "options", [{"loss": "warp"}, {"loss": "softmax"}, {"batch_size": 0}, {"model": "nmf"}]
+)
+def test_options_that_mean_nothing_are_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(OptionError):
+        NeuralFMRanker(**options).fit({"a": [1, 2, 3]}, [0.0, 1.0, 2.0])
