@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from scipy.sparse import csr_matrix
 
 import crossfm
 from contracts import clicks
-from crossfm import Categorical, FMClassifier, FMRanker, FMRegressor, MultiCategorical, Rows
+from crossfm import Categorical, FFMClassifier, FMClassifier, FMRanker, FMRegressor, MultiCategorical, Rows
 from crossfm.core.rules import RULES
 from crossfm.errors import DataError, FeatureIndexError, LabelError, OptionError
 from crossfm.kernels.table import Table
@@ -295,6 +297,25 @@ def test_a_state_that_does_not_fit_is_refused(tmp_path: Path) -> None:
         write_model(tmp_path / "b.crossfm", some, about)
         with pytest.raises(ModelFileError):
             crossfm.load(tmp_path / "b.crossfm")
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
+@pytest.mark.parametrize("kind", [*KINDS, FFMClassifier])
+def test_a_copy_goes_on_as_the_model_does(kind: type, copied: Any) -> None:
+    """Growing takes the room behind the table: a copy's must hold what the copy has learnt since."""
+    early, y, late, z = halves()
+    model = make(kind, columns=COLUMNS).fit(early, y)
+    other = copied(model)
+    for one in (model, other):
+        one.partial_fit(early, y).partial_fit(late, z)
+    assert np.array_equal(other.predict(late), model.predict(late))
+    assert other.history_[-1]["train_loss"] == model.history_[-1]["train_loss"]
+    assert len(pickle.dumps(model)) < 200_000  # no spare records
+    threaded = copied(model).set_params(n_threads=2)
+    threaded.partial_fit(pd.concat([late] * 200), np.tile(z, 200))
+    assert np.isfinite(threaded.history_[-1]["train_loss"])
+    known = copied(model).set_params(n_threads=2)
+    assert known.partial_fit(late, z).history_[-1]["train_loss"] < 2 * model.history_[-1]["train_loss"]
 
 
 def test_tables_grow_without_copying_at_every_step() -> None:

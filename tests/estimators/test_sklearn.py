@@ -6,9 +6,12 @@ from typing import Any
 
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from crossfm import FMClassifier, FMRanker, FMRegressor
+from crossfm import DeepFMClassifier, FMClassifier, FMRanker, FMRegressor, NFMClassifier, NFMRegressor
 
 ORDER = "weight 0 or 2 is not a row less or twice: rows are visited one after another, in a drawn order"
+
+
+NETWORK: dict[str, Any] = {"hidden": (8,), "batch_size": 16, "max_iter": 15, "learning_rate": 0.01}
 
 
 def expected_failures(estimator: Any) -> dict[str, str]:
@@ -25,6 +28,9 @@ def expected_failures(estimator: Any) -> dict[str, str]:
         FMClassifier(),
         FMClassifier(solver="ftrl"),
         FMRanker(),
+        NFMClassifier(**NETWORK),
+        NFMRegressor(**NETWORK),
+        DeepFMClassifier(**NETWORK),
     ],
     expected_failed_checks=expected_failures,
 )

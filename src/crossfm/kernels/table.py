@@ -40,6 +40,10 @@ class Table:
     room: NDArray[np.float32] | None = None  # what ``data`` is the first part of, once it has grown
     visited: int = 0  # rows it has learnt from
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the spare room behind: of a copy of both, ``data`` would not be the first part."""
+        return self.__dict__ | {"room": None}
+
     @property
     def rank(self) -> int:
         """``n_factors`` as users give it."""

@@ -139,7 +139,8 @@ class Network:
         return 4 * rows.n_features * record_floats(self._dim(n_fields, n_factors), rule)
 
     def check(self, n_factors: int) -> None:
-        """Raise ``OptionError`` for a model that is not there or options that it cannot have."""
+        """Raise ``OptionError`` for a model or device that is not there, or options that it cannot have."""
+        find_device(self.device)
         self._make(2, n_factors, np.zeros(0, np.int64), 0)
 
     def forget_unseen(self, table: NetworkTable, rows: Data, hyper: Hyper) -> None:
