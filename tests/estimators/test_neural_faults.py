@@ -511,16 +511,14 @@ def test_what_dropout_draws_hangs_on_the_seed_and_the_step_alone() -> None:
     assert not params_equal(other, models[0])
 
 
-@pytest.mark.parametrize(("kind", "exact"), [("fm", True), ("nfm", False), ("deepfm", False)])
-def test_threads_do_not_change_what_is_learnt(kind: str, exact: bool) -> None:
+@pytest.mark.parametrize("kind", ["fm", "nfm", "deepfm"])
+def test_threads_do_not_change_what_is_learnt(kind: str) -> None:
+    """To the bit where the compiled core does all there is; PyTorch's layers add up in another order."""
     rows = wide_rows(600, 8)
     one, two = (NeuralFMClassifier(model=kind, max_iter=3, n_threads=n, **SMALL).fit(rows) for n in (1, 2))
-    for name, array in one.params_.to_arrays().items():
-        other = two.params_.to_arrays()[name]
-        if exact:
-            assert np.array_equal(array, other), name
-        else:
-            np.testing.assert_allclose(other, array, rtol=1e-2, atol=1e-3, err_msg=name)
+    if kind == "fm":
+        assert params_equal(one, two)
+    np.testing.assert_allclose(two.decision_function(rows), one.decision_function(rows), atol=0.01)
 
 
 # ------------------------------------------------------------------------------------------------- degenerate cases
@@ -537,9 +535,9 @@ def test_a_deepfm_without_layers_is_an_fm_bit_for_bit() -> None:
     rows = wide_rows(300, 6)
     fm = NeuralFMClassifier(model="fm", max_iter=3, **SMALL).fit(rows)
     deep = DeepFMClassifier(hidden=(), max_iter=3, **SMALL).fit(rows)
-    for name in ("w", "V"):
-        np.testing.assert_allclose(deep.params_.to_arrays()[name], fm.params_.to_arrays()[name], atol=1e-6)
-    np.testing.assert_allclose(deep.decision_function(rows), fm.decision_function(rows), atol=1e-5)
+    assert np.array_equal(deep.params_.w, fm.params_.w)
+    assert np.array_equal(deep.params_.V, fm.params_.V)
+    assert np.array_equal(deep.decision_function(rows), fm.decision_function(rows))
 
 
 def test_an_nfm_without_layers_is_an_fm_where_its_output_weights_stay() -> None:
@@ -576,9 +574,10 @@ def test_a_regression_that_starts_at_an_fm_has_its_unit_too() -> None:
     np.testing.assert_allclose(same.predict(table), fm.predict(table), rtol=1e-5)
     shifted = NeuralFMRegressor(4, **options).fit(table, 3.0 * y - 7.0)  # standardised otherwise
     np.testing.assert_allclose(shifted.predict(table), fm.predict(table), rtol=1e-5)
-    counts = NeuralFMRegressor(4, loss="poisson", **options).fit(table, np.round(y - y.min()))
-    log = counts._raw(table)[:, 0]
-    np.testing.assert_allclose(log, fm.predict(table), rtol=1e-5)
+    counts = table.a.to_numpy() * 1.0
+    fm = crossfm.FMRegressor(4, loss="poisson", columns=MIXED, random_state=0).fit(table, counts)
+    of_counts = NeuralFMRegressor(4, loss="poisson", **{**options, "init": fm}).fit(table, counts)
+    np.testing.assert_allclose(of_counts.predict(table), fm.predict(table), rtol=1e-4)
 
 
 def test_what_the_fm_has_learnt_from_other_rows_is_kept() -> None:
