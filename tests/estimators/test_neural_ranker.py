@@ -10,7 +10,7 @@ import pytest
 from sklearn.base import clone
 
 import crossfm
-from crossfm import NeuralFMRanker, Rows
+from crossfm import Categorical, NeuralFMRanker, Rows
 from crossfm.errors import OptionError
 
 N_USERS, N_ITEMS = 20, 15
@@ -70,7 +70,8 @@ def test_labels_in_groups_are_ordered() -> None:
     rng = np.random.default_rng(0)
     table = {"a": rng.integers(0, 5, 600), "b": rng.integers(0, 5, 600)}
     y = (table["a"] == table["b"]).astype(float)
-    ranker = NeuralFMRanker(n_factors=4, model="nfm", max_iter=15, batch_size=64, random_state=0)
+    columns = [Categorical("a"), Categorical("b")]
+    ranker = NeuralFMRanker(n_factors=8, model="nfm", max_iter=60, batch_size=32, columns=columns, random_state=0)
     ranker.fit(table, y, groups=np.arange(600) % 7)
     found = ranker.predict(table)
     assert found[y == 1].min() > found[y == 0].max()
