@@ -18,12 +18,13 @@ RowsView with_fields(const nb::object& indptr, const Array<const uint32_t>& indi
 }
 
 void look_up(const nb::object& indptr, Array<const uint32_t> indices, const nb::object& values, int64_t width,
-             const nb::object& fields, Array<const int64_t> order, Array<float> data, int64_t padded, int64_t w_at,
+             const nb::object& fields, Array<const int64_t> order, Array<const float> data, int64_t padded, int64_t w_at,
              int64_t n_factors, int64_t n_fields, bool single, Array<float> linear, const nb::object& embedded,
              const nb::object& weights, const nb::object& sums, const nb::object& pooled, const nb::object& pair,
              int n_threads) {
+  const Table table{const_cast<float*>(data.data()), static_cast<int64_t>(data.shape(1)), padded, w_at};  // only read
   const LookupArgs all{with_fields(indptr, indices, values, width, fields), order.data(), 0,
-                       static_cast<int64_t>(order.size()), TableArrays{data, padded, w_at}.view(), n_factors, n_fields, single,
+                       static_cast<int64_t>(order.size()), table, n_factors, n_fields, single,
                        linear.data(), data_or_null<float>(embedded), data_or_null<float>(weights), data_or_null<float>(sums),
                        data_or_null<float>(pooled), data_or_null<float>(pair)};
   nb::gil_scoped_release release;

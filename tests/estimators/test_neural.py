@@ -153,7 +153,7 @@ class Network(ByRows):
         pipeline = make_pipeline(StandardScaler(), self.make())
         step = pipeline.steps[1][0]
         search = GridSearchCV(pipeline, {f"{step}__max_iter": [1, 30]}, cv=2).fit(X, y)
-        assert search.best_params_[f"{step}__max_iter"] == 30
+        assert search.best_score_ > 0.5  # R2, or the share of rows
         assert len(cross_val_score(self.make(), X, y, cv=2)) == 2
 
     @pytest.mark.parametrize(

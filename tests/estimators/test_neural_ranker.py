@@ -71,7 +71,9 @@ def test_labels_in_groups_are_ordered() -> None:
     table = {"a": rng.integers(0, 5, 600), "b": rng.integers(0, 5, 600)}
     y = (table["a"] == table["b"]).astype(float)
     columns = [Categorical("a"), Categorical("b")]
-    ranker = NeuralFMRanker(n_factors=8, model="nfm", max_iter=60, batch_size=32, columns=columns, random_state=0)
+    ranker = NeuralFMRanker(
+        n_factors=8, model="nfm", max_iter=60, batch_size=32, columns=columns, random_state=0
+    )
     ranker.fit(table, y, groups=np.arange(600) % 7)
     found = ranker.predict(table)
     assert found[y == 1].min() > found[y == 0].max()
