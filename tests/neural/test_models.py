@@ -129,6 +129,14 @@ def test_training_is_random_only_with_dropout(name):
         assert not torch.equal(model(x), model(x)), option
 
 
+@pytest.mark.parametrize("dropout", [[0.5], [0.5, 0.0], [0.0, 0.5]])
+def test_nfm_drops_pooled_pairs_first_then_hidden_units(dropout):
+    model = build("nfm", hidden=[8] * (len(dropout) - 1), dropout=dropout)
+    x = random_features(model, ROWS, FIELDS, FACTORS, scale=1.0)
+    assert not torch.equal(model(x), model(x))
+    assert (model.pooling(x.pooled) == 0).any() == (dropout[0] > 0)
+
+
 @every_case
 def test_options_and_weights_survive_a_file(name, options):
     row = MODELS[name]
