@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -37,7 +38,12 @@ def test_the_example_runs(name: str, tmp_path: Path) -> None:
     if "keras" in name:
         need("keras", "torch", *(["onnx", "onnxruntime"] if "export" in name else []))
     out = subprocess.run(
-        [sys.executable, ROOT / name], cwd=tmp_path, capture_output=True, text=True, check=False
+        [sys.executable, ROOT / name],
+        cwd=tmp_path,
+        env={"OMP_NUM_THREADS": "1", **os.environ},  # small steps: two threads that spin take longer than one
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if "DownloadError" in out.stderr:
         pytest.skip("the data set cannot be fetched here")

@@ -41,6 +41,7 @@ def test_the_checks_pass_on_the_backend(backend: str, tmp_path: Path) -> None:
         "JAX_ENABLE_X64": "1",  # the naive forms are in 64 bits
         "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",  # nearly all the time goes into compiling
         "TF_CPP_MIN_LOG_LEVEL": "3",
+        "OMP_NUM_THREADS": "1",  # two that spin take longer than one
     }
     checks = sorted(HERE.glob("check_*.py"))
     ignored = [option for words in OTHERS_WARN for option in ("-W", f"ignore:{words}")]
