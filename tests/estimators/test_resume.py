@@ -109,7 +109,7 @@ def test_every_machine_and_solver_goes_on_exactly(
     whole = fit()
     path = tmp_path / "c"
     if options.get("solver") == "sgda":
-        monkeypatch.setattr("crossfm.solvers.resume.Resume.keep_if_due", killer(5))
+        monkeypatch.setattr("crossfm.solvers.resume.Resume.keep_if_due", killer(8))
         with pytest.raises(Killed):
             fit(path)
         monkeypatch.undo()

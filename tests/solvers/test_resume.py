@@ -46,7 +46,7 @@ def run(path, merits, *, fail_at=None, seconds=0.0, plan=None, own=None, visits=
     rng = np.random.default_rng(3)
     keep = None if path is None else Resume(path, seconds)
     done = run_epochs(
-        [own], visit, 10, Hyper(learning_rate=0.5), plan or Plan(6, "cosine", patience=2), rng, validate=validate,
+        [own], visit, 10, Hyper(learning_rate=0.5), plan or Plan(8, "cosine", patience=2), rng, validate=validate,
         total_weight=10.0, nnz=10, resume=keep,
     )  # fmt: skip
     return own, done
@@ -57,7 +57,7 @@ def three_calls(monkeypatch):
     monkeypatch.setattr("crossfm.solvers.epochs.NONZEROS_A_CALL", 4)
 
 
-MERITS = [1.0, 5.0, -np.inf, 6.0, 2.0, np.nan]
+MERITS = [1.0, 5.0, -np.inf, 6.0, 2.0, np.nan, 7.0, 8.0]  # the last two are never seen
 
 
 def without_seconds(epochs):
