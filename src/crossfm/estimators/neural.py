@@ -200,10 +200,11 @@ class Neural(BaseFM):
             params = [
                 p.rescaled(mean, spread).rescaled(-own_mean / own_spread, 1 / own_spread) for p in params
             ]
-        own: Any = getattr(self, "classes_", None)
-        theirs = getattr(init, "classes_", own)
-        if own is not None and not np.array_equal(theirs, own):
-            raise OptionError(f"init has the classes {theirs.tolist()}, not {own.tolist()}")
+        mine: Any
+        its: Any
+        mine, its = getattr(self, "classes_", None), getattr(init, "classes_", None)
+        if mine is not None and its is not None and not np.array_equal(mine, its):
+            raise OptionError(f"init has classes {its.tolist()}, but {mine.tolist()} are to be learnt")
         shape = params[0].V.shape
         expected = (self._machines[0].n_features, self._machines[0].V.shape[1])
         if shape != expected:
@@ -213,9 +214,6 @@ class Neural(BaseFM):
             )
         if getattr(init, "normalize", False):
             raise OptionError("init was fitted with normalize=True, which networks do not do: fit it without")
-        mine, its = getattr(self, "classes_", None), getattr(init, "classes_", None)
-        if mine is not None and its is not None and not np.array_equal(mine, its):
-            raise OptionError(f"init has classes {its.tolist()}, but {mine.tolist()} are to be learnt")
         encoders = (self.encoder_, init.encoder_)
         if None not in encoders and not alike(*encoders):
             raise OptionError("init encodes its columns in another way: fit it on the same table and columns")
