@@ -596,7 +596,7 @@ def test_a_start_from_what_is_no_such_fm_is_refused() -> None:
         (FMClassifier(4), "a fitted FMClassifier"),
         (crossfm.FwFMClassifier(4, columns=MIXED, max_iter=1).fit(table, y), "machine is another"),
         (FMClassifier(5, columns=MIXED, max_iter=1).fit(table, y), "n_factors=4"),
-        (FMClassifier(4, columns=MIXED, max_iter=1).fit(table, y + 1), r"classes \[1, 2\], not \[0, 1\]"),
+        (FMClassifier(4, columns=MIXED, max_iter=1).fit(table, y + 1), r"classes \[1, 2\], but \[0, 1\]"),
         (
             FMClassifier(4, columns=[*MIXED[:3], Numeric("z", transform="none")], max_iter=1).fit(table, y),
             "encodes",
