@@ -29,9 +29,9 @@ DEEP: dict[str, Any] = {
     "hidden": [400, 400, 400], "dropout": 0.2, "batch_norm": True, "l2_V": 3e-3, "learning_rate_V": 0.05,
 }  # fmt: skip
 SETTINGS: dict[str, dict[str, Any]] = {
-    "fm": {"learning_rate_V": 0.05, "l2_V": 3e-4},
+    "fm": {"learning_rate_V": 0.1, "l2_V": 1e-5, "l2_w": 1e-6, "init_scale": 0.3, "batch_size": 1024},
     "afm": {"learning_rate_V": 0.05, "l2_V": 3e-4},
-    "nfm": {"hidden": [64], "dropout": 0.3, "learning_rate_V": 0.05, "l2_V": 1e-3},
+    "nfm": {"hidden": [64], "dropout": 0.3, "learning_rate_V": 0.05, "l2_V": 1e-4},
     "deepfm": DEEP,
     "xdeepfm": DEEP,
     "dcnv2": DEEP,
@@ -53,10 +53,10 @@ def main() -> None:
     for name in chosen(list(PUBLISHED), args.models):
 
         def fit(seed: int, name: str = name) -> tuple[tuple[float, float], int]:
+            options = {"batch_size": 4096, **SETTINGS[name]}
             model = NeuralFMClassifier(
-                model=name, n_factors=10, batch_size=4096, max_iter=100, early_stopping=True, monitor="auc",
-                n_iter_no_change=4, precision=args.precision, n_threads=args.threads, random_state=seed,
-                **SETTINGS[name],
+                model=name, n_factors=10, max_iter=60, early_stopping=True, monitor="auc", n_iter_no_change=4,
+                precision=args.precision, n_threads=args.threads, random_state=seed, **options,
             )  # fmt: skip
             model.fit(parts[0], labels[0], eval_set=(parts[1], labels[1]))
             chance = model.predict_proba(parts[2])[:, 1]

@@ -18,7 +18,7 @@ from crossfm.metrics import rmse
 PUBLISHED: dict[str, float | None] = {"fm": None, "nfm": 0.3127}
 SETTINGS: dict[str, dict[str, Any]] = {
     "fm": {"learning_rate_V": 0.05, "l2_V": 3e-4},
-    "nfm": {"hidden": [128], "dropout": [0.5, 0.2], "learning_rate_V": 0.05, "l2_V": 1e-3},
+    "nfm": {"hidden": [128], "dropout": [0.3, 0.2], "learning_rate_V": 0.05, "l2_V": 1e-5},
 }
 
 
@@ -34,7 +34,7 @@ def main() -> None:
 
         def fit(seed: int, name: str = name) -> tuple[tuple[float], int]:
             model = NeuralFMRegressor(
-                model=name, n_factors=128, batch_size=4096, max_iter=100, early_stopping=True, n_iter_no_change=4,
+                model=name, n_factors=128, batch_size=4096, max_iter=60, early_stopping=True, n_iter_no_change=4,
                 n_threads=args.threads, random_state=seed, **SETTINGS[name],
             )  # fmt: skip
             model.fit(parts[0], eval_set=(parts[1], parts[1].target))
