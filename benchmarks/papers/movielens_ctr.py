@@ -1,7 +1,8 @@
 """MovieLens-1M as clicks: 4 and 5 stars are clicks, 1 and 2 are none, 3 is left out; 80/10/10 at random.
 
 The protocol, and the published numbers, of W. Song et al., AutoInt, CIKM 2019, table 2 (embeddings of 16).
-``--with-threes`` keeps 3 stars as no clicks (rating >= 4), for which that paper has no numbers.
+Those numbers were written down from memory: check them in the paper before quoting. ``--with-threes`` keeps 3 stars as
+no clicks (rating >= 4), for which that paper has no numbers.
 """
 
 from __future__ import annotations
