@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossfm.core.options import Hyper, thread_count
+from crossfm.data.blocks import concat_rows
 from crossfm.data.rows import Rows, join_rows
-from crossfm.data.stack import stack_rows
 from crossfm.errors import OptionError
 from crossfm.estimators.inputs import with_fields
 from crossfm.estimators.neural import Neural
@@ -130,7 +130,10 @@ class NeuralFMRanker(Neural, FMRanker):
         super()._check_loss(catalogued)
 
     def _both(self, rows: Rows, items: Rows) -> Rows:
-        return stack_rows(rows, self._beside(rows, items))
+        parts = [part.with_target(None) for part in (rows, self._beside(rows, items))]
+        if not self._machine.FIELDS:  # then only one side may have them
+            parts = [replace(part, fields=None) for part in parts]
+        return concat_rows(parts)
 
     def _joined(self, rows: Rows, items: Rows) -> Rows:
         if self._machine.FIELDS:
