@@ -63,13 +63,16 @@ class Layout:
     plain: NDArray[np.bool_] | None = None
 
     @classmethod
-    def of(cls, rows: Rows, n_fields: int) -> Layout:
-        """Return the layout of ``rows`` for a network of ``n_fields``."""
+    def of(cls, rows: Rows, n_fields: int, *, moves: bool = True) -> Layout:
+        """Return the layout of ``rows`` for a network of ``n_fields``; without ``moves`` for ``look_up`` alone.
+
+        What ``sort`` and ``update`` ask takes a look at every id and value.
+        """
         fields = rows.fields
         same = rows.indptr is None and fields is not None and len(fields) == rows.width == n_fields
         once = same and fields is not None and len(np.unique(fields)) == n_fields
         shift = max(longest_row(rows) - 1, 1).bit_length()
-        if rows.indptr is not None or rows.n_rows == 0:
+        if rows.indptr is not None or rows.n_rows == 0 or not moves:
             return cls(n_fields, bool(once), shift)
         ids = rows.indices.reshape(-1, rows.width)
         low, high = ids.min(axis=0), ids.max(axis=0)

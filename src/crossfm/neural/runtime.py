@@ -11,6 +11,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from crossfm.neural.engine.make import find_device, make_engine
+from crossfm.neural.engine.processes import share
 
 if TYPE_CHECKING:
     from crossfm.neural.network import Network
@@ -52,7 +53,7 @@ class Runtime:
         world, rank = self.fabric.world_size, self.fabric.global_rank
         if n_rows < world:
             return slice(0, n_rows)
-        return slice(n_rows * rank // world, n_rows * (rank + 1) // world)
+        return share(n_rows, world, rank)
 
     def total(self, value: float) -> float:
         """Return the sum of ``value`` over all processes."""

@@ -15,6 +15,7 @@ from crossfm.core.options import Hyper
 from crossfm.data.rows import Rows
 from crossfm.kernels.embedding import Layout, LookedUp, Memory, Penalties, Sorted, look_up, sort, update
 from crossfm.kernels.table import Table
+from crossfm.neural.engine.processes import together
 from crossfm.neural.features import Features
 
 OUTPUTS = ("linear", "embedded", "weights", "pooled", "pair")
@@ -38,17 +39,21 @@ class CoreEmbeddings:
     def __init__(self, table: Table, n_fields: int, *, n_threads: int = 1) -> None:
         self.table, self.n_fields, self.n_threads = table, n_fields, n_threads
         self._memory = Memory()
-        self._layout: tuple[weakref.ref[Rows], Layout] | None = None  # rows of a window are not kept alive
+        self._layout: tuple[weakref.ref[Rows], bool, Layout] | None = (
+            None  # rows of a window are not kept alive
+        )
         self._anchor = torch.zeros(0, requires_grad=True)
         self._seen: tuple[Rows, Sorted, LookedUp] | None = None
         self._gradients: dict[str, NDArray[np.float32]] = {}
         self._training = False
 
     def layout(self, rows: Rows) -> Layout:
-        """Return the layout of ``rows``, found once for batches of the same rows."""
-        if self._layout is None or self._layout[0]() is not rows:
-            self._layout = (weakref.ref(rows), Layout.of(rows, self.n_fields))
-        return self._layout[1]
+        """Return the layout of ``rows``, found once for batches of the same rows; to score, less is looked for."""
+        known = self._layout
+        if known is None or known[0]() is not rows or (self._training and not known[1]):
+            layout = Layout.of(rows, self.n_fields, moves=self._training)
+            known = self._layout = (weakref.ref(rows), self._training, layout)
+        return known[2]
 
     def features(self, rows: Rows, order: NDArray[np.int64], uses: Iterable[str]) -> Features:
         """Return the ``Features`` of the rows ``order`` (n,), but for ``dense``."""
@@ -85,23 +90,17 @@ class CoreEmbeddings:
         if self._seen is None:
             return
         _, batch, found = self._seen
-        whole = len(batch.order) == len(order)
-        sizes = [len(order) * (r + 1) // world - len(order) * r // world for r in range(world)]
-
-        def together(array: NDArray[np.float32] | None) -> Any:
-            if array is None or whole:
-                return array
-            padded = np.zeros((max(sizes), *array.shape[1:]), np.float32)
-            padded[: len(array)] = array
-            parts = [torch.empty(padded.shape) for _ in sizes]
-            torch.distributed.all_gather(parts, torch.from_numpy(padded))
-            return np.concatenate([part[:size].numpy() for part, size in zip(parts, sizes, strict=True)])
-
-        gradients = {name: together(array) / world for name, array in self._gradients.items()}
-        batch = (
-            batch if whole else sort(rows, order, self.layout(rows), self._memory, n_threads=self.n_threads)
-        )
-        self._seen, self._gradients = (rows, batch, LookedUp(sums=together(found.sums))), gradients
+        if len(batch.order) < len(order):
+            batch = sort(rows, order, self.layout(rows), self._memory, n_threads=self.n_threads)
+            own = {"sums": found.sums} if found.sums is not None else {}
+            arrays = {
+                name: together(torch.from_numpy(array), len(order), world).numpy()
+                for name, array in (self._gradients | own).items()
+            }
+            found = LookedUp(sums=arrays.pop("sums", None))
+            self._gradients = arrays
+        self._seen = (rows, batch, found)
+        self._gradients = {name: array / np.float32(world) for name, array in self._gradients.items()}
 
     def _look_up(self, rows: Rows, order: NDArray[np.int64], names: list[str]) -> LookedUp:
         layout = self.layout(rows)

@@ -21,6 +21,7 @@ from crossfm.kernels.fm import adam_scale
 from crossfm.kernels.table import Table
 from crossfm.neural.engine import triton_kernels as kernels
 from crossfm.neural.engine.batches import Batches
+from crossfm.neural.engine.processes import together
 from crossfm.neural.features import Batch, Features
 
 TILE_CELLS = 128  # numbers that a program of the update holds of each array at once
@@ -139,20 +140,13 @@ class TritonEmbeddings:
             return
         batch, found, sums = self._seen
         whole = batch.n_rows == len(order)
-        sizes = [len(order) * (r + 1) // world - len(order) * r // world for r in range(world)]
 
-        def together(tensor: Tensor | None) -> Tensor | None:
-            if tensor is None or whole:
-                return tensor
-            padded = tensor.new_zeros(max(sizes), *tensor.shape[1:])
-            padded[: len(tensor)] = tensor
-            parts = [torch.empty_like(padded) for _ in sizes]
-            torch.distributed.all_gather(parts, padded)
-            return torch.cat([part[:size] for part, size in zip(parts, sizes, strict=True)])
+        def every(tensor: Tensor | None) -> Tensor | None:
+            return tensor if tensor is None or whole else together(tensor, len(order), world)
 
-        gathered = {name: together(tensor.grad) for name, tensor in found.items()}
+        gathered = {name: every(tensor.grad) for name, tensor in found.items()}
         self._gathered = {name: None if way is None else way / world for name, way in gathered.items()}
-        self._seen = (self._batch(rows, order), found, together(sums))
+        self._seen = (self._batch(rows, order), found, every(sums))
 
     def _look_up(self, batch: Batch, uses: set[str]) -> tuple[dict[str, Tensor], Tensor | None]:
         """Return the parts of ``Features`` by name, and the sums of the factors for the way back."""
