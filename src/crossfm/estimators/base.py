@@ -322,9 +322,7 @@ class BaseFM(Stored):
                 belong_rows(resume, *valid, "validation rows")
         self._train(rows, targets, loss, hyper, plan, valid=valid, resume=resume)
         if valid is not None and self.calibrate and passes is None:
-            threads = thread_count(self.n_threads)
-            scores = [self._machine.scores(valid[0], table, n_threads=threads) for table in self._machines]
-            self._calibrate_on(scores, valid[1], valid[0].weight)
+            self._calibrate_on(self._scores(valid[0]), valid[1], valid[0].weight)
         if resume is not None:
             resume.remove()
 
@@ -523,9 +521,12 @@ class BaseFM(Stored):
         if isinstance(X, RowStream):
             return np.concatenate(list(map(self._raw, X)))
         rows, _ = self._input(X)
+        return np.stack(self._scores(rows), axis=1).astype(np.float64)
+
+    def _scores(self, rows: Rows) -> list[NDArray[np.float32]]:
+        """Return raw scores (n_rows,) of each machine."""
         threads = thread_count(self.n_threads)
-        scores = [self._machine.scores(rows, machine, n_threads=threads) for machine in self._machines]
-        return np.stack(scores, axis=1).astype(np.float64)
+        return [self._machine.scores(rows, machine, n_threads=threads) for machine in self._machines]
 
     def explain(self, X: Any, *, machine: int = 0) -> Explanation:
         """Split each row's raw score into what the bias, each column and each pair of columns gave.

@@ -310,8 +310,7 @@ class _Training:
         model = self.model
         if not isinstance(self.valid, RowStream):
             rows, targets = self.valid
-            raw = [model._machine.scores(rows, table, n_threads=self.threads) for table in model._machines]
-            return raw, targets, rows.weight
+            return model._scores(rows), targets, rows.weight
         kept = []
         for rows in self.valid:  # 12 bytes of each row and machine, and its weight
             targets = model._targets(self.valid.labels_of(rows))

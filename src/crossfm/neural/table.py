@@ -151,6 +151,9 @@ class NetworkTable:
         return self.embeddings.V
 
     def __post_init__(self) -> None:
+        self._lengthen_counts()
+
+    def _lengthen_counts(self) -> None:
         if len(self.counts) < self.n_features:
             self.counts = np.append(self.counts, np.zeros(self.n_features - len(self.counts), np.float32))
 
@@ -195,9 +198,7 @@ class NetworkTable:
 
     def params(self) -> NetworkParams:
         """Copy the parameters out."""
-        layers = {
-            name: tensor.detach().cpu().numpy().copy() for name, tensor in self.model.state_dict().items()
-        }
+        layers = {name: array.copy() for name, array in self._layers().items()}
         return NetworkParams(
             float(self.bias[0]),
             self.embeddings.w.copy(),
@@ -234,7 +235,7 @@ class NetworkTable:
     def grow(self, n_features: int, hyper: Hyper) -> None:
         """Make room for more features; those there are stay bit for bit."""
         self.embeddings.grow(n_features, hyper)
-        self.__post_init__()
+        self._lengthen_counts()
 
     def state(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return the optimizers' numbers: of the features (n_features, n_numbers), and of the layers (n,)."""
@@ -249,9 +250,7 @@ class NetworkTable:
     def snapshot(self) -> tuple[Arrays, dict[str, Any]]:
         """Return all that training moves, bit for bit; see ``kernels.machine.Resumable``."""
         own: Arrays = {"embeddings": self.embeddings.data, "counts": self.counts, "moments": self._moments()}
-        layers = {
-            LAYERS + name: tensor.detach().cpu().numpy() for name, tensor in self.model.state_dict().items()
-        }
+        layers = {LAYERS + name: array for name, array in self._layers().items()}
         return own | layers, {"seed": self.seed, "steps": self.steps, "n_rows": self.n_rows}
 
     def restore(self, arrays: Arrays, meta: dict[str, Any]) -> None:
@@ -263,6 +262,10 @@ class NetworkTable:
         self._set_moments(arrays["moments"])
         self.set_layers({name[len(LAYERS) :]: a for name, a in arrays.items() if name.startswith(LAYERS)})
         self.seed, self.steps, self.n_rows = (int(meta[name]) for name in ("seed", "steps", "n_rows"))
+
+    def _layers(self) -> Arrays:
+        """Return views of the layers' arrays."""
+        return {name: tensor.detach().cpu().numpy() for name, tensor in self.model.state_dict().items()}
 
     def set_layers(self, layers: Arrays) -> None:
         """Take over the layers; raises ``ValueError`` for those of another model."""

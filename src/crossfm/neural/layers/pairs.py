@@ -12,6 +12,12 @@ from crossfm.core.options import check_count
 from crossfm.neural.layers.checks import check_shape, field_pairs
 
 
+def _pooled(v: Tensor) -> Tensor:
+    check_shape(v, "v", n_fields=None, dim=None)
+    total = v.sum(dim=1)
+    return 0.5 * (total * total - (v * v).sum(dim=1))
+
+
 class BiInteraction(nn.Module):
     """sum_{i<j} v_i * v_j, element by element: (batch, n_fields, dim) -> (batch, dim).
 
@@ -21,9 +27,7 @@ class BiInteraction(nn.Module):
 
     def forward(self, v: Tensor) -> Tensor:
         """Pool the pairs."""
-        check_shape(v, "v", n_fields=None, dim=None)
-        total = v.sum(dim=1)
-        return 0.5 * (total * total - (v * v).sum(dim=1))
+        return _pooled(v)
 
 
 class FactorizationMachine(nn.Module):
@@ -34,9 +38,7 @@ class FactorizationMachine(nn.Module):
 
     def forward(self, v: Tensor) -> Tensor:
         """Sum the pairs."""
-        check_shape(v, "v", n_fields=None, dim=None)
-        total = v.sum(dim=1)
-        return 0.5 * (total * total - (v * v).sum(dim=1)).sum(dim=1, keepdim=True)
+        return _pooled(v).sum(dim=1, keepdim=True)
 
 
 class FieldAwareInteraction(nn.Module):
