@@ -7,10 +7,11 @@
 
 namespace crossfm::CROSSFM_ISA {
 
-// Writes the first `rest` lanes, all of them where rest is 0; nothing behind them is touched.
+// As load_block (fm.hpp) reads: the last block may be cut short, and nothing behind it is touched.
 template <class V>
-CROSSFM_INLINE void store_block(float* p, V v, int rest) {
-  if (rest == 0) return store<V>(p, v);
+CROSSFM_INLINE void store_block(float* v_at, V v, int b, int blocks, int rest) {
+  float* const p = v_at + b * lanes<V>;
+  if (b < blocks - 1 || rest == 0) return store<V>(p, v);
 #if defined(__AVX512VL__)
   const unsigned first = (1u << rest) - 1;
   if constexpr (lanes<V> == 4) return _mm_mask_storeu_ps(p, static_cast<__mmask8>(first), (__m128)v);
@@ -22,21 +23,16 @@ CROSSFM_INLINE void store_block(float* p, V v, int rest) {
 #endif
 }
 
-template <class V>
-CROSSFM_INLINE V load_or_first(const float* p, int rest) {
-  return rest == 0 ? load<V>(p) : load_first<V>(p, rest);
-}
-
-// Blocks of factors that count: those of n_factors without the padding behind it, the last one cut to `rest` lanes (0: whole).
-template <class V>
+// Blocks of factors without the padding behind them, the last one cut to `rest` lanes (0: whole).
+template <int BLOCKS, class V>
 struct Cut {
-  int blocks, last, rest;
+  int blocks, rest;
 
   explicit Cut(int64_t n_factors)
-      : blocks(static_cast<int>((n_factors + lanes<V> - 1) / lanes<V>)), last(blocks - 1),
-        rest(static_cast<int>(n_factors % lanes<V>)) {}
+      : blocks(static_cast<int>((n_factors + lanes<V> - 1) / lanes<V>)), rest(static_cast<int>(n_factors % lanes<V>)) {}
 
-  CROSSFM_INLINE int of(int b) const { return b == last ? rest : 0; }
+  CROSSFM_INLINE V read(const float* v, int b) const { return load_block<BLOCKS, V>(v, b, blocks, rest); }
+  CROSSFM_INLINE void write(float* v, V block, int b) const { store_block<V>(v, block, b, blocks, rest); }
 };
 
 template <int BLOCKS, class V, bool VALUES>
@@ -44,16 +40,10 @@ void look_up(const LookupArgs& args) {
   const LookupArgs a = args;  // no store can reach the copy
   constexpr int W = lanes<V>;
   const int blocks = count_blocks<BLOCKS>(a.table.padded, W);
-  const Cut<V> cut(a.n_factors);
+  const Cut<BLOCKS, V> cut(a.n_factors);
   V s[2][RowSums<BLOCKS, V>::capacity], q[2][RowSums<BLOCKS, V>::capacity];  // of even and odd places, as in sum_ids
   for (int64_t i = a.begin; i < a.end; ++i) {
-    if (i + kRowsAhead < a.end) {
-      const int64_t later = a.order[i + kRowsAhead];
-      for (int64_t at = a.rows.begin(later), end = a.rows.end(later); at < end + 15; at += 16) {
-        __builtin_prefetch(a.rows.indices + at);
-        if (VALUES) __builtin_prefetch(a.rows.values + at);
-      }
-    }
+    prefetch_ids(a.rows, a.order, i, a.end);
     if (i + kAhead < a.end) prefetch_row<Sgd, BLOCKS, V>(a.rows, a.order[i + kAhead], a.table);
     const Row row = row_of(a.rows, a.order[i]);
     const uint32_t* const fields = a.rows.fields ? a.rows.fields_of(a.order[i]) : nullptr;
@@ -77,8 +67,8 @@ void look_up(const LookupArgs& args) {
         for (int b = 0; b < cut.blocks; ++b) {
           V z = load<V>(record + b * W);
           if constexpr (VALUES) z *= x;
-          if (!a.single) z += load_or_first<V>(to + b * W, cut.of(b));
-          store_block<V>(to + b * W, z, cut.of(b));
+          if (!a.single) z += cut.read(to, b);
+          cut.write(to, z, b);
         }
       }
       if (a.sums) {
@@ -101,7 +91,7 @@ void look_up(const LookupArgs& args) {
         store<V>(a.sums + i * a.table.padded + b * W, all);
         const V pairs = 0.5f * (all * all - (q[0][b] + q[1][b]));
         total += pairs;
-        if (a.pooled && b < cut.blocks) store_block<V>(a.pooled + i * a.n_factors + b * W, pairs, cut.of(b));
+        if (a.pooled && b < cut.blocks) cut.write(a.pooled + i * a.n_factors, pairs, b);
       }
       if (a.pair) a.pair[i] = sum(total);
     }
@@ -127,18 +117,17 @@ CROSSFM_INLINE void fetch_gradient(const EmbeddingUpdateArgs& a, int64_t n) {
 }
 
 // Sum what the occurrences [begin, end) of a feature ask of its record: for a gradient e of its embedding, p of the
-// pooled pairs and l of the linear part, sum x e + x p * s - x^2 p * v, and sum x l. These are gradients of a mean over the
+// pooled pairs and l of the linear part, sum x e + x p * (s - x v), and sum x l. These are gradients of a mean over the
 // batch's rows; the record moves by that of the sum, so that rates mean the same in batches of any size, and the same as in
 // passes row by row.
 template <int BLOCKS, class V, bool VALUES>
-CROSSFM_INLINE void gather_gradient(const EmbeddingUpdateArgs& a, const Cut<V>& cut, int64_t begin, int64_t end,
+CROSSFM_INLINE void gather_gradient(const EmbeddingUpdateArgs& a, const Cut<BLOCKS, V>& cut, int64_t begin, int64_t end,
                                     const float* record, RecordGradient<BLOCKS, V>& out) {
   constexpr int W = lanes<V>;
   const int blocks = count_blocks<BLOCKS>(a.table.padded, W);
   const uint64_t within = (uint64_t{1} << a.shift) - 1;
-  V curve[RowSums<BLOCKS, V>::capacity];
-  for (int b = 0; b < blocks; ++b) out.v[b] = curve[b] = V{};
-  float w = 0.0f, curved = 0.0f;
+  for (int b = 0; b < blocks; ++b) out.v[b] = V{};
+  float w = 0.0f;
   const bool fields_seen = a.d_embedded || a.d_weights;
   for (int64_t n = begin; n < end; ++n) {
     const auto place = static_cast<uint32_t>(a.sorted[n]);
@@ -148,32 +137,30 @@ CROSSFM_INLINE void gather_gradient(const EmbeddingUpdateArgs& a, const Cut<V>& 
                     : a.xs                             ? a.xs[j * a.n_rows + i]
                                                        : a.rows.values[a.rows.begin(a.order[i]) + j];
     const uint32_t field = fields_seen ? (a.rows.same_fields ? a.rows.fields : a.rows.fields_of(a.order[i]))[j] : 0;
+    const float* const s = a.sums ? a.sums + i * a.table.padded : nullptr;
+    // What the row's others have, exactly nothing where there are none: Adam makes a step of the least gradient.
+    const auto others = [&](int b) __attribute__((always_inline)) {
+      const V v = load<V>(record + b * W);
+      return load<V>(s + b * W) - (VALUES ? CROSSFM_ROUNDED(v * x) : v);
+    };
     if (a.d_pair) {
       const float g = a.d_pair[i] * x;
-      const float* const s = a.sums + i * a.table.padded;
-      for (int b = 0; b < blocks; ++b) out.v[b] += g * load<V>(s + b * W);
-      curved += g * x;
+      for (int b = 0; b < blocks; ++b) out.v[b] += g * others(b);
     }
     if (a.d_pooled) {
       const float* const p = a.d_pooled + i * a.n_factors;
-      const float* const s = a.sums + i * a.table.padded;
-      for (int b = 0; b < cut.blocks; ++b) {
-        const V g = load_or_first<V>(p + b * W, cut.of(b)) * x;
-        out.v[b] += g * load<V>(s + b * W);
-        curve[b] += g * x;
-      }
+      for (int b = 0; b < cut.blocks; ++b) out.v[b] += cut.read(p, b) * x * others(b);
     }
     if (a.d_embedded) {
       fetch_gradient(a, n + kGradientsAhead);
       const float* const e = a.d_embedded + (i * a.n_fields + field) * a.n_factors;
-      for (int b = 0; b < cut.blocks; ++b) out.v[b] += load_or_first<V>(e + b * W, cut.of(b)) * x;
+      for (int b = 0; b < cut.blocks; ++b) out.v[b] += cut.read(e, b) * x;
     }
     float g = a.d_linear ? a.d_linear[i] : 0.0f;
     if (a.d_weights) g += a.d_weights[i * a.n_fields + field];
     w += g * x;
   }
   const auto count = static_cast<float>(end - begin), rows = static_cast<float>(a.n_rows);
-  for (int b = 0; b < blocks; ++b) out.v[b] -= (curve[b] + curved) * load<V>(record + b * W);
   if (a.clip > 0.0f) {
     V size{}, length{};
     for (int b = 0; b < blocks; ++b) {
@@ -210,7 +197,7 @@ CROSSFM_INLINE void shrink(const EmbeddingUpdateArgs& a, float* record, uint32_t
 
 // Move the records of the features [begin, end), N at a time.
 template <class R, int BLOCKS, class V, bool VALUES, int N>
-CROSSFM_INLINE void move_records(const EmbeddingUpdateArgs& a, const Cut<V>& cut, int64_t at, RecordGradient<BLOCKS, V>* grads) {
+CROSSFM_INLINE void move_records(const EmbeddingUpdateArgs& a, const Cut<BLOCKS, V>& cut, int64_t at, RecordGradient<BLOCKS, V>* grads) {
   float* records[N];
   Vec4 w{};
   for (int j = 0; j < N; ++j) {
@@ -237,7 +224,7 @@ constexpr int kRecordsAhead = 8;  // features whose records are fetched before t
 template <class R, int BLOCKS, class V, bool VALUES>
 void update_embeddings(const EmbeddingUpdateArgs& args) {
   const EmbeddingUpdateArgs a = args;
-  const Cut<V> cut(a.n_factors);
+  const Cut<BLOCKS, V> cut(a.n_factors);
   RecordGradient<BLOCKS, V> grads[kGroup];
   const auto fetch = [&](int64_t at) __attribute__((always_inline)) {
     if (at < a.end) prefetch_record<R, BLOCKS, V>(a.table, record_of(a.table, static_cast<uint32_t>(a.sorted[a.starts[at]] >> 32)));

@@ -11,16 +11,22 @@ namespace crossfm::CROSSFM_ISA {
 // needed, the offsets of CSR rows twice as far.
 constexpr int64_t kRowsAhead = 16;
 
+CROSSFM_INLINE void prefetch_ids(const RowsView& rows, const int64_t* order, int64_t i, int64_t end) {
+  if (rows.indptr && i + 2 * kRowsAhead < end) __builtin_prefetch(rows.indptr + order[i + 2 * kRowsAhead]);
+  if (i + kRowsAhead >= end) return;
+  const int64_t row = order[i + kRowsAhead];
+  for (int64_t at = rows.begin(row), last = rows.end(row); at < last + 15; at += 16) {  // the last line as well
+    __builtin_prefetch(rows.indices + at);
+    if (rows.values) __builtin_prefetch(rows.values + at);
+  }
+}
+
 CROSSFM_INLINE void prefetch_ids(const PassArgs& a, int64_t i) {
-  if (a.rows.indptr && i + 2 * kRowsAhead < a.end) __builtin_prefetch(a.rows.indptr + a.order[i + 2 * kRowsAhead]);
+  prefetch_ids(a.rows, a.order, i, a.end);
   if (i + kRowsAhead >= a.end) return;
   const int64_t row = a.order[i + kRowsAhead];
   __builtin_prefetch(a.target + row);
   if (a.weight) __builtin_prefetch(a.weight + row);
-  for (int64_t at = a.rows.begin(row), end = a.rows.end(row); at < end + 15; at += 16) {  // the last line as well
-    __builtin_prefetch(a.rows.indices + at);
-    if (a.rows.values) __builtin_prefetch(a.rows.values + at);
-  }
 }
 
 // The rows of an order with their records: those of the table, or where PLACED the thread's own copies of frequent ones.

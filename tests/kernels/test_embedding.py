@@ -219,14 +219,7 @@ def test_penalties_do_not_touch_features_of_other_batches():
     np.testing.assert_array_equal(table.data[others], before[others])
 
 
-ROUNDED = pytest.mark.xfail(
-    reason="x p s and x^2 p v are rounded apart, and Adam's step has one size for all gradients"
-)
-
-
-@pytest.mark.parametrize(
-    "rule", [pytest.param(name, marks=ROUNDED if name == "adam" else ()) for name in NAMES]
-)
+@pytest.mark.parametrize("rule", NAMES)
 @pytest.mark.parametrize("names", [("pair",), ("pooled",)], ids=["pair", "pooled"])
 def test_the_factors_of_a_feature_alone_in_its_row_stay(rule, names):
     rng = np.random.default_rng(0)
