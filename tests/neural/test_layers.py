@@ -288,3 +288,22 @@ def test_every_layer_is_documented_with_its_shapes():
         doc = getattr(layers, name).__doc__
         assert "->" in doc, name
         assert "(batch, n" in doc, name
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [AttentionalPooling(4, 3), CIN(4, (5, 6)), OuterProduct(4, 3, form="kernel")],
+    ids=["attention", "cin", "outer"],
+)
+def test_a_batch_in_pieces_gives_what_it_gives_whole(layer, monkeypatch):
+    layer = layer.double()
+    v = vectors(11, 4, 3).requires_grad_()
+    found = []
+    for cells in (1 << 20, 1, 40):
+        monkeypatch.setattr("crossfm.neural.layers.pieces.CELLS", cells)
+        out = layer(v)
+        gradients = torch.autograd.grad((out**2).sum(), [v, *layer.parameters()])
+        found.append([out.detach(), *gradients])
+    for pieces in found[1:]:
+        for whole, part in zip(found[0], pieces, strict=True):
+            torch.testing.assert_close(part, whole)

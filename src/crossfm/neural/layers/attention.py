@@ -7,7 +7,9 @@ import torch.nn.functional as F  # noqa: N812 (everybody's name for it)
 from torch import Tensor, nn
 
 from crossfm.core.options import check_count
-from crossfm.neural.layers.checks import check_flag, check_rates, check_shape, field_pairs
+from crossfm.neural.layers.checks import check_flag, check_rates, check_shape
+from crossfm.neural.layers.pairs import pair_products
+from crossfm.neural.layers.pieces import in_pieces
 
 
 class AttentionalPooling(nn.Module):
@@ -28,29 +30,29 @@ class AttentionalPooling(nn.Module):
     b, h : parameters (attention_dim,)
     """
 
-    pairs: Tensor
-
     def __init__(self, n_fields: int, dim: int, attention_dim: int = 16) -> None:
         super().__init__()
         self.n_fields = check_count("n_fields", n_fields, low=1)
         self.dim = check_count("dim", dim, low=1)
         t = check_count("attention_dim", attention_dim, low=1)
-        self.register_buffer("pairs", field_pairs(self.n_fields), persistent=False)
+        self.n_cells = self.n_fields * (self.n_fields - 1) // 2 * max(self.dim, t)
         self.W = nn.Parameter(nn.init.xavier_uniform_(torch.empty(t, self.dim)))
         self.b = nn.Parameter(torch.zeros(t))
         self.h = nn.Parameter(nn.init.xavier_uniform_(torch.empty(1, t))[0])
 
     def attention(self, products: Tensor) -> Tensor:
         """Return a (batch, n_pairs) of pairs' products (batch, n_pairs, dim)."""
-        hidden = F.relu(products @ self.W.T + self.b)
+        hidden = F.relu(F.linear(products, self.W, self.b))
         return torch.softmax(hidden @ self.h, dim=1)
 
     def forward(self, v: Tensor) -> Tensor:
         """Pool the pairs; 0 where there is one field only."""
         check_shape(v, "v", n_fields=self.n_fields, dim=self.dim)
-        i, j = self.pairs
-        products = v[:, i] * v[:, j]
-        return torch.einsum("bp,bpd->bd", self.attention(products), products)
+        return in_pieces(self._pooled, self.n_cells, v)
+
+    def _pooled(self, v: Tensor) -> Tensor:
+        products = pair_products(v, v)
+        return (self.attention(products).unsqueeze(2) * products).sum(dim=1)
 
 
 class SelfAttention(nn.Module):

@@ -7,7 +7,8 @@ import torch.nn.functional as F  # noqa: N812 (everybody's name for it)
 from torch import Tensor, nn
 
 from crossfm.core.options import check_choice, check_count
-from crossfm.neural.layers.checks import check_shape, field_pairs
+from crossfm.neural.layers.checks import check_shape
+from crossfm.neural.layers.pairs import pair_products, turned_pairs
 
 FORMS = ("all", "each", "interaction")
 
@@ -61,15 +62,12 @@ class BilinearInteraction(nn.Module):
         The last field is never the first of a pair, so it has none.
     """
 
-    pairs: Tensor
-
     def __init__(self, n_fields: int, dim: int, *, form: str = "each") -> None:
         super().__init__()
         self.n_fields = check_count("n_fields", n_fields, low=1)
         self.dim = check_count("dim", dim, low=1)
         self.form = check_choice("form", form, FORMS)
-        self.register_buffer("pairs", field_pairs(self.n_fields), persistent=False)
-        self.n_pairs = self.pairs.shape[1]
+        self.n_pairs = self.n_fields * (self.n_fields - 1) // 2
         n_matrices = {"all": 1, "each": self.n_fields - 1, "interaction": self.n_pairs}[form]
         bound = (3.0 / self.dim) ** 0.5  # Glorot & Bengio (AISTATS 2010)
         self.W = nn.Parameter(torch.empty(n_matrices, self.dim, self.dim).uniform_(-bound, bound))
@@ -77,11 +75,7 @@ class BilinearInteraction(nn.Module):
     def forward(self, v: Tensor) -> Tensor:
         """Multiply the pairs."""
         check_shape(v, "v", n_fields=self.n_fields, dim=self.dim)
-        i, j = self.pairs
         if self.form == "interaction":
-            left = torch.einsum("bpd,pde->bpe", v[:, i], self.W)
-        elif self.form == "each":
-            left = torch.einsum("bfd,fde->bfe", v[:, :-1], self.W)[:, i]
-        else:
-            left = (v @ self.W[0])[:, i]
-        return left * v[:, j]
+            return turned_pairs(v, self.W)
+        left = v @ self.W[0] if self.form == "all" else torch.einsum("bfd,fde->bfe", v[:, :-1], self.W)
+        return pair_products(left, v)

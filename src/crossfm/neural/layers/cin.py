@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +12,7 @@ from crossfm.core.options import check_count
 from crossfm.errors import OptionError
 from crossfm.neural.layers.checks import check_flag, check_shape, check_widths
 from crossfm.neural.layers.mlp import activation_named
+from crossfm.neural.layers.pieces import in_pieces
 
 
 class CIN(nn.Module):
@@ -68,8 +70,14 @@ class CIN(nn.Module):
         first = v.transpose(1, 2)  # (batch, dim, n_fields)
         now, pooled = first, [v.new_zeros(v.shape[0], 0)]
         for W, (on, out) in zip(self.W, self.kept, strict=True):
-            pairs = (now.unsqueeze(3) * first.unsqueeze(2)).flatten(2)  # (batch, dim, n_maps * n_fields)
-            maps: Tensor = self.activation(pairs @ W.T)
+            maps: Tensor = self.activation(
+                in_pieces(partial(_mapped, W), W.shape[1] * first.shape[1], now, first)
+            )
             pooled.append(maps[:, :, out:].sum(dim=1))
             now = maps[:, :, :on]
         return torch.cat(pooled, dim=1)
+
+
+def _mapped(W: Tensor, now: Tensor, first: Tensor) -> Tensor:
+    """Return sum_ij W_hij now_i first_j, (batch, dim, n_maps), for each element of dim, the second axis of all."""
+    return (now.unsqueeze(3) * first.unsqueeze(2)).flatten(2) @ W.T

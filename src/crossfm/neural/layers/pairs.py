@@ -18,6 +18,29 @@ def _pooled(v: Tensor) -> Tensor:
     return 0.5 * (total * total - (v * v).sum(dim=1))
 
 
+def pair_products(left: Tensor, right: Tensor) -> Tensor:
+    """Return left_i * right_j of the pairs i < j of fields, (batch, n_pairs, dim), in the order of ``field_pairs``.
+
+    ``left`` (batch, n_fields - 1 or more, dim), ``right`` (batch, n_fields, dim). Slices, as the way back of an index
+    adds up number by number.
+    """
+    n_fields = right.shape[1]
+    if n_fields < 2:
+        return right.new_zeros(right.shape[0], 0, right.shape[2])
+    return torch.cat([left[:, i : i + 1] * right[:, i + 1 :] for i in range(n_fields - 1)], dim=1)
+
+
+def turned_pairs(v: Tensor, W: Tensor) -> Tensor:
+    """Return (v_i W_ij) * v_j of the pairs i < j of fields, (batch, n_pairs, dim), for W (n_pairs, dim, dim)."""
+    n_fields = v.shape[1]
+    turned, rest = [v.new_zeros(v.shape[0], 0)], W
+    for i in range(n_fields - 1):
+        own, rest = rest[: n_fields - 1 - i], rest[n_fields - 1 - i :]
+        turned.append(v[:, i] @ own.transpose(0, 1).flatten(1))  # of all pairs (i, j) in one product
+    right = torch.cat([v[:, i + 1 :] for i in range(n_fields)], dim=1)
+    return torch.cat(turned, dim=1).reshape(right.shape) * right
+
+
 class BiInteraction(nn.Module):
     """sum_{i<j} v_i * v_j, element by element: (batch, n_fields, dim) -> (batch, dim).
 
@@ -51,8 +74,8 @@ class FieldAwareInteraction(nn.Module):
     def forward(self, v: Tensor) -> Tensor:
         """Sum the pairs."""
         check_shape(v, "v", n_fields=None, n_fields_met=v.shape[1] if v.dim() > 1 else None, dim=None)
-        i, j = field_pairs(v.shape[1]).to(v.device)
-        return (v[:, i, j] * v[:, j, i]).sum(dim=(1, 2)).unsqueeze(1)
+        met = (v * v.transpose(1, 2)).sum(dim=3)
+        return met.triu(diagonal=1).sum(dim=(1, 2)).unsqueeze(1)
 
 
 class FieldWeightedInteraction(nn.Module):

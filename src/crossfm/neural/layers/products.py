@@ -7,6 +7,8 @@ from torch import Tensor, nn
 
 from crossfm.core.options import check_choice, check_count
 from crossfm.neural.layers.checks import check_shape, field_pairs
+from crossfm.neural.layers.pairs import turned_pairs
+from crossfm.neural.layers.pieces import in_pieces
 
 FORMS = ("superposition", "kernel")
 
@@ -35,7 +37,7 @@ class InnerProduct(nn.Module):
         """Multiply the pairs."""
         check_shape(v, "v", n_fields=self.n_fields, dim=None)
         i, j = self.pairs
-        return (v @ v.transpose(1, 2))[:, i, j]
+        return (v @ v.transpose(1, 2)).flatten(1).index_select(1, i * self.n_fields + j)
 
 
 class OuterProduct(nn.Module):
@@ -56,15 +58,12 @@ class OuterProduct(nn.Module):
         Starts at the identity (the inner product) plus noise of deviation 0.01: our choice.
     """
 
-    pairs: Tensor
-
     def __init__(self, n_fields: int, dim: int, *, form: str = "superposition") -> None:
         super().__init__()
         self.n_fields = check_count("n_fields", n_fields, low=1)
         self.dim = check_count("dim", dim, low=1)
         self.form = check_choice("form", form, FORMS)
-        self.register_buffer("pairs", field_pairs(self.n_fields), persistent=False)
-        n_pairs = self.pairs.shape[1]
+        n_pairs = self.n_fields * (self.n_fields - 1) // 2
         self.n_out = n_pairs if form == "kernel" else self.dim**2
         self.K = None
         if form == "kernel":
@@ -74,9 +73,8 @@ class OuterProduct(nn.Module):
     def forward(self, v: Tensor) -> Tensor:
         """Multiply the pairs."""
         check_shape(v, "v", n_fields=self.n_fields, dim=self.dim)
-        if self.K is None:
+        K = self.K
+        if K is None:
             total = v.sum(dim=1)
             return (total.unsqueeze(2) * total.unsqueeze(1)).flatten(1)
-        i, j = self.pairs
-        turned = torch.einsum("bpd,pde->bpe", v[:, i], self.K)
-        return (turned * v[:, j]).sum(dim=2)
+        return in_pieces(lambda some: turned_pairs(some, K).sum(dim=2), len(K) * self.dim, v)
