@@ -21,15 +21,16 @@ from crossfm.errors import OptionError
 COUNTS = st.integers(1, 2**31)
 VOCABULARY = st.fixed_dictionaries({}, optional={"min_count": COUNTS, "max_size": st.none() | COUNTS})
 HASHED = st.fixed_dictionaries({"hash_buckets": COUNTS})
+SHARED = st.just({"share": "the other"})
 NAMES = st.text(min_size=1)
 COLUMNS = st.one_of(
-    st.builds(lambda name, more: Categorical(name, **more), NAMES, VOCABULARY | HASHED),
+    st.builds(lambda name, more: Categorical(name, **more), NAMES, VOCABULARY | HASHED | SHARED),
     st.builds(
         lambda name, separator, combiner, more: MultiCategorical(name, separator, combiner, **more),
         NAMES,
         st.none() | NAMES,
         st.sampled_from(COMBINERS),
-        VOCABULARY | HASHED,
+        VOCABULARY | HASHED | SHARED,
     ),
     st.builds(Numeric, NAMES, st.sampled_from(TRANSFORMS)),
     st.builds(Numeric, NAMES, st.sampled_from(["quantile", "log2"]), st.integers(2, 1000)),

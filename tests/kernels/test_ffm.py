@@ -233,3 +233,53 @@ def test_frequent_features_come_first_in_memory_and_nothing_else_tells(rule):
     for one in (table, again):
         ffm.train_pass(rows, np.arange(200), one, find_loss("logistic"), HYPER)
     np.testing.assert_array_equal(ffm.scores(rows, again), ffm.scores(rows, table))
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize(("n_factors", "n_fields"), [(4, 2), (4, 5), (8, 3), (3, 3)])
+@pytest.mark.parametrize("deterministic", [False, True])
+def test_a_feature_in_two_fields_of_a_row_moves_twice(rule, n_factors, n_fields, deterministic):
+    """Columns that share a vocabulary give such rows: an item, and the item before it."""
+    rng = np.random.default_rng(4)
+    lists = [[(f, int(rng.integers(2)), 1.0) for f in range(n_fields)] for _ in range(10)]
+    target = random_targets(rng, 10, "logistic")
+    rows = as_rows(lists, 2, values=False, target=target)
+    start = params_for(rows, n_fields, n_factors, rng)
+    table = ffm.start(rows, n_factors, rng, find_rule(rule), NO_L2, scale=0.1, bias=0.0)
+    assert table.uniform
+    learner = FieldLearner(rule, start.bias, start.w, start.dense().astype(float), NO_L2)
+    table.take_over(table_for(start, rule, NO_L2))
+    order = np.arange(10)
+    steps = [order] if deterministic else [[i] for i in order]
+    for step in steps:
+        learner.batch([lists[i] for i in step], target[step], np.ones(len(step)), "logistic")
+    bias, w, V = learner.params()
+    for isa in ISAS:
+        with using_isa(isa):
+            moved = table.copy()
+            ffm.train_pass(
+                rows, order, moved, find_loss("logistic"), NO_L2, n_threads=1 + deterministic,
+                deterministic=deterministic,
+            )  # fmt: skip
+        after = moved.params()
+        assert after.bias == pytest.approx(bias, rel=2e-4, abs=2e-5)
+        np.testing.assert_allclose(after.w, w, rtol=2e-4, atol=2e-5)
+        np.testing.assert_allclose(after.dense(), V, rtol=2e-4, atol=2e-5)
+
+
+@pytest.mark.parametrize(("shape", "expected"), [("full", False), ("hashed", False), ("twice", True)])
+def test_rows_that_often_have_a_feature_twice_are_noticed(shape, expected):
+    rng = np.random.default_rng(5)
+    lists = make_rows(rng, 300, 3, shape="full" if shape == "full" else "hashed", per_field=500)
+    if shape == "twice":
+        lists[7][0] = (0, 1, 1.0)
+        for row in lists[:3]:
+            row.append((2, row[0][1], 1.0))
+    rows = as_rows(lists, 1500)
+    table = ffm.start(rows, 4, rng, find_rule("sgd"), HYPER, scale=0.1, bias=0.0)
+    assert table.repeats == expected
+    assert table.copy().repeats == expected
+    few = rows.take(np.arange(10, 300))
+    later = ffm.start(few, 4, rng, find_rule("sgd"), HYPER, scale=0.1, bias=0.0)
+    assert not later.repeats
+    assert ffm.wake(later, rows, rng, HYPER, scale=0.1).repeats == expected

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from crossfm.cli.reading import check_column
@@ -11,6 +11,7 @@ from crossfm.cli.show import say
 from crossfm.errors import OptionError
 
 ASKED = "as asked for"
+BESIDE = {("--share", "--categorical"), ("--share", "--multi")}  # may be said of one column
 
 
 @dataclass(frozen=True)
@@ -20,22 +21,36 @@ class Overrides:
     Attributes
     ----------
     categorical, numeric, drop : tuple of names
-    multi : dict of name to separator
+    multi : pairs of name and separator
+    share : pairs of name and the column whose vocabulary it uses
     """
 
     categorical: tuple[str, ...] = ()
     numeric: tuple[str, ...] = ()
     multi: tuple[tuple[str, str], ...] = ()
     drop: tuple[str, ...] = ()
+    share: tuple[tuple[str, str], ...] = ()
 
     def __bool__(self) -> bool:
-        return bool(self.categorical or self.numeric or self.multi or self.drop)
+        return bool(self.named())
 
     def named(self) -> list[tuple[str, str]]:
         """Return (name, option) of every column named."""
         parts = {"--categorical": self.categorical, "--numeric": self.numeric, "--drop": self.drop}
         pairs = [(name, option) for option, listed in parts.items() for name in listed]
-        return [*pairs, *((name, "--multi") for name, _ in self.multi)]
+        pairs += [(name, "--multi") for name, _ in self.multi]
+        return pairs + [(name, "--share") for name, _ in self.share]
+
+    def of(self, table: Any) -> Overrides:
+        """Return what is said about the columns of ``table``."""
+        known = set(table.column_names)
+        return Overrides(
+            tuple(name for name in self.categorical if name in known),
+            tuple(name for name in self.numeric if name in known),
+            tuple(pair for pair in self.multi if pair[0] in known),
+            tuple(name for name in self.drop if name in known),
+            tuple(pair for pair in self.share if pair[0] in known),
+        )
 
     def check(self, *tables: Any) -> None:
         """Raise for a column that no table has, or that is named twice."""
@@ -46,7 +61,7 @@ class Overrides:
         seen: dict[str, str] = {}
         for name, option in self.named():
             check_column(everything, name, option)
-            if name in seen:
+            if name in seen and (option, seen[name]) not in BESIDE:
                 raise OptionError(f"{name!r} is in {seen[name]} and in {option}; say one thing about it")
             seen[name] = option
 
@@ -57,6 +72,17 @@ def parse_multi(options: Iterable[str]) -> tuple[tuple[str, str], ...]:
     for option in options:
         name, colon, separator = option.partition(":")
         pairs.append((name, separator if colon and separator else "|"))
+    return tuple(pairs)
+
+
+def parse_share(options: Iterable[str]) -> tuple[tuple[str, str], ...]:
+    """Read ``last_items=item``."""
+    pairs = []
+    for option in options:
+        name, _, owner = option.partition("=")
+        if not name or not owner:
+            raise OptionError(f"--share {option}, but it must be column=other, such as last_items=item")
+        pairs.append((name, owner))
     return tuple(pairs)
 
 
@@ -72,12 +98,18 @@ def choose(table: Any, overrides: Overrides, *, exclude: Iterable[str] = ()) -> 
     left = [name for name in table.column_names if name not in {*exclude, *named}]
     guessed = infer_columns(table.select(left)) if left else InferredColumns([], {})
     kinds = {column.name: column for column in guessed} | asked
+    sharing = dict(overrides.share)
+    for name, owner in sharing.items():
+        column = kinds.get(name)
+        column = Categorical(name) if column is None or isinstance(column, Numeric) else column
+        kinds[name] = replace(column, share=owner)
     order = [name for name in table.column_names if name in kinds]
     reasons = {
         name: ASKED if name in named else guessed.reasons[name]
         for name in table.column_names
         if name in guessed.reasons or name in named
     }
+    reasons |= {name: f"shares the vocabulary of {owner}" for name, owner in sharing.items()}
     return InferredColumns([kinds[name] for name in order], reasons)
 
 

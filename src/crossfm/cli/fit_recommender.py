@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from crossfm.cli.checkpoint import Keeper
-from crossfm.cli.choosing import Overrides, choose, show_columns
+from crossfm.cli.choosing import choose, show_columns
 from crossfm.cli.fit_estimator import Job, check_settings
 from crossfm.cli.lists import show_evaluation
 from crossfm.cli.reading import Reading, check_column, is_rows
@@ -150,22 +150,12 @@ def _columns(log: Any, users: Any, items: Any, model: Any, job: Job) -> Any:
         if table is None:
             continue
         columns = choose(
-            table, _only(job.overrides, table), exclude=[name for name in ids if name in table.column_names]
+            table, job.overrides.of(table), exclude=[name for name in ids if name in table.column_names]
         )
         if not job.quiet:
             show_columns(f"{side} columns:", columns)
         chosen |= {column.name: column for column in columns}
     return list(chosen.values()) if job.overrides else None
-
-
-def _only(overrides: Overrides, table: Any) -> Overrides:
-    known = set(table.column_names)
-    return Overrides(
-        categorical=tuple(name for name in overrides.categorical if name in known),
-        numeric=tuple(name for name in overrides.numeric if name in known),
-        multi=tuple(pair for pair in overrides.multi if pair[0] in known),
-        drop=tuple(name for name in overrides.drop if name in known),
-    )
 
 
 def _report(model: Any, held: Any, job: Job) -> None:

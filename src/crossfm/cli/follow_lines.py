@@ -191,10 +191,10 @@ def _text_columns(encoder: Any) -> list[str]:
     from crossfm.data.columns import Categorical, MultiCategorical
 
     texts = []
-    for column in encoder.columns:
+    for column, owner in zip(encoder.columns, encoder.owners, strict=True):
         if isinstance(column, MultiCategorical):
             texts.append(column.name)
-        elif isinstance(column, Categorical) and column.hash_buckets is None:
+        elif isinstance(column, Categorical) and encoder.columns[owner].hash_buckets is None:
             values = encoder.vocabulary(column.name)[:_SAMPLE]
             texts += [column.name] if len(values) and _is_text(values) else []
     return texts

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Optional
 
 import typer
 
-from crossfm.cli.choosing import Overrides, parse_multi
+from crossfm.cli.choosing import Overrides, parse_multi, parse_share
 from crossfm.cli.errors import verb
 from crossfm.cli.networks import (
     ActivationOption,
@@ -127,6 +127,14 @@ def train(
         ),
     ] = None,
     drop: Annotated[Text, _option("--drop", help="Columns a,b to leave out.", panel=COLUMNS)] = None,
+    share: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        _option(
+            "--share",
+            help="Column with the values of another, whose weights and factors it uses: last_items=item.",
+            panel=COLUMNS,
+        ),
+    ] = None,
     weight: Annotated[Text, _option("--weight", help="Column of sample weights.", panel=COLUMNS)] = None,
     group: Annotated[
         Text,
@@ -421,7 +429,11 @@ def train(
         init=init,
         with_state=with_state,
         overrides=Overrides(
-            tuple(names(categorical)), tuple(names(numeric)), parse_multi(multi or ()), tuple(names(drop))
+            tuple(names(categorical)),
+            tuple(names(numeric)),
+            parse_multi(multi or ()),
+            tuple(names(drop)),
+            parse_share(share or ()),
         ),
         seed=seed,
         quiet=quiet,

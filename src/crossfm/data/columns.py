@@ -53,12 +53,24 @@ class Categorical(_Column):
         Keep no vocabulary: a value's feature is its hash modulo this number. The hash is FNV-1a of the
         UTF-8 bytes in 64 bits, finished with MurmurHash3's ``fmix64``: the same on every machine, in every
         process. Excludes ``min_count`` and ``max_size``.
+    share : str or None, default=None
+        Have no features of its own but those of this other column, which has values of the same set: an item, and
+        the item seen before. Both learn one vocabulary, from the cells of both, with the other's ``min_count``,
+        ``max_size`` or ``hash_buckets``, and have one id, weight and embedding a value; the features of missing and
+        unseen values are the other's too. The column stays a field of its own. The other one is a ``Categorical`` or
+        ``MultiCategorical`` of the same encoder that does not itself share.
+
+    Raises
+    ------
+    OptionError
+        An option that cannot be, or that means nothing beside another.
     """
 
     kind: ClassVar[str] = "categorical"
     min_count: int = 1
     max_size: int | None = None
     hash_buckets: int | None = None
+    share: str | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -75,8 +87,8 @@ class MultiCategorical(_Column):
 
     Parameters
     ----------
-    name, min_count, max_size, hash_buckets
-        As in ``Categorical``; a value counts once a row.
+    name, min_count, max_size, hash_buckets, share
+        As in ``Categorical``; a value counts once a row (and once more in each column that shares the vocabulary).
     separator : str or None, default="|"
         What parts text cells. None when cells are lists; cells that are lists need no separator in any case.
     combiner : {"sum", "mean", "sqrtn"}, default="sum"
@@ -89,6 +101,7 @@ class MultiCategorical(_Column):
     min_count: int = 1
     max_size: int | None = None
     hash_buckets: int | None = None
+    share: str | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -175,6 +188,19 @@ def _check_vocabulary(column: Categorical | MultiCategorical) -> None:
     if column.hash_buckets is not None and (column.min_count != 1 or column.max_size is not None):
         raise OptionError(
             f"{column.name!r}: hash_buckets keeps no vocabulary, so min_count and max_size do not apply"
+        )
+    if column.share is not None:
+        _check_share(column)
+
+
+def _check_share(column: Categorical | MultiCategorical) -> None:
+    if not isinstance(column.share, str) or column.share in ("", column.name):
+        raise OptionError(
+            f"{column.name!r}: share is {column.share!r}, but must be the name of another column"
+        )
+    if (column.min_count, column.max_size, column.hash_buckets) != (1, None, None):
+        raise OptionError(
+            f"{column.name!r} shares with {column.share!r}: give min_count, max_size and hash_buckets there"
         )
 
 

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from crossfm.data.categories import category_codes
 from crossfm.data.columns import Categorical, Column, MultiCategorical, Numeric, column_from_json
-from crossfm.data.fitted import Cells, Fitted, Vocabulary, fit_column, read_cells, restore
+from crossfm.data.fitted import UNSEEN, Cells, Fitted, Shared, Vocabulary, fit_column, read_cells, restore
 from crossfm.data.rows import MAX_FEATURES, Rows
 from crossfm.data.tables import as_table
 from crossfm.errors import ColumnError, DataError, ModelFileError, OptionError
@@ -23,7 +24,9 @@ class Encoder:
 
     Column j is field j. Its features are one range of ids: [missing, unseen, values by falling frequency]
     for a vocabulary, [missing, buckets] where values are hashed or numbers bucketed, [missing, value] for
-    other numbers. So every row has exactly one feature a column, except for ``MultiCategorical``.
+    other numbers. So every row has exactly one feature a column, except for ``MultiCategorical``. A column that
+    shares the vocabulary of another (``share``) has that one's features: a row may then have a feature twice, in two
+    fields.
 
     ``grown`` lets values join the vocabularies later; their ids stand behind all others, so that no id moves.
 
@@ -42,14 +45,16 @@ class Encoder:
     columns : tuple of columns
     fields : list of str
         Column names in field order.
+    owners : list of int
+        For each field the one whose features it has: its own, or that of the column it shares with.
     n_features : int
     starts : int64 (n_columns + 1,)
         Features of field j are ``starts[j]`` to ``starts[j + 1] - 1``; the first of them is the missing one.
-        Those from ``starts[-1]`` on joined later.
+        There are none where a column shares. Those from ``starts[-1]`` on joined later.
     feature_fields : uint32 (n_features,)
-        The field of each feature.
+        The field of each feature: the owner's where columns share.
     feature_counts : int64 (n_features,)
-        In how many fitted rows each feature occurred.
+        In how many fitted rows each feature occurred, added up over the columns that share it.
     seen_mask : bool (n_features,)
         ``feature_counts > 0``.
     """
@@ -67,6 +72,7 @@ class Encoder:
         twice = sorted({name for name in self.fields if self.fields.count(name) > 1})
         if twice:
             raise OptionError(f"column {twice[0]!r} is given twice; copy it in the table under another name")
+        self.owners = [self._owner_of(j) for j in range(len(self.columns))]
         self._fitted: list[Fitted] | None = None
 
     def fit(self, table: Any) -> Encoder:
@@ -87,18 +93,17 @@ class Encoder:
         hashes stay. The rows are counted in ``feature_counts``. ``self`` does not change. Raises as ``transform``.
         """
         before, table = self._state_of_fit(), as_table(table)
-        read = [read_cells(column, pick(table, column.name)) for column in self.columns]
-        fitted = [
-            one.grown(part) if isinstance(one, Vocabulary) else one
-            for one, part in zip(before, read, strict=True)
-        ]
-        more = [now.n_features - then.n_features for now, then in zip(fitted, before, strict=True)]
-        joined = np.repeat(np.arange(len(more), dtype=np.uint32), more)
+        read = self._read(table)
+        own = {
+            j: one.grown(*self._shared(read, j)) if isinstance(one, Vocabulary) else one
+            for j, one in self._own(before).items()
+        }
+        joined = [np.repeat(np.uint32(j), one.n_features - before[j].n_features) for j, one in own.items()]
         other = Encoder(self.columns)
-        other.set_fitted(fitted, np.concatenate([self._joined, joined]))
-        cells = [one.encode(part) for one, part in zip(fitted, read, strict=True)]
-        rows = other._assemble(list(enumerate(cells)), table.num_rows)
-        other.feature_counts = np.concatenate([self.feature_counts, np.zeros(len(joined), np.int64)])
+        other.set_fitted(own, np.concatenate([self._joined, *joined]))
+        rows = other._assemble(list(enumerate(other._encode(read))), table.num_rows)
+        more = other.n_features - self.n_features
+        other.feature_counts = np.concatenate([self.feature_counts, np.zeros(more, np.int64)])
         np.add.at(other.feature_counts, rows.indices, 1)
         return other, rows
 
@@ -143,11 +148,29 @@ class Encoder:
         return self.fields.index(name)
 
     def vocabulary(self, name: str) -> Any:
-        """Return the values of a column's vocabulary, an Arrow array of strings, in the order of their ids."""
-        fitted = self._state_of_fit()[self.field_of(name)]
+        """Return the values of a column's vocabulary, an Arrow array of strings, in the order of their ids.
+
+        Raises ``OptionError`` for numbers and hashed values, which have none.
+        """
+        return self._vocabulary(name).values
+
+    def features_of(self, name: str, values: Any) -> NDArray[np.int64]:
+        """Return the feature of each of ``values`` (n,) in a column's vocabulary, -1 for those that are not in it.
+
+        ``values`` are an array or list of single values, compared as ``Categorical`` does. Raises as ``vocabulary``.
+        """
+        known = self._vocabulary(name)
+        codes, distinct = category_codes(as_table({name: values})[name], name)
+        found = known.find(distinct)
+        ids = np.where(found < 0, -1, self._place(self.field_of(name), np.maximum(found, 0) + UNSEEN + 1))
+        return np.append(ids, -1)[codes]
+
+    def _vocabulary(self, name: str) -> Vocabulary:
+        owner = self.owners[self.field_of(name)]
+        fitted = self._state_of_fit()[owner]
         if not isinstance(fitted, Vocabulary):
-            raise OptionError(f"column {name!r} has no vocabulary: it is {self.columns[self.field_of(name)]}")
-        return fitted.values
+            raise OptionError(f"column {name!r} has no vocabulary: it is {self.columns[owner]}")
+        return fitted
 
     def feature_names(self) -> list[str]:
         """Return a name for each feature: ``genre=Drama``, ``user=<unseen>``, ``age``, ``price=(10, 20]``."""
@@ -182,17 +205,13 @@ class Encoder:
             encoder = cls([column_from_json(column) for column in meta["columns"]])
         except (OptionError, KeyError, TypeError) as exc:
             raise ModelFileError(f"the description of the columns is broken: {exc}") from exc
-        own = [f"column{j}." for j in range(len(encoder.columns))]
-        encoder.set_fitted(
-            [
-                restore(
-                    column,
-                    {key[len(start) :]: array for key, array in arrays.items() if key.startswith(start)},
-                )
-                for column, start in zip(encoder.columns, own, strict=True)
-            ],
-            arrays.get("joined", NONE_JOINED).copy(),
-        )
+        own = {}
+        for j, column in encoder._own(encoder.columns).items():
+            start = f"column{j}."
+            own[j] = restore(
+                column, {key[len(start) :]: array for key, array in arrays.items() if key.startswith(start)}
+            )
+        encoder.set_fitted(own, arrays.get("joined", NONE_JOINED).copy())
         counts = arrays.get("feature_counts")
         if counts is None or counts.dtype != np.int64 or counts.shape != (encoder.n_features,):
             seen = "missing" if counts is None else f"{counts.dtype} of shape {counts.shape}"
@@ -207,11 +226,16 @@ class Encoder:
             raise DataError("the encoder is not fitted; call fit(table) first")
         return self._fitted
 
-    def set_fitted(self, fitted: list[Fitted], joined: NDArray[np.uint32] = NONE_JOINED) -> None:
+    def set_fitted(self, own: Mapping[int, Any], joined: NDArray[np.uint32] = NONE_JOINED) -> None:
         """Lay out the ids of fitted columns; nothing has been counted with them yet.
 
-        ``joined`` has the field of each feature that stands behind the columns' ranges.
+        ``own`` has the columns with features of their own, by field; ``joined`` the field of each feature that
+        stands behind the columns' ranges.
         """
+        fitted = [
+            own[j] if owner == j else Shared(column, own[owner])
+            for j, (column, owner) in enumerate(zip(self.columns, self.owners, strict=True))
+        ]
         total = sum(one.n_features for one in fitted)
         if total > MAX_FEATURES:
             raise OptionError(
@@ -220,7 +244,8 @@ class Encoder:
             )
         later = [np.flatnonzero(joined == j) for j in range(len(fitted))]
         sizes = [one.n_features - len(places) for one, places in zip(fitted, later, strict=True)]
-        if joined.dtype != np.uint32 or joined.ndim != 1 or (joined >= len(fitted)).any() or min(sizes) < 1:
+        fits = all(size >= 1 if j in own else size == 0 for j, size in enumerate(sizes))
+        if joined.dtype != np.uint32 or joined.ndim != 1 or (joined >= len(fitted)).any() or not fits:
             raise ModelFileError("the fields of the features that joined later do not fit the columns")
         self._fitted = fitted
         self._joined = joined
@@ -238,6 +263,7 @@ class Encoder:
 
     def _place(self, field: int, ids: NDArray[np.int64]) -> NDArray[np.int64]:
         """Turn a column's own ids into those of the encoder."""
+        field = self.owners[field]
         start, later = self.starts[field], self._later[field]
         if not len(later):
             return np.asarray(ids + start)
@@ -248,15 +274,44 @@ class Encoder:
         table = as_table(table)
         if table.num_rows == 0:
             raise DataError("the table has no rows, but the encoder learns from at least one")
-        read = [read_cells(column, pick(table, column.name)) for column in self.columns]
-        fitted = [fit_column(column, cells) for column, cells in zip(self.columns, read, strict=True)]
-        cells = [one.encode(part) for one, part in zip(fitted, read, strict=True)]
-        self.set_fitted(fitted)
-        counts = [
-            np.bincount(part.ids, minlength=one.n_features) for one, part in zip(fitted, cells, strict=True)
-        ]
-        self.feature_counts = np.concatenate(counts).astype(np.int64)
+        read = self._read(table)
+        own = self._own(self.columns)
+        self.set_fitted({j: fit_column(column, *self._shared(read, j)) for j, column in own.items()})
+        cells = self._encode(read)
+        for owner, part in zip(self.owners, cells, strict=True):
+            start, end = self.starts[owner : owner + 2]
+            self.feature_counts[start:end] += np.bincount(part.ids, minlength=end - start)
         return cells, table.num_rows
+
+    def _owner_of(self, field: int) -> int:
+        """Return the field whose features a field has. Raises ``OptionError`` for one that cannot be shared."""
+        column = self.columns[field]
+        if isinstance(column, Numeric) or column.share is None:
+            return field
+        says = f"column {column.name!r} shares the vocabulary of {column.share!r}, but"
+        if column.share not in self.fields:
+            raise OptionError(f"{says} the encoder has no such column. It has {', '.join(self.fields[:10])}.")
+        owner = self.fields.index(column.share)
+        other = self.columns[owner]
+        if isinstance(other, Numeric):
+            raise OptionError(f"{says} that one is Numeric and has none")
+        if other.share is not None:
+            raise OptionError(f"{says} that one itself shares {other.share!r}: name that")
+        return owner
+
+    def _own(self, each: Sequence[Any]) -> dict[int, Any]:
+        """Return, by field, what of ``each`` field belongs to columns with features of their own."""
+        return {j: one for j, one in enumerate(each) if self.owners[j] == j}
+
+    def _shared(self, each: Sequence[Any], owner: int) -> list[Any]:
+        """Return what of ``each`` field belongs to a column and those that share its vocabulary."""
+        return [one for one, field in zip(each, self.owners, strict=True) if field == owner]
+
+    def _read(self, table: Any) -> list[Any]:
+        return [read_cells(column, pick(table, column.name)) for column in self.columns]
+
+    def _encode(self, read: Sequence[Any]) -> list[Cells]:
+        return [one.encode(part) for one, part in zip(self._state_of_fit(), read, strict=True)]
 
     def _assemble(self, parts: list[tuple[int, Cells]], n_rows: int) -> Rows:
         """Put the columns' features side by side."""

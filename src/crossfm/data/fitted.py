@@ -6,6 +6,7 @@ State is arrays only, since the model file keeps arrays as they are.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Protocol
@@ -73,13 +74,13 @@ def read_cells(column: Column, array: Any) -> Any:
     return Tokens(values, codes)
 
 
-def fit_column(column: Column, read: Any) -> Fitted:
-    """Learn vocabulary, buckets or scale from cells."""
+def fit_column(column: Column, *reads: Any) -> Fitted:
+    """Learn vocabulary, buckets or scale from the cells of a column, and of those that share its vocabulary."""
     if isinstance(column, Numeric):
-        return _fit_numeric(column, read)
+        return _fit_numeric(column, *reads)
     if column.hash_buckets is not None:
         return Hashed(column)
-    return Vocabulary.of(column, read)
+    return Vocabulary.of(column, *reads)
 
 
 def restore(column: Column, arrays: Arrays) -> Fitted:
@@ -119,9 +120,17 @@ def _combined(column: Categorical | MultiCategorical, lengths: Codes) -> NDArray
     return np.repeat(share if combiner == "mean" else np.sqrt(share), lengths).astype(np.float32)
 
 
-def _counted(tokens: Tokens) -> pa.Table:
+def _counted(*reads: Tokens) -> pa.Table:
     """Return each ``value`` and its ``count`` of rows, 0 for values that only a dictionary has."""
-    return pa.table({"value": tokens.values, "count": tokens.counts()})
+    return added_up([pa.table({"value": tokens.values, "count": tokens.counts()}) for tokens in reads])
+
+
+def added_up(tables: Sequence[pa.Table]) -> pa.Table:
+    """Return one table of ``value`` and ``count`` for several of them, each value once."""
+    if len(tables) == 1:
+        return tables[0]
+    grouped = pa.concat_tables(tables).group_by("value", use_threads=False).aggregate([("count", "sum")])
+    return grouped.rename_columns({"count_sum": "count"}).select(["value", "count"]).combine_chunks()
 
 
 def _frequent(table: pa.Table, min_count: int) -> pa.Array:
@@ -146,21 +155,23 @@ class Vocabulary:
         self._places = places  # of each value; made when first needed, and shared with grown forms
 
     @classmethod
-    def of(cls, column: Categorical | MultiCategorical, tokens: Tokens) -> Vocabulary:
-        """Take the values of ``tokens`` that are frequent enough."""
-        return cls.of_counts(column, _counted(tokens))
+    def of(cls, column: Categorical | MultiCategorical, *reads: Tokens) -> Vocabulary:
+        """Take the values of ``reads`` that are frequent enough."""
+        return cls.of_counts(column, _counted(*reads))
 
     @classmethod
     def of_counts(cls, column: Categorical | MultiCategorical, table: pa.Table) -> Vocabulary:
         """Take the values that are frequent enough from a table of ``value`` and ``count``."""
         return cls(column, _frequent(table, column.min_count)[: column.max_size])
 
-    def grown(self, read: Tokens) -> Vocabulary:
-        """Return the vocabulary with the new values of ``read`` behind the others, as ``of`` would take them.
+    def grown(self, *reads: Tokens) -> Vocabulary:
+        """Return the vocabulary with the new values of ``reads`` behind the others, as ``of`` would take them.
 
-        ``min_count`` counts the rows of ``read`` alone, ``max_size`` holds for all values.
+        ``min_count`` counts the rows of ``reads`` alone, ``max_size`` holds for all values.
         """
-        new = _frequent(_counted(read).filter(pa.array(self._find(read.values) < 0)), self.column.min_count)
+        counted = _counted(*reads)
+        is_new = self.find(counted["value"].combine_chunks()) < 0
+        new = _frequent(counted.filter(pa.array(is_new)), self.column.min_count)
         if self.column.max_size is not None:
             new = new[: max(self.column.max_size - len(self.values), 0)]
         if not len(new):
@@ -175,12 +186,14 @@ class Vocabulary:
         return Vocabulary(self.column, pa.concat_arrays([self.values, new]), places)
 
     def encode(self, read: Tokens) -> Cells:
-        found = self._find(read.values)
-        return _encode_tokens(
-            self.column, read, np.where(found < 0, UNSEEN, found + UNSEEN + 1), self.n_features
-        )
+        return self.encode_for(self.column, read)
 
-    def _find(self, values: pa.Array) -> Codes:
+    def encode_for(self, column: Categorical | MultiCategorical, read: Tokens) -> Cells:
+        """Encode the cells of ``column``, which may be one that shares."""
+        found = self.find(read.values)
+        return _encode_tokens(column, read, np.where(found < 0, UNSEEN, found + UNSEEN + 1), self.n_features)
+
+    def find(self, values: pa.Array) -> Codes:
         """Return the place of each value (n,) in the vocabulary, -1 where it is not in it.
 
         pyarrow hashes the whole vocabulary each time: few values are looked up in a dict that is kept.
@@ -227,12 +240,34 @@ class Hashed:
         self.n_features = 1 + self.n_buckets
 
     def encode(self, read: Tokens) -> Cells:
+        return self.encode_for(self.column, read)
+
+    def encode_for(self, column: Categorical | MultiCategorical, read: Tokens) -> Cells:
+        """Encode the cells of ``column``, which may be one that shares."""
         ids = 1 + (stable_hash(read.values) % np.uint64(self.n_buckets)).astype(np.int64)
-        return _encode_tokens(self.column, read, ids, self.n_features)
+        return _encode_tokens(column, read, ids, self.n_features)
 
     def names(self) -> list[str]:
         name = self.column.name
         return [f"{name}=<missing>", *(f"{name}=<hash {bucket}>" for bucket in range(self.n_buckets))]
+
+    def state(self) -> Arrays:
+        return {}
+
+
+class Shared:
+    """A column whose features are those of another: nothing is its own but how the values of a cell combine."""
+
+    n_features = 0
+
+    def __init__(self, column: Any, owner: Vocabulary | Hashed) -> None:
+        self.column, self.owner = column, owner
+
+    def encode(self, read: Tokens) -> Cells:
+        return self.owner.encode_for(self.column, read)
+
+    def names(self) -> list[str]:
+        return []
 
     def state(self) -> Arrays:
         return {}

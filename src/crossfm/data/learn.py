@@ -22,7 +22,16 @@ from crossfm.data import numbers as nums
 from crossfm.data.blocks import BLOCK_ROWS
 from crossfm.data.columns import Column, Numeric
 from crossfm.data.encode import Encoder, pick
-from crossfm.data.fitted import Bucketed, Fitted, Hashed, Scaled, Vocabulary, log2_edges, read_cells
+from crossfm.data.fitted import (
+    Bucketed,
+    Fitted,
+    Hashed,
+    Scaled,
+    Vocabulary,
+    added_up,
+    log2_edges,
+    read_cells,
+)
 from crossfm.errors import OptionError
 
 SAMPLE = 1 << 20  # values that "quantile" keeps of a column
@@ -35,17 +44,18 @@ class Learner:
 
     def __init__(self, columns: Sequence[Column], memory: float = np.inf) -> None:
         self._encoder = Encoder(columns)
-        self._learners = [_learner(column) for column in self._encoder.columns]
+        owners = self._encoder.owners
+        self._learners = {j: _learner(self._encoder.columns[j]) for j in sorted(set(owners))}
         self._memory = memory
 
     def add(self, table: pa.Table) -> None:
         """Learn from some more rows; raises ``OptionError`` when the counts outgrow the memory."""
-        for column, learner in zip(self._encoder.columns, self._learners, strict=True):
-            learner.add(read_cells(column, pick(table, column.name)))
-        if _TIMES * sum(learner.n_bytes for learner in self._learners) > self._memory:
-            for learner in self._learners:
+        for column, owner in zip(self._encoder.columns, self._encoder.owners, strict=True):
+            self._learners[owner].add(read_cells(column, pick(table, column.name)))
+        if _TIMES * sum(learner.n_bytes for learner in self._learners.values()) > self._memory:
+            for learner in self._learners.values():
                 learner.shrink()
-        taken = dict(zip(self._encoder.fields, (learner.n_bytes for learner in self._learners), strict=True))
+        taken = {self._encoder.fields[j]: learner.n_bytes for j, learner in self._learners.items()}
         if _TIMES * sum(taken.values()) > self._memory:
             name = max(taken, key=taken.__getitem__)
             raise OptionError(
@@ -56,7 +66,7 @@ class Learner:
 
     def encoder(self) -> Encoder:
         """Return the fitted encoder; its ``feature_counts`` are still 0 (see ``Encoder.count``)."""
-        self._encoder.set_fitted([learner.fitted() for learner in self._learners])
+        self._encoder.set_fitted({j: learner.fitted() for j, learner in self._learners.items()})
         return self._encoder
 
 
@@ -109,11 +119,7 @@ class _Counts(_Nothing):
             self.shrink()
 
     def shrink(self) -> None:
-        together = pa.concat_tables([self.merged, *self.new])
-        grouped = together.group_by("value", use_threads=False).aggregate([("count", "sum")])
-        self.merged = (
-            grouped.rename_columns({"count_sum": "count"}).select(["value", "count"]).combine_chunks()
-        )
+        self.merged = added_up([self.merged, *self.new])
         self.new = []
 
     def fitted(self) -> Fitted:

@@ -15,7 +15,7 @@ from crossfm.core.options import Hyper
 from crossfm.core.rules import Rule, find_rule
 from crossfm.data.rows import Rows
 from crossfm.kernels import passes
-from crossfm.kernels.fields import Meetings, check_fields, count_fields, longest_row
+from crossfm.kernels.fields import Meetings, check_fields, count_fields, longest_row, often_repeats
 from crossfm.kernels.half import narrow, widen
 from crossfm.kernels.machine import Data
 from crossfm.kernels.table import LINE, aligned_zeros, ftrl_z
@@ -51,7 +51,8 @@ class FFMTable:
 
     ``bias`` holds the bias and its states. Vectors take ``vector`` weights, ``n_factors`` rounded up to a multiple
     of 4.
-    With ``rule.half`` two weights stand in the place of a float.
+    With ``rule.half`` two weights stand in the place of a float. ``repeats`` says that its rows often have a feature in
+    two fields: the fast way would then lose one of its two moves.
     """
 
     rule: Rule
@@ -62,6 +63,7 @@ class FFMTable:
     bias: NDArray[np.float32]
     places: NDArray[np.uint32]  # ``where``, and room behind it for the copies of threads
     visited: int = 0  # rows it has learnt from
+    repeats: bool = False
 
     @property
     def where(self) -> NDArray[np.uint32]:
@@ -252,8 +254,11 @@ class FFMTable:
         """Return where the states of V begin in a record of ``kind``."""
         return weights_floats(self.slots_of(kind), self.n_factors, self.rule)
 
-    def layout(self, rows: Rows) -> tuple[Any, ...]:
-        """Return the kernel's form of the table; raises ``DataError`` for a field that it does not know."""
+    def layout(self, rows: Rows, *, fast: bool = True) -> tuple[Any, ...]:
+        """Return the kernel's form of the table; raises ``DataError`` for a field that it does not know.
+
+        Without ``fast`` a row with one feature a field goes the way of the others.
+        """
         check_fields(rows, self.n_fields)
         kind_of = np.zeros(self.n_fields, np.uint32)
         slot = np.full((len(self.kinds), self.n_fields), -1, np.int32)
@@ -266,7 +271,8 @@ class FFMTable:
         longest = max((kind.data.shape[1] for kind in self.kinds), default=0)
         return (
             [kind.data for kind in self.kinds], np.array(heads, np.int64), self.places, kind_of, slot,
-            np.zeros(longest + 2 * LINE, np.float32), self.vector, longest_row(rows), self.uniform, self.rule.half,
+            np.zeros(longest + 2 * LINE, np.float32), self.vector, longest_row(rows), self.uniform and fast,
+            self.rule.half,
         )  # fmt: skip
 
 
@@ -288,7 +294,9 @@ def start(
     """Return a table for a fresh start; see ``machine.Machine`` for this and the other verbs."""
     meetings = meetings_of(rows)
     params = start_params(meetings, n_factors, rng, scale=scale, bias=bias)
-    return FFMTable.start(params, rule, hyper, meetings.seen)
+    table = FFMTable.start(params, rule, hyper, meetings.seen)
+    _note_repeats(table, rows)
+    return table
 
 
 def meetings_of(rows: Data) -> Meetings:
@@ -315,10 +323,19 @@ def wake(table: FFMTable, rows: Data, rng: np.random.Generator, hyper: Hyper, *,
     meetings = table.meetings(count_fields(rows)).add(rows)
     new = start_params(meetings, table.n_factors, rng, scale=scale, bias=float(table.bias[0]))
     wider = FFMTable.start(new, table.rule, hyper, meetings.seen)
+    wider.repeats = table.repeats
+    _note_repeats(wider, rows)
     if wider.nbytes == table.nbytes and wider.n_fields == table.n_fields:
+        table.repeats = wider.repeats
         return table  # nothing new: meetings only ever join
     wider.take_over(table)
     return wider
+
+
+def _note_repeats(table: FFMTable, rows: Data) -> None:
+    """Let the table know whether ``rows`` often have a feature in two fields."""
+    if any(len(kind.fields) > 1 for kind in table.kinds):
+        table.repeats = table.repeats or often_repeats(rows)
 
 
 def start_params(
@@ -381,7 +398,7 @@ def train_pass(
     """Visit the rows in ``order``, moving ``table``; return the sum of the losses before each update."""
     coordinates = table.n_factors * max(table.n_fields - 1, 1)
     return passes.run_pass(
-        passes.FFM, table.layout(rows), rows, order, table, loss, hyper, coordinates,
+        passes.FFM, table.layout(rows, fast=not table.repeats), rows, order, table, loss, hyper, coordinates,
         n_threads=n_threads, deterministic=deterministic,
     )  # fmt: skip
 

@@ -13,6 +13,8 @@ from crossfm.data.rows import Rows
 from crossfm.errors import DataError
 from crossfm.kernels.machine import Data, windows
 
+SAMPLE = 1 << 16  # rows of a window that are looked at for repeated features
+
 
 def rows_tuple(rows: Rows) -> tuple[Any, ...]:
     """Return the kernel's form of rows, with their fields if they have any."""
@@ -38,6 +40,22 @@ def check_fields(rows: Rows, n_fields: int) -> None:
             f"the rows have field {count_fields(rows) - 1}, but the model knows fields 0 to {n_fields - 1}. Go on "
             "with partial_fit, or leave the field out."
         )
+
+
+def often_repeats(rows: Data) -> bool:
+    """Tell whether a hundredth of the rows, by a sample of each window, have a feature twice.
+
+    Features that columns share are so; those that share a hash by chance hardly ever.
+    """
+    n_rows = n_repeating = 0
+    for part in windows(rows):
+        sample = part.take(np.arange(0, part.n_rows, max(part.n_rows // SAMPLE, 1)))
+        row = np.repeat(np.arange(sample.n_rows), np.diff(sample.offsets()))
+        keys = np.sort(row << 32 | sample.indices.astype(np.int64))
+        n_rows += sample.n_rows
+        n_repeating += len(np.unique(keys[1:][keys[1:] == keys[:-1]] >> 32))
+        del part  # a stream reads the next one
+    return 100 * n_repeating >= n_rows > 0
 
 
 def longest_row(rows: Rows) -> int:

@@ -58,7 +58,8 @@ class Recommender:
         Columns of the interactions that are known when a recommendation is asked for (device, place, ...).
     columns : list of columns or None, default=None
         How to encode features of users, items and context, and ids if they are named; other features are left out.
-        None infers all (see ``infer_columns``).
+        None infers all (see ``infer_columns``). A column may ``share`` with one of its own side only: users, context
+        and items have features of their own.
     ranker : FMRanker or None, default=None
         The machine and how it learns; None takes ``default_ranker()``.
     half_life : float or None, default=None
@@ -187,6 +188,21 @@ class Recommender:
                 raise ColumnError(
                     f"columns has {column.name!r}, but it is no id, no context column and in no table of features: "
                     f"these have {sorted(there)}"
+                )
+        self._check_shared(users, items)
+
+    def _check_shared(self, users: Any, items: Any) -> None:
+        sides = [
+            {self.user, *(() if users is None else users.column_names)},
+            {self.item, *(() if items is None else items.column_names)},
+            set(self.context),
+        ]
+        for column in self.columns or ():
+            share = getattr(column, "share", None)
+            if share is not None and not any({column.name, share} <= side for side in sides):
+                raise OptionError(
+                    f"column {column.name!r} shares the vocabulary of {share!r}, but they are not both of users, of "
+                    "items or of the context, each of which has features of its own"
                 )
 
     def _own(self, id_column: str, features: Any) -> list[Column] | None:

@@ -164,7 +164,7 @@ def mixed_rows(first: Rows, second: Rows, from_second: NDArray[np.bool_]) -> Row
         keep = mask[row, field]
         parts.append((row[keep], field[keep], rows.indices[keep], rows.value_of_each()[keep]))
     row, field, indices, values = (np.concatenate(pair) for pair in zip(*parts, strict=True))
-    order = np.lexsort((indices, row))  # ids of one field are one range
+    order = np.lexsort((indices, field, row))
     counts = np.bincount(row, minlength=first.n_rows)
     return Rows(
         indices=indices[order],
