@@ -7,7 +7,7 @@ import functools
 import inspect
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,7 @@ from crossfm.errors import MissingLibraryError, OptionError
 from crossfm.estimators.base import BaseFM
 from crossfm.estimators.fm import FMClassifier, FMRegressor
 from crossfm.estimators.inputs import has_names
+from crossfm.estimators.pretrained import listed_vectors
 from crossfm.estimators.state import params_of
 from crossfm.estimators.streamed import Prepared, alike
 from crossfm.kernels.embedding import RULES, Penalties
@@ -53,8 +54,10 @@ def network_class() -> Any:
 class Neural(BaseFM):
     """The part of an estimator that makes its machine a network; the rest is that of the classic machines."""
 
+    _of_one_fit: ClassVar[set[str]] = {*BaseFM._of_one_fit, "pretrained"}
     model: str
     init: Any
+    pretrained: Any
     deterministic = True  # nothing races
     normalize = False
     l1_w = 0.0
@@ -147,9 +150,9 @@ class Neural(BaseFM):
         return model
 
     def __sklearn_clone__(self) -> Any:
-        """Keep ``init`` as it is: scikit-learn would clone it too, and a clone has learnt nothing."""
-        options = self.get_params(deep=False)
-        return type(self)(**{n: v if n == "init" else clone(v, safe=False) for n, v in options.items()})
+        """Keep ``init`` and ``pretrained`` as they are: a clone of the first has learnt nothing, the other is large."""
+        options, kept = self.get_params(deep=False), ("init", "pretrained")
+        return type(self)(**{n: v if n in kept else clone(v, safe=False) for n, v in options.items()})
 
     def _advice(self, rule: Rule) -> str:
         return "fewer n_factors, or hash rare features together (Categorical(name, hash_buckets=...))"
@@ -166,11 +169,37 @@ class Neural(BaseFM):
         return super()._read_input(X, y, fit=False, **y_checks)
 
     def _forget_unseen(self, rows: Rows | Prepared) -> None:
-        """Forget nothing that was learnt before: what these rows lack, the rows of ``init`` had."""
+        """Forget nothing that was learnt before: what these rows lack, the rows of ``init`` had.
+
+        The vectors of ``pretrained`` stay too.
+        """
         if self.init is None:
             super()._forget_unseen(rows)
+        self._start_listed(self._listed(), self._check_options()[1])
+
+    def _listed(self) -> Any:
+        """Return features and vectors of ``pretrained``, None where there are none."""
+        if self.pretrained is None:
+            return None
+        if self._machine.dim(2, self.n_factors) != self.n_factors:
+            raise OptionError(
+                f"model={self.model!r} has a vector for each field, so pretrained cannot say how a feature starts; "
+                "choose another model"
+            )
+        return listed_vectors(self.pretrained, self.encoder_, self.n_factors)
+
+    def _start_listed(self, listed: Any, hyper: Hyper) -> None:
+        if listed is not None:
+            for table in self._machines:
+                table.start_V(*listed, hyper)
 
     def _start_tables(self, rows: Rows | Prepared, biases: list[float], rule: Rule, hyper: Hyper) -> None:
+        listed = self._listed()  # raises before anything is changed
+        self._start_networks(rows, biases, rule, hyper)
+        self._start_listed(listed, hyper)
+
+    def _start_networks(self, rows: Rows | Prepared, biases: list[float], rule: Rule, hyper: Hyper) -> None:
+        """Make the networks, at random or as ``init`` has learnt."""
         super()._start_tables(rows, biases, rule, hyper)
         self._built = {name: copy.copy(getattr(self, name)) for name in BUILT}
         if self.init is None:
@@ -276,6 +305,13 @@ class NeuralFMRegressor(Neural, FMRegressor):
     init : fitted FMRegressor or FMClassifier, or None, default=None
         Start at the embeddings, linear weights and bias of an FM of the same features and ``n_factors``. A table is
         encoded as the FM did, with its vocabularies; features that it knows and these rows lack are kept.
+    pretrained : dict or None, default=None
+        Embeddings to start from, {column: (values, vectors)}: ``values`` (n,) of the column, compared as
+        ``Categorical`` does, ``vectors`` (n, n_factors); or {column: {value: vector}}. They are trained as the others
+        are, and come before those of ``init``. Values of the column that are not listed start as usual; listed ones
+        that its vocabulary lacks are ignored, also when they join later. Columns that share a vocabulary share the
+        vectors. Only the first ``fit`` or ``partial_fit`` looks at them, and model files do not keep them. They are for
+        tables, columns that are not hashed, and models with one vector a feature (not "ffm").
     loss : {"squared", "poisson"}, default="squared"
     solver : {"adagrad-row", "adagrad", "adam", "sgd"}, default="adagrad-row"
         Of the embeddings; layers have Adam. "adagrad-row" keeps one number for an embedding and one for its linear
@@ -337,6 +373,7 @@ class NeuralFMRegressor(Neural, FMRegressor):
         activation: str | None = None,
         model_options: Any = None,
         init: Any = None,
+        pretrained: Any = None,
         loss: str = "squared",
         solver: str = "adagrad-row",
         learning_rate: float = 0.001,
@@ -378,6 +415,7 @@ class NeuralFMRegressor(Neural, FMRegressor):
         self.activation = activation
         self.model_options = model_options
         self.init = init
+        self.pretrained = pretrained
         self.loss = loss
         self.solver = solver
         self.learning_rate = learning_rate
@@ -444,6 +482,7 @@ class NeuralFMClassifier(Neural, FMClassifier):
         activation: str | None = None,
         model_options: Any = None,
         init: Any = None,
+        pretrained: Any = None,
         solver: str = "adagrad-row",
         learning_rate: float = 0.001,
         learning_rate_V: float | None = None,
@@ -487,6 +526,7 @@ class NeuralFMClassifier(Neural, FMClassifier):
         self.activation = activation
         self.model_options = model_options
         self.init = init
+        self.pretrained = pretrained
         self.solver = solver
         self.learning_rate = learning_rate
         self.learning_rate_V = learning_rate_V

@@ -32,10 +32,10 @@ class NeuralFMRanker(Neural, FMRanker):
     loss : {"bpr", "softmax"}, default="bpr"
         As in ``FMRanker``. "softmax" needs a catalogue.
     negatives, n_negatives, n_pairs : as in ``FMRanker``
-    model, hidden, dropout, batch_norm, activation, model_options, solver, learning_rate, learning_rate_V,
+    model, hidden, dropout, batch_norm, activation, model_options, pretrained, solver, learning_rate, learning_rate_V,
     learning_rate_w, schedule, warmup, max_iter, batch_size, l2_w, l2_V, l2_layers, clip_norm, cowclip, init_scale,
     precision, device, compile, columns, n_threads, random_state, verbose, callbacks
-        As in ``NeuralFMRegressor``. ``batch_size`` counts pairs, or choices.
+        As in ``NeuralFMRegressor``. ``batch_size`` counts pairs, or choices. ``pretrained`` is for columns of ``X``.
 
     Attributes
     ----------
@@ -61,6 +61,7 @@ class NeuralFMRanker(Neural, FMRanker):
         batch_norm: bool | None = None,
         activation: str | None = None,
         model_options: Any = None,
+        pretrained: Any = None,
         loss: str = "bpr",
         negatives: str = "uniform",
         n_negatives: int = 10,
@@ -95,6 +96,7 @@ class NeuralFMRanker(Neural, FMRanker):
         self.batch_norm = batch_norm
         self.activation = activation
         self.model_options = model_options
+        self.pretrained = pretrained
         self.loss = loss
         self.negatives = negatives
         self.n_negatives = n_negatives

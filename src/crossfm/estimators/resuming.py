@@ -94,6 +94,12 @@ def _plain(value: Any) -> Any:
         return value
     if isinstance(value, (np.random.RandomState, np.random.Generator)):
         return type(value).__name__
+    if isinstance(value, dict):  # part by part: an array writes itself short
+        value = {name: _plain(part) for name, part in value.items()}
+    elif isinstance(value, (list, tuple)):
+        value = (tuple if isinstance(value, tuple) else list)(map(_plain, value))
+    elif hasattr(value, "__array__"):
+        value = np.asarray(value)
     if isinstance(value, np.ndarray):
         return checksum(value) if value.dtype.kind in "biuf" else checksum(np.array(value.astype(str)))
     text = re.sub(r" at 0x[0-9a-f]+", "", repr(value))

@@ -94,7 +94,7 @@ class Network:
         """Return a network for a fresh start; embeddings are normal with deviation ``scale``."""
         n_fields, dense_ids = find_shape(rows) if self.FIELDS else (1, np.zeros(0, np.int64))
         n_fields = max(n_fields, self.least_fields if self.FIELDS else 1)
-        dim = self._dim(n_fields, n_factors)
+        dim = self.dim(n_fields, n_factors)
         embeddings = Table.drawn(rows.n_features, dim, rng, rule, hyper, scale=scale, bias=0.0)
         seed = int(rng.integers(2**31))
         model = self._make(n_fields, n_factors, dense_ids, seed)
@@ -134,9 +134,9 @@ class Network:
     def table_bytes(self, rows: Data, n_factors: int, rule: Rule) -> int:
         """Return the bytes that the embeddings of ``start`` will take."""
         n_fields = 1
-        if self._dim(2, n_factors) != self._dim(1, n_factors):
+        if self.dim(2, n_factors) != self.dim(1, n_factors):
             n_fields = max(find_shape(rows)[0], self.least_fields)
-        return 4 * rows.n_features * record_floats(self._dim(n_fields, n_factors), rule)
+        return 4 * rows.n_features * record_floats(self.dim(n_fields, n_factors), rule)
 
     def check(self, n_factors: int) -> None:
         """Raise ``OptionError`` for a model or device that is not there, or options that it cannot have."""
@@ -155,7 +155,8 @@ class Network:
         self._meet(table, rows)
         return table
 
-    def _dim(self, n_fields: int, n_factors: int) -> int:
+    def dim(self, n_fields: int, n_factors: int) -> int:
+        """Return the length of an embedding; raises ``OptionError`` for one that is too long."""
         dim = find_model(self.model).model.embedding_dim(n_fields, n_factors)
         if dim > MAX_EMBEDDING:
             raise OptionError(

@@ -192,6 +192,10 @@ class NetworkTable:
         with torch.no_grad():
             self.model.bias.fill_(params.bias)
 
+    def start_V(self, ids: NDArray[np.int64], V: NDArray[np.float32], hyper: Hyper) -> None:
+        """Start the embeddings of features ``ids`` (n,) at ``V`` (n, embedding dim)."""
+        self.embeddings.start_V(ids, V, hyper)
+
     def start_w(self, w: NDArray[np.float32], hyper: Hyper) -> None:
         """Start the linear weights at ``w`` (n_features,)."""
         self.embeddings.start_w(w, hyper)
