@@ -137,7 +137,8 @@ def test_a_ranker_starts_there_too() -> None:
 
 def test_a_checkpoint_of_other_vectors_is_refused(tmp_path: Any) -> None:
     def killed(epoch: Any, model: Any) -> None:
-        raise KeyboardInterrupt
+        if len(model.history_) == 2:
+            raise KeyboardInterrupt
 
     X, y = table()
     many = np.zeros((3000, 3), np.float32)  # numpy writes an array of this size short

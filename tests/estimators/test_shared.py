@@ -71,15 +71,17 @@ def test_what_one_column_has_taught_the_others_know() -> None:
     assert not V[1].any()
 
 
-@pytest.mark.parametrize("machine", ["FFM", "FwFM"])
-def test_machines_with_fields_learn_what_two_equal_values_mean(machine: str) -> None:
-    X, _ = table(2000)
-    equal = np.array(X["item"]) == np.array(X["before"])
-    columns = [Categorical("before", share="item"), ITEM]
-    kind = getattr(crossfm, f"{machine}Classifier")
-    model = kind(8, columns=columns, max_iter=30, l2_V=0.0, random_state=0)
+@pytest.mark.parametrize("share", ["item", None])
+def test_ffm_moves_twice_where_two_columns_often_have_the_same_value(
+    share: str | None, tmp_path: Any
+) -> None:
+    X, y = table()
     X = {name: X[name] for name in ("before", "item")}
-    assert model.fit(X, equal.astype(int)).score(X, equal.astype(int)) == 1.0
+    columns = [Categorical("before", share=share), ITEM]
+    model = crossfm.FFMClassifier(4, columns=columns, max_iter=1, random_state=0).fit(X, y)
+    model.save(tmp_path / "m.crossfm")
+    for one in (model, crossfm.load(tmp_path / "m.crossfm").partial_fit(X, y)):
+        assert one._machines[0].repeats == (share is not None)
 
 
 def test_penalties_are_learnt_for_the_owner() -> None:
