@@ -15,7 +15,7 @@ from crossfm.kernels.field_pairs import FMFM, FWFM, neutral
 from crossfm.kernels.table import Table
 from field_rows import as_rows, make_rows
 from machines import HYPER, ISAS, random_targets, using_isa
-from oracles import NumericLearner, field_pair_score
+from oracles import NumericLearner, field_pair_score, numeric_gradient
 
 MACHINES = {"fwfm": FWFM, "fmfm": FMFM}
 CLOSE = {"rtol": 2e-5, "atol": 2e-5}
@@ -230,3 +230,23 @@ def test_what_does_not_fit_is_refused(machine):
     for name, bad in (("pairs", arrays["pairs"][1:]), ("V", arrays["V"][1:]), ("n_fields", np.asarray(-1))):
         with pytest.raises(ValueError, match="shape"):
             FieldPairParams.from_arrays({**arrays, name: bad}, matrices=machine == "fmfm")
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_a_feature_in_two_fields_of_a_row_moves_by_its_whole_gradient(machine):
+    rng = np.random.default_rng(6)
+    row = [(0, 1, 1.0), (1, 1, 1.0), (2, 1, 0.5), (3, 0, 1.0)]
+    params = random_params(rng, 4, 4, 5, matrices=machine == "fmfm")
+    hyper = replace(HYPER, learning_rate=0.01, l2_V=0.0, l2_w=0.0)
+    before = field_pair_score(row, params.bias, params.w, params.V, params.between)
+
+    def score(V):
+        return field_pair_score(row, params.bias, params.w, V, params.between)
+
+    expected = params.V - 0.01 * (before - 3.0) * numeric_gradient(score, params.V)
+    for isa in ISAS:
+        table = MACHINES[machine].table(params, find_rule("sgd"), hyper)
+        with using_isa(isa):
+            rows = as_rows([row], 4, target=[3.0])
+            MACHINES[machine].train_pass(rows, np.arange(1), table, find_loss("squared"), hyper)
+        np.testing.assert_allclose(table.params().V, expected, rtol=1e-4, atol=1e-5)

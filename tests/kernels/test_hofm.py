@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 
 from crossfm.core.losses import find_loss
+from crossfm.core.options import Hyper
 from crossfm.core.params import FMParams, HOFMParams
 from crossfm.core.rules import RULES, find_rule
 from crossfm.kernels import fm, hofm
 from machines import HYPER, ISAS, as_rows, random_rows, random_targets, using_isa
-from oracles import NumericLearner, hofm_score
+from oracles import NumericLearner, hofm_score, numeric_gradient
 
 CLOSE = {"rtol": 3e-5, "atol": 3e-5}
 
@@ -107,3 +108,22 @@ def test_arrays_that_do_not_fit_are_refused():
     assert HOFMParams.from_arrays(arrays).n_factors == 3
     with pytest.raises(ValueError, match="V3"):
         HOFMParams.from_arrays({**arrays, "V3": arrays["V3"][1:]})
+
+
+def test_a_feature_twice_in_a_row_moves_by_its_whole_gradient():
+    """But for its own part, which is the one that its first move left."""
+    params, rate = random_params(np.random.default_rng(6), 4, 5), 1e-3
+    row, hyper = [(1, 1.0), (3, 0.5), (1, 0.5), (0, 1.0)], Hyper(learning_rate=rate)
+    both = np.concatenate([params.V, params.V3], axis=1)
+
+    def score(both):
+        return hofm_score(row, params.bias, params.w, both[:, :5], both[:, 5:])
+
+    expected = -rate * (score(both) - 3.0) * numeric_gradient(score, both)
+    for isa in ISAS:
+        table = hofm.table(params, find_rule("sgd"), hyper)
+        with using_isa(isa):
+            hofm.train_pass(as_rows([row], 4, target=[3.0]), np.arange(1), table, find_loss("squared"), hyper)
+        after = table.params()
+        moved = np.concatenate([after.V, after.V3], axis=1) - both
+        np.testing.assert_allclose(moved, expected, rtol=0.02, atol=2e-6)
