@@ -27,6 +27,7 @@ from crossfm.neural.layers import (
     SelfAttention,
     SENet,
 )
+from crossfm.neural.layers.linear import Linear, takes
 from networks import randomize, vectors
 
 FIELDS, DIM, BATCH = 4, 3, 5
@@ -307,3 +308,31 @@ def test_a_batch_in_pieces_gives_what_it_gives_whole(layer, monkeypatch):
     for pieces in found[1:]:
         for whole, part in zip(found[0], pieces, strict=True):
             torch.testing.assert_close(part, whole)
+
+
+@pytest.mark.parametrize("relu", [False, True])
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("shape", [(1, 1, 1), (7, 5, 1), (33, 17, 40)])
+def test_a_linear_layer_in_float32_agrees_with_float64(shape, bias, relu):
+    """In float32 it is oneDNN's, in float64 PyTorch's own."""
+    batch, n_in, n_out = shape
+    layer, x, g = Linear(n_in, n_out, bias=bias, relu=relu), vectors(batch, n_in), vectors(batch, n_out)
+    assert takes(x.float(), layer.weight)
+    found = []
+    for dtype in (torch.float32, torch.float64):
+        own, inputs = layer.to(dtype), x.to(dtype).requires_grad_()
+        out = own(inputs)
+        gradients = torch.autograd.grad(out, [inputs, *own.parameters()], g.to(dtype))
+        found.append([one.double() for one in (out, *gradients)])
+    naive = x @ layer.weight.T + (layer.bias if bias else 0.0)
+    torch.testing.assert_close(found[1][0], naive.clamp(min=0) if relu else naive)
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)
+
+
+def test_a_layer_that_does_not_learn_gets_no_gradient():
+    layer, x = Linear(3, 2, relu=True), vectors(4, 3).float()
+    layer.weight.requires_grad_(False)
+    layer(x).sum().backward()
+    assert layer.weight.grad is None
+    assert layer.bias.grad is not None

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from crossfm.core.options import check_count
 from crossfm.neural.layers.checks import check_shape
+from crossfm.neural.layers.linear import linear
 from crossfm.neural.layers.mlp import activation_named
 
 
@@ -75,16 +76,16 @@ class CrossNetworkV2(nn.Module):
 
     def _turned(self, layer: int, x: Tensor) -> Tensor:
         if self.W is not None:
-            return x @ self.W[layer].T
+            return linear(x, self.W[layer], self.b[layer])
         assert self.U is not None
         assert self.V is not None
-        return x @ self.V[layer] @ self.U[layer].T
+        return linear(x @ self.V[layer], self.U[layer], self.b[layer])
 
     def forward(self, x: Tensor) -> Tensor:
         """Cross the input with itself ``n_layers`` times."""
         first = now = check_shape(x, "x", n_in=self.n_in)
         for layer in range(self.n_layers):
-            now = first * (self._turned(layer, now) + self.b[layer]) + now
+            now = torch.addcmul(now, first, self._turned(layer, now))
         return now
 
 

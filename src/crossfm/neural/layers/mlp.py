@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from crossfm.core.options import check_choice, check_count
 from crossfm.neural.layers.checks import check_flag, check_rates, check_shape, check_widths
+from crossfm.neural.layers.linear import Linear
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
@@ -91,15 +92,16 @@ class MLP(nn.Module):
         layers: list[nn.Module] = []
         before = self.n_in
         for width, rate in zip(widths, rates, strict=True):
-            layers.append(_linear(before, width, activation))
+            at_once = activation == "relu" and not batch_norm
+            layers.append(_start(Linear(before, width, relu=at_once), activation))
             layers += [BatchNorm(width)] if batch_norm else []
-            layers.append(activation_named(activation))
+            layers += [] if at_once else [activation_named(activation)]
             layers += [nn.Dropout(rate)] if rate else []
             before = width
         self.n_out = before
         if n_out is not None:
             self.n_out = check_count("n_out", n_out, low=1)
-            layers.append(nn.Linear(before, self.n_out, bias=out_bias))
+            layers.append(Linear(before, self.n_out, bias=out_bias))
         self.layers = nn.Sequential(*layers)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -108,8 +110,7 @@ class MLP(nn.Module):
         return out
 
 
-def _linear(n_in: int, n_out: int, activation: str) -> nn.Linear:
-    layer = nn.Linear(n_in, n_out)
+def _start(layer: Linear, activation: str) -> Linear:
     if activation in _SATURATING:
         nn.init.xavier_uniform_(layer.weight)
     else:
