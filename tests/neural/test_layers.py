@@ -27,6 +27,7 @@ from crossfm.neural.layers import (
     SelfAttention,
     SENet,
 )
+from crossfm.neural.layers.dropout import Dropout
 from crossfm.neural.layers.linear import Linear, takes
 from networks import randomize, vectors
 
@@ -336,3 +337,29 @@ def test_a_layer_that_does_not_learn_gets_no_gradient():
     layer(x).sum().backward()
     assert layer.weight.grad is None
     assert layer.bias.grad is not None
+
+
+@pytest.mark.parametrize("p", [0.01, 0.3, 0.9])
+def test_dropout_drops_its_share_and_keeps_the_mean(p):
+    torch.manual_seed(0)
+    x = torch.full((500, 401), 2.0, requires_grad=True)  # 200,500 numbers, not whole words of 16 bits
+    out = Dropout(p)(x)
+    kept = out != 0
+    assert abs(float((~kept).double().mean()) - p) < 5 * (p * (1 - p) / x.numel()) ** 0.5
+    torch.testing.assert_close(out[kept], torch.full_like(out[kept], 2 / (1 - p)), rtol=1e-4, atol=0)
+    assert (
+        abs(float(kept[:, :-1].double().mul(kept[:, 1:]).mean()) - (1 - p) ** 2) < 0.01
+    )  # neighbours are independent
+    (gradient,) = torch.autograd.grad(out.sum(), x)
+    torch.testing.assert_close(gradient, out / 2)
+
+
+def test_dropout_draws_by_the_seed_and_rests_in_evaluation():
+    layer, x = Dropout(0.5), torch.ones(40, 3)
+    torch.manual_seed(1)
+    first, second = layer(x), layer(x)
+    torch.manual_seed(1)
+    assert torch.equal(layer(x), first)
+    assert not torch.equal(first, second)
+    assert layer.eval()(x) is x
+    assert Dropout(0.0)(x) is x

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from crossfm.core.options import check_choice, check_count
 from crossfm.neural.layers.checks import check_flag, check_rates, check_shape, check_widths
+from crossfm.neural.layers.dropout import Dropout
 from crossfm.neural.layers.linear import Linear
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
@@ -96,7 +97,7 @@ class MLP(nn.Module):
             layers.append(_start(Linear(before, width, relu=at_once), activation))
             layers += [BatchNorm(width)] if batch_norm else []
             layers += [] if at_once else [activation_named(activation)]
-            layers += [nn.Dropout(rate)] if rate else []
+            layers += [Dropout(rate)] if rate else []
             before = width
         self.n_out = before
         if n_out is not None:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from crossfm.neural.features import Features
 from crossfm.neural.layers.attention import AttentionalPooling
 from crossfm.neural.layers.checks import check_rates
+from crossfm.neural.layers.dropout import Dropout
 from crossfm.neural.model import Model
 from crossfm.neural.models.inputs import check_sizes, part
 
@@ -54,7 +55,7 @@ class AFM(Model):
         check_sizes(n_fields, n_factors, n_dense)
         self.pooling = AttentionalPooling(n_fields, n_factors, attention_dim)
         (rate,) = check_rates("dropout", dropout, 1)
-        self.dropout = nn.Dropout(rate)
+        self.dropout = Dropout(rate)
         self.p = nn.Parameter(torch.ones(n_factors))
 
     def forward(self, x: Features) -> Tensor:

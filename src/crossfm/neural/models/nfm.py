@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from crossfm.neural.features import Features
 from crossfm.neural.layers.checks import check_flag, check_rates, check_widths
+from crossfm.neural.layers.dropout import Dropout
 from crossfm.neural.layers.mlp import MLP, BatchNorm
 from crossfm.neural.model import Model
 from crossfm.neural.models.inputs import check_sizes, part
@@ -60,7 +61,7 @@ class NFM(Model):
         widths = check_widths("hidden", hidden)
         first, *rest = check_rates("dropout", dropout, 1 + len(widths))
         norm = BatchNorm(n_factors) if check_flag("batch_norm", batch_norm) else nn.Identity()
-        self.pooling = nn.Sequential(norm, nn.Dropout(first))
+        self.pooling = nn.Sequential(norm, Dropout(first))
         self.mlp = MLP(n_factors, widths, dropout=rest, activation=activation, batch_norm=batch_norm)
         h = torch.ones(n_factors)
         if widths:
