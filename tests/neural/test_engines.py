@@ -1,5 +1,7 @@
 """Engines: whatever looks rows up and moves them, the numbers are those of plain PyTorch."""
 
+import importlib
+import sys
 from itertools import combinations
 
 import numpy as np
@@ -253,3 +255,10 @@ def test_a_device_that_no_engine_knows_is_refused(name):
 def test_a_gpu_that_pytorch_does_not_see_is_refused_with_the_reason():
     with pytest.raises(OptionError, match="device='cuda', but PyTorch sees no GPU"):
         make_engine("cuda", start("sgd", 4)[0], N_FIELDS)
+
+
+def test_a_gpu_without_triton_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "triton", None)
+    monkeypatch.delitem(sys.modules, "crossfm.neural.engine.triton_kernels", raising=False)
+    with pytest.raises(OptionError, match=r"needs Triton, which is not installed.*pip install triton"):
+        importlib.import_module("crossfm.neural.engine.triton_kernels")
