@@ -91,6 +91,51 @@ def test_sampled_softmax_is_what_its_formula_says() -> None:
     assert ranker.history_[0]["train_loss"] == pytest.approx(np.log(np.exp(score) + 4) - score, rel=1e-5)
 
 
+@pytest.mark.parametrize("negatives", ["uniform", "popularity"])
+@pytest.mark.parametrize("loss", ["bpr", "softmax"])
+def test_a_penalty_is_as_strong_on_every_item_and_user(loss: str, negatives: str) -> None:
+    """Choices of hardly any weight have no gradient: each vector shrinks by n rate l2 of its length, bit by bit.
+
+    n is the number of rows that are looked at, a user with an item each, as it would be for rows with labels.
+    """
+    queries, chosen, user = choices()
+    chosen = np.where(np.arange(len(chosen)) % 2, 0, chosen)  # one item of fifteen is in half of the choices
+    rare = np.flatnonzero(user != 3)
+    kept = np.r_[rare, np.flatnonzero(user == 3)[:2]]  # and one user has two
+    queries, chosen, user = queries.take(kept), chosen[kept], user[kept]
+    lengths = []
+    for l2 in (0.0, 1e-5):
+        ranker = NeuralFMRanker(
+            4, model="fm", loss=loss, negatives=negatives, n_negatives=3, solver="sgd", learning_rate_V=0.01,
+            l2_V=l2, max_iter=60, random_state=0,
+        )  # fmt: skip
+        ranker.fit(
+            queries,
+            chosen,
+            catalogue=ids(np.arange(N_ITEMS), N_ITEMS),
+            groups=user,
+            sample_weight=np.full(len(user), 1e-20),
+        )
+        lengths.append(ranker.params_.lengths())
+    n = 60 * len(user) * (2 if loss == "bpr" else 4)
+    np.testing.assert_allclose(np.log(lengths[0] / lengths[1]), n * 0.01 * 1e-5, rtol=0.15)
+
+
+def test_a_penalty_is_as_strong_on_every_row_of_labels() -> None:
+    """As above, where rows are compared inside groups: the best are seen most, the middle ones as better and worse."""
+    y = np.r_[2.0, 1, 1, 0, 0, 0, 0, 0, 1, 0]
+    groups = np.r_[0, 0, 0, 0, 0, 0, 0, 0, 1, 1]
+    lengths = []
+    for l2 in (0.0, 1e-3):
+        ranker = NeuralFMRanker(
+            4, model="fm", solver="sgd", learning_rate_V=0.01, l2_V=l2, max_iter=300, random_state=0
+        )
+        ranker.fit(ids(np.arange(10), 10), y, groups=groups, sample_weight=np.full(10, 1e-20))
+        lengths.append(ranker.params_.lengths())
+    n = 300 * 2 * 4  # four rows have a lower one
+    np.testing.assert_allclose(np.log(lengths[0] / lengths[1]), n * 0.01 * 1e-3, rtol=0.15)
+
+
 @pytest.mark.parametrize(
     "options", [{"loss": "warp"}, {"loss": "softmax"}, {"batch_size": 0}, {"model": "nmf"}]
 )

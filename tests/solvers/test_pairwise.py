@@ -110,6 +110,49 @@ def scores_of(items: Rows, w):
     ]
 
 
+def naive_looks(chosen, groups, chance, each):
+    """Go through the choices, and share each one's negatives out among what its group leaves."""
+    queries, items = np.zeros(len(chosen)), np.zeros(len(chance))
+    for row, item in enumerate(chosen):
+        banned = (
+            {item} if groups is None else {i for i, g in zip(chosen, groups, strict=True) if g == groups[row]}
+        )
+        left = [i for i in range(len(chance)) if i not in banned]
+        if left:
+            queries[row] = 1 + each
+            items[item] += 1
+            items[left] += each * chance[left] / chance[left].sum()
+    return queries, items
+
+
+@pytest.mark.parametrize("grouped", [True, False])
+@pytest.mark.parametrize("kind", ["uniform", "popularity"])
+def test_how_often_items_are_looked_at_is_what_the_naive_count_says(kind, grouped):
+    chosen = np.array(
+        [0, 1, 2, 3, 0, 0, 1, 2, 2]
+    )  # the first group leaves nothing, nobody chose item 4 otherwise
+    chosen, groups = np.r_[chosen, 4], np.array([0, 0, 0, 0, 1, 2, 2, 2, 3, 0]) if grouped else None
+    pool = CatalogueNegatives(chosen, groups, 5, kind)
+    chance = (pool.count + 1) ** 0.75 if kind == "popularity" else np.ones(5)
+    for each in (1, 3):
+        found, expected = pool.looks(each), naive_looks(chosen, groups, chance, each)
+        np.testing.assert_allclose(found[0], expected[0], atol=1e-12)
+        np.testing.assert_allclose(found[1], expected[1], rtol=1e-12)
+        assert found[0].sum() == pytest.approx(found[1].sum())  # a query and an item at a time
+    assert not CatalogueNegatives(np.array([0, 1]), np.array([0, 0]), 2, kind).looks(2)[1].any()
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 2)), min_size=1, max_size=14))
+def test_how_often_rows_of_pairs_are_looked_at_is_what_the_naive_count_says(entries):
+    y, groups = (np.array(column) for column in zip(*entries, strict=True))
+    expected = np.zeros(len(y))
+    for better, lower in legal_pairs(y, groups).items():
+        expected[better] += 1
+        expected[lower] += 1 / len(lower)
+    looks = LabelPairs.of(y.astype(float), groups).looks()
+    np.testing.assert_allclose(looks, expected, atol=1e-12)
+
+
 def test_machines_start_at_the_order_by_popularity():
     items = as_rows([[(0, 1.0), (9, 1.0)], [(1, 1.0), (2, -2.0), (9, 0.5)], [(9, 1.0)], [(3, 0.5)], []], 11)
     count = np.array([4.0, 9.0, 100.0, 0.0, 3.0])

@@ -17,6 +17,7 @@ from crossfm.estimators.neural import Neural
 from crossfm.estimators.ranker import FMRanker
 from crossfm.kernels.choices import Negatives
 
+Floats = NDArray[np.float64]
 Positions = NDArray[np.int64]
 LOSSES = ("bpr", "softmax")
 
@@ -131,6 +132,10 @@ class NeuralFMRanker(Neural, FMRanker):
             )
         super()._check_loss(catalogued)
 
+    def _expect(self, *sides: tuple[Rows, Floats]) -> None:
+        if self.l2_V or self.l2_w:
+            self._machines[0].expect(sides)
+
     def _both(self, rows: Rows, items: Rows) -> Rows:
         parts = [part.with_target(None) for part in (rows, self._beside(rows, items))]
         if not self._machine.FIELDS:  # then only one side may have them
@@ -175,7 +180,7 @@ class NeuralFMRanker(Neural, FMRanker):
             extra = np.zeros(each.shape, np.float32) if offset is None else offset[each]
             extra = np.where(each < 0, np.float32(-np.inf), extra)
             queries = rows.take(np.repeat(which[part], each.shape[1]))
-            return self._joined(queries, items.take(np.maximum(each, 0).ravel())), extra
+            return self._joined(queries, items.take(np.where(each < 0, each[:, :1], each).ravel())), extra
 
         with self._machine.steps(self._machines[0], hyper, more["n_threads"]) as steps:
             total = steps.run_choices(joined, len(which), None if weight is None else weight[which])

@@ -206,6 +206,7 @@ class FMRanker(BaseFM):
                 f"no two of the {rows.n_rows} rows (n_samples={rows.n_rows}) of one group have different labels, so "
                 "there is no pair to learn from; pass groups with at least two labels each"
             )
+        self._expect((rows, pairs.looks()))
         rng = stream(self.random_state, "pairs")
 
         def visit(part: Positions, hyper: Hyper) -> float:
@@ -228,6 +229,8 @@ class FMRanker(BaseFM):
         self._machines[0].start_w(popularity_start(items, pool.count), hyper)
         rng, threads = stream(self.random_state, "negatives"), thread_count(self.n_threads)
         each = 1 if self.loss == "bpr" else self.n_negatives
+        query_looks, item_looks = pool.looks(each)
+        self._expect((rows, query_looks), (items, item_looks))
         more: dict[str, Any] = {"weight": rows.weight, "offset": pool.offset, "n_threads": threads}
 
         def visit(part: Positions, hyper: Hyper) -> float:
@@ -242,6 +245,9 @@ class FMRanker(BaseFM):
         nnz = rows.nnz // rows.n_rows + (1 + each) * (items.nnz // items.n_rows)
         weight = 1.0 if rows.weight is None else float(rows.weight.mean(dtype=np.float64))
         self._run(visit, rows.n_rows, nnz, hyper, plan, weight)
+
+    def _expect(self, *sides: tuple[Rows, Floats]) -> None:
+        """Take how often an epoch will look at each row of each side: networks spread their penalties by it."""
 
     def _check_loss(self, catalogued: bool) -> None:
         check_choice("loss", self.loss, LOSSES)

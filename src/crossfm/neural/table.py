@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +15,7 @@ from torch import Tensor
 from crossfm.core.options import Hyper
 from crossfm.core.params import FMParams
 from crossfm.core.rules import Rule
+from crossfm.data.rows import Rows
 from crossfm.kernels.machine import Data, windows
 from crossfm.kernels.table import Table
 from crossfm.neural.model import Model
@@ -104,7 +106,7 @@ class NetworkTable:
     n_rows : int
         Rows to learn from so far, and
     counts : float32 (n_features,)
-        how many of them have each feature.
+        how many of them have each feature; of an order, how many of those that an epoch looks at are expected to.
     runtime : Runtime or None
         Made when first needed.
     """
@@ -166,9 +168,19 @@ class NetworkTable:
             del part  # a stream reads the next ones
         self.counts = counts.astype(np.float32)
 
+    def expect(self, sides: Sequence[tuple[Rows, NDArray[np.float64]]]) -> None:
+        """Count what an epoch of an order will look at, instead: ``sides`` of rows and how often each is expected.
+
+        What is looked at is a row of each side, put together.
+        """
+        counts = np.zeros(self.n_features)
+        for rows, looks in sides:
+            counts += np.bincount(rows.indices, np.repeat(looks, np.diff(rows.offsets())), self.n_features)
+        self.n_rows, self.counts = round(float(sides[0][1].sum())), counts.astype(np.float32)
+
     def rarity(self) -> NDArray[np.float32]:
         """Return all rows over those that have each feature (n_features,); 0 for what none has."""
-        held = np.maximum(self.counts, 1)
+        held = np.where(self.counts > 0, self.counts, np.float32(1))  # an expected number may be below 1
         rarity: NDArray[np.float32] = np.where(self.counts > 0, np.float32(self.n_rows) / held, np.float32(0))
         return rarity
 

@@ -13,6 +13,7 @@ from crossfm.data.rows import Rows
 from crossfm.errors import DataError
 from crossfm.kernels.choices import Negatives, alias_table, chosen_bits
 
+Floats = NDArray[np.float64]
 Positions = NDArray[np.int64]
 POPULARITY_POWER = 0.75  # as in word2vec's negative sampling: popular, but less than proportionally
 
@@ -55,6 +56,14 @@ class LabelPairs:
         """Return better and worse rows for the pairs ``which``."""
         low, high = self.low[which], self.high[which]
         return self.better[which], self.rows[low + (rng.random(len(which)) * (high - low)).astype(np.int64)]
+
+    def looks(self) -> Floats:
+        """Return how often a visit to every pair is expected to look at each row (n_rows,), on either side."""
+        share, n = 1.0 / (self.high - self.low), len(self.rows)
+        drawn = np.cumsum(np.bincount(self.low, share, n) - np.bincount(self.high, share, n + 1)[:n])
+        looks = np.bincount(self.better, minlength=n).astype(np.float64)
+        looks[self.rows] += drawn
+        return looks
 
 
 class CatalogueNegatives:
@@ -99,10 +108,12 @@ class CatalogueNegatives:
             arrays["bits"] = chosen_bits(arrays["indptr"], arrays["chosen"], n_items)
         self.count = np.bincount(positives, weight, n_items).astype(np.float64)
         self.offset = None
+        chance = np.ones(n_items)
         if kind == "popularity":
             chance = (self.count + 1.0) ** POPULARITY_POWER
             arrays["keep"], arrays["alias"] = alias_table(chance)
             self.offset = -np.log(chance).astype(np.float32)
+        self._chance = chance / chance.sum()
         self.negatives = Negatives(n_items, positives, **arrays)
 
     def any_negative(self) -> bool:
@@ -111,6 +122,27 @@ class CatalogueNegatives:
         if indptr is None or chosen is None:
             return self.n_items > 1
         return len(chosen) < (len(indptr) - 1) * self.n_items
+
+    def looks(self, each: int) -> tuple[Floats, Floats]:
+        """Return how often a visit to every choice is expected to look at its query (n,), and at each item (n_items,).
+
+        The query is looked at beside the chosen item and ``each`` negatives, which come with their chances among what
+        the group leaves; where it leaves nothing there is no visit.
+        """
+        known, positive = self.negatives, self.negatives.positive
+        if known.indptr is None or known.chosen is None or known.group is None:
+            group = owner = np.arange(len(positive))
+            chosen, n_groups = positive, len(positive)
+        else:
+            group, chosen, n_groups = known.group, known.chosen.astype(np.int64), len(known.indptr) - 1
+            owner = np.repeat(np.arange(n_groups), np.diff(known.indptr))
+        leaves = np.bincount(owner, minlength=n_groups) < self.n_items
+        left = 1.0 - np.bincount(owner, self._chance[chosen], n_groups)
+        rate = np.bincount(group, minlength=n_groups) / np.where(leaves, left, 1.0)
+        drawn = rate.sum() - np.bincount(chosen, rate[owner], self.n_items)
+        visited = leaves[group].astype(np.float64)
+        chose = np.bincount(positive, visited, self.n_items)
+        return (1 + each) * visited, chose + each * self._chance * drawn
 
 
 def group_codes(groups: Any) -> Positions:
