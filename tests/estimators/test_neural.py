@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from inspect import Parameter, signature
 from typing import Any, ClassVar
 
 import numpy as np
@@ -357,6 +358,19 @@ def test_models_that_read_fields_name_one_beyond_theirs_and_stay_as_they_were() 
 def replace_ids(rows: Rows) -> Rows:
     """Return rows of the two features there are."""
     return Rows(rows.indices % 2, 2, width=rows.width, fields=rows.fields)
+
+
+def test_a_default_is_the_same_wherever_it_is_said() -> None:
+    signatures = [
+        signature(getattr(crossfm, f"NeuralFM{kind}")).parameters
+        for kind in ("Regressor", "Classifier", "Ranker")
+    ]
+    for one in signatures[1:]:
+        shared = (one.keys() & signatures[0].keys()) - {"loss"}
+        assert len(shared) > 25
+        assert all(one[name].default == signatures[0][name].default for name in shared)
+    fields = signature(crossfm.NeuralFMClassifier()._machine.__class__).parameters
+    assert all(field.default is Parameter.empty for field in fields.values())
 
 
 def test_models_without_layers_say_so() -> None:

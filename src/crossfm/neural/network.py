@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -31,7 +31,7 @@ MAX_EMBEDDING = 1024
 
 @dataclass(frozen=True)
 class Network:
-    """A model of the table ``neural.models``, and how it is trained; each field is an option of the estimators.
+    """A model of the table ``neural.models``, and how it is trained; the estimators have the defaults.
 
     Attributes
     ----------
@@ -58,20 +58,20 @@ class Network:
         Fields that are known to be there, should the last of them be empty in all rows of the start.
     """
 
-    model: str = "nfm"
-    options: Mapping[str, Any] = field(default_factory=dict)
-    batch_size: int = 4096
-    learning_rate: float = 0.001
-    learning_rate_V: float = 0.002
-    learning_rate_w: float = 0.03
-    l2_layers: float = 0.0
-    penalties: Penalties = field(default_factory=Penalties)
-    clip_norm: float = 0.0
-    warmup: int = 0
-    precision: str = "float32"
-    device: str = "cpu"
-    compiled: bool = False
-    least_fields: int = 0
+    model: str
+    options: Mapping[str, Any]
+    batch_size: int
+    learning_rate: float
+    learning_rate_V: float
+    learning_rate_w: float
+    l2_layers: float
+    penalties: Penalties
+    clip_norm: float
+    warmup: int
+    precision: str
+    device: str
+    compiled: bool
+    least_fields: int
 
     @property
     def FIELDS(self) -> bool:
