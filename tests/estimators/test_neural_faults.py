@@ -29,7 +29,7 @@ from crossfm.errors import OptionError
 from crossfm.kernels.embedding import Penalties
 from crossfm.kernels.table import Table, aligned_zeros, record_floats
 from crossfm.neural import training
-from crossfm.neural.dense import dense_values, find_shape
+from crossfm.neural.dense import dense_values, survey
 from crossfm.neural.engine.core import CoreEmbeddings
 from crossfm.neural.models import MODELS
 from crossfm.solvers.schedule import SCHEDULES
@@ -158,17 +158,19 @@ def test_numbers_are_told_from_other_values() -> None:
     fields = np.array([0, 1, 2, 3, 4], np.uint32)
     values = np.array([0.5, 1, 0.7, 1, 2, 0.5, 1, 0.7, 1, 2, 0.1, 1, 0.7, 1, 1], np.float32)
     whole = Rows(ids, 9, values=values, width=5, fields=fields)
-    n_fields, dense = find_shape(whole)
-    assert (n_fields, dense.tolist()) == (5, [0, 6])
+    found = survey(whole, fields=True, counted=False)
+    assert (found.n_fields, found.dense_ids.tolist()) == (5, [0, 6])
 
     class Windows:
-        n_features = 9
+        n_features, known = 9, None
 
         def __iter__(self) -> Any:
             return (whole.take([n]) for n in range(3))
 
-    n_fields, dense = find_shape(Windows())
-    assert (n_fields, dense.tolist()) == (5, [0, 6])
+    found = survey(Windows(), fields=True, counted=True)
+    assert (found.n_fields, found.dense_ids.tolist()) == (5, [0, 6])
+    assert found.counts.tolist() == np.bincount(ids, minlength=9).tolist()
+    assert found.n_rows == 3
     narrow = Rows(ids[:5], 7, values=values[:5], width=5, fields=fields)
     assert dense_values(narrow, np.arange(1), np.array([0, 6, 8])).tolist() == [[0.5, 2.0, 0.0]]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -247,3 +249,24 @@ def test_other_machines_learn_from_streams_too(tmp_path, kind, many_windows):
     np.testing.assert_allclose(again, said, rtol=1e-6, atol=1e-9)
     later = b.partial_fit(stream(tmp_path / "a.libffm"))
     assert later.n_iter_ == 4
+
+
+@pytest.mark.parametrize("options", [{}, {"l2_V": 1e-3}, {"early_stopping": True}])
+@pytest.mark.parametrize("model", ["nfm", "deepfm", "ffm"])
+def test_a_network_looks_at_the_file_once_before_its_first_epoch(
+    tmp_path, many_windows, monkeypatch, model, options
+):
+    pytest.importorskip("torch")
+    rows = made_rows()
+    write_libffm(tmp_path / "a.libffm", replace(rows, fields=np.array([0, 1], np.uint32)))
+    found, passes, read_windows = stream(tmp_path / "a.libffm"), [], windows.RowStream.windows
+
+    def spied(self, rng=None):
+        passes.append(self.n_rows)
+        return read_windows(self, rng)
+
+    monkeypatch.setattr(windows.RowStream, "windows", spied)
+    crossfm.NeuralFMClassifier(2, model=model, max_iter=1, **options).fit(found)
+    held = options.get("early_stopping", False)
+    assert len(passes) == 2 + held  # a look, an epoch and what is held back
+    assert passes[0] == passes[1] == 2000 - held * passes[-1]

@@ -29,6 +29,7 @@ class Prepared:
 
     def __init__(self, model: Any, rows: RowStream) -> None:
         self._model, self._rows = model, rows
+        self.known: Any = None
 
     @property
     def n_features(self) -> int:
@@ -75,7 +76,14 @@ def fit_stream(
         _learn_target(model, X, classes)
     model._learn_class_weight(lambda: _count(model, X), anew=fresh or passes is None, passes=passes)
     means = _mean_targets(model, X)
-    tables = float(model._machine.table_bytes(Prepared(model, X), model.n_factors, rule) * len(means))
+    train, valid = X, None
+    if eval_set is not None:
+        valid = _validation(model, eval_set)
+    elif plan.patience is not None or (model.calibrate and passes is None):
+        seed = int(model._numbers("validation").integers(2**31))
+        train, valid = X.split(model.validation_fraction, seed)
+    rows = Prepared(model, train)
+    tables = float(model._machine.table_bytes(rows, model.n_factors, rule) * len(means))
     share = 1.0 if rule.row_wise else 1.0 / (1 + rule.states)
     saved = tables * share  # the parameters of a saved model, or at the start
     best = tables if plan.patience is not None else 0.0
@@ -86,13 +94,6 @@ def fit_stream(
         biases = [loss.start(mean) for mean in means]
     elif passes is not None:
         grow(model, X.n_features, model.encoder_)
-    train, valid = X, None
-    if eval_set is not None:
-        valid = _validation(model, eval_set)
-    elif plan.patience is not None or (model.calibrate and passes is None):
-        seed = int(model._numbers("validation").integers(2**31))
-        train, valid = X.split(model.validation_fraction, seed)
-    rows = Prepared(model, train)
     if not fresh:
         if resume is not None:
             belong_start(resume, model)
@@ -101,6 +102,7 @@ def fit_stream(
         model._start_tables(rows, biases, rule, hyper)
         if passes is None:
             model._forget_unseen(rows)
+    rows.known = None  # it takes memory
     if resume is not None:
         belong_stream(resume, train)
         if isinstance(valid, RowStream):
@@ -242,7 +244,6 @@ class _Training:
         tables, done = model._tables(), model._epochs_done()
         rng = model._numbers(f"order {done}")
         nonzeros = train.nnz / max(train.cache.layout.n_rows, 1)  # a row
-        weights = (_weight(y, self._weights(y, w)) for y, w in train.targets())
         run_epochs(
             tables,
             lambda order, hyper: model._visit(self.data, order, self.loss, hyper, self.threads),
@@ -250,7 +251,7 @@ class _Training:
             hyper,
             self.plan,
             rng,
-            total_weight=sum(weights),
+            total_weight=self._total_weight(),
             nnz=int(nonzeros * train.n_rows) * len(tables),
             validate=self.validate if self.valid is not None else None,
             callback=model._callback(),
@@ -272,6 +273,11 @@ class _Training:
             del window, rows  # so that two are in memory at a time
             yield from calls(order, nonzeros)
             self.data = []
+
+    def _total_weight(self) -> float:
+        if not self.train.cache.layout.weighted and getattr(self.model, "class_weight_", None) is None:
+            return self.train.n_rows
+        return sum(_weight(y, self._weights(y, w)) for y, w in self.train.targets())
 
     def _weights(self, target: Floats, weight: Any) -> Any:
         """Return the weights under which rows of ``train`` are learnt."""

@@ -50,28 +50,43 @@ def table_bytes(rows: Data, n_factors: int, rule: Rule) -> int:
 
 def forget_unseen(table: Table, rows: Data, hyper: Hyper) -> None:
     """Zero ``V`` of features that no row has: a vector that never trains would only add noise."""
-    unseen = np.flatnonzero(~occurring(table.n_features, rows))
-    if len(unseen):
-        table.start_V(unseen, np.broadcast_to(np.float32(0), (len(unseen), table.n_factors)), hyper)
+    forget(table, np.flatnonzero(~occurring(table.n_features, rows)), hyper)
+
+
+def forget(table: Table, ids: NDArray[np.int64], hyper: Hyper) -> None:
+    """Zero ``V`` of the features ``ids``."""
+    if len(ids):
+        table.start_V(ids, np.broadcast_to(np.float32(0), (len(ids), table.n_factors)), hyper)
 
 
 def wake(table: Table, rows: Data, rng: np.random.Generator, hyper: Hyper, *, scale: float) -> Table:
     """Give features of ``rows`` whose ``V`` is all zero new start values: from zero they never learn a pair."""
     if table.n_factors:
-        ids = np.flatnonzero(occurring(table.n_features, rows))
-        asleep = ids[table.asleep(ids)]
-        V = rng.standard_normal((len(asleep), table.n_factors), dtype=np.float32) * np.float32(scale)
-        table.start_V(asleep, V, hyper)
+        wake_ids(table, np.flatnonzero(occurring(table.n_features, rows)), rng, hyper, scale=scale)
     return table
+
+
+def wake_ids(
+    table: Table, ids: NDArray[np.int64], rng: np.random.Generator, hyper: Hyper, *, scale: float
+) -> None:
+    """Do the same for those of the features ``ids``."""
+    asleep = ids[table.asleep(ids)]
+    V = rng.standard_normal((len(asleep), table.n_factors), dtype=np.float32) * np.float32(scale)
+    table.start_V(asleep, V, hyper)
 
 
 def occurring(n_features: int, rows: Data) -> NDArray[np.bool_]:
     """Mark (n_features,) the features that some row has."""
     seen = np.zeros(n_features, bool)
     for part in windows(rows):
-        _kernels.mark(part.indices, seen)
+        mark(part, seen)
         del part  # a stream reads the next one
     return seen
+
+
+def mark(rows: Rows, seen: NDArray[np.bool_]) -> None:
+    """Set ``seen`` (n_features,) for the features of ``rows``."""
+    _kernels.mark(rows.indices, seen)
 
 
 def scores(

@@ -20,7 +20,12 @@ Arrays = dict[str, NDArray[Any]]
 
 
 class Windows(Protocol):
-    """Rows in parts, one after another, as often as they are asked for."""
+    """Rows in parts, one after another, as often as they are asked for.
+
+    ``known`` is for what a look at all of them has found: it takes a pass over a file.
+    """
+
+    known: Any
 
     @property
     def n_features(self) -> int:

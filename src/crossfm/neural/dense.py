@@ -1,46 +1,90 @@
-"""Numbers of a table for the deep part: which features they are, and their values."""
+"""What a network asks of all rows at once: fields, numbers for the deep part, and how often features come."""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from crossfm.data.rows import Rows
+from crossfm.kernels.fm import mark
 from crossfm.kernels.machine import Data, windows
 
 ROWS_AT_ONCE = 1 << 16
 MANY_FIELDS = 4096
 
 
-def find_shape(rows: Data) -> tuple[int, NDArray[np.int64]]:
-    """Return the number of fields, and the features (n_dense,) that hold a number: by rising field.
+class Survey(NamedTuple):
+    """What one look at all rows has found.
 
-    Where every feature is a field of its own, there are as many fields as features, whether or not some row has them.
-
-    A field holds a number when exactly one of its features has values other than 1 and at most one more occurs in it,
-    as the encoder writes numeric columns (the number, or the feature of missing cells).
+    Attributes
+    ----------
+    n_rows : int
+    n_fields : int
+        Where every feature is a field of its own, as many as features, whether or not some row has them.
+    dense_ids : int64 (n_dense,)
+        The features that hold a number, by rising field. A field holds one when exactly one of its features has values
+        other than 1 and at most one more occurs in it, as the encoder writes numeric columns (the number, or the
+        feature of missing cells).
+    seen : bool (n_features,)
+        The features that some row has.
+    counts : int64 (n_features,) or None
+        How often each comes.
     """
-    every, special, own = _Few(), _Few(), rows.n_features <= MANY_FIELDS
+
+    n_rows: int
+    n_fields: int
+    dense_ids: NDArray[np.int64]
+    seen: NDArray[np.bool_]
+    counts: NDArray[np.int64] | None
+
+
+def survey(rows: Data, *, fields: bool, counted: bool) -> Survey:
+    """Look at all rows; without ``fields`` as if all features were of one field."""
+    n_rows, shape = 0, _Shape(rows.n_features)
+    seen = np.zeros(rows.n_features, bool)
+    counts = np.zeros(rows.n_features, np.int64) if counted else None
     for part in windows(rows):
-        if part.fields is None:
-            return 1, np.zeros(0, np.int64)
+        n_rows += part.n_rows
+        if counts is None:
+            mark(part, seen)
+        else:
+            counts += np.bincount(part.indices, minlength=len(counts))
+        if fields and part.fields is not None:
+            shape.add(part)
+        del part  # a stream reads the next ones
+    return Survey(n_rows, *shape.found(), seen if counts is None else counts > 0, counts)
+
+
+class _Shape:
+    """The fields, and which of them hold a number."""
+
+    def __init__(self, n_features: int) -> None:
+        self.every, self.special = _Few(), _Few()
+        self.n_features, self.own = n_features, n_features <= MANY_FIELDS
+
+    def add(self, part: Rows) -> None:
+        """Look at more rows."""
         for start in range(0, part.n_rows, ROWS_AT_ONCE):
             some = part.take(np.arange(start, min(start + ROWS_AT_ONCE, part.n_rows)))
             fields = some.field_of_each()
             assert fields is not None
-            own = own and np.array_equal(some.indices, fields)
-            every.add(some.indices, fields)
+            self.own = self.own and np.array_equal(some.indices, fields)
+            self.every.add(some.indices, fields)
             if some.values is not None:
                 other = some.values != 1
-                special.add(some.indices[other], fields[other])
-        del part  # a stream reads the next ones
-    numeric = [
-        ids
-        for ids, all_ids in zip(special.ids, every.ids, strict=False)
-        if len(ids) == 1 and len(all_ids) < 3
-    ]
-    n_fields = rows.n_features if own else len(every.ids)
-    return max(n_fields, 1), np.array([next(iter(ids)) for ids in numeric], np.int64)
+                self.special.add(some.indices[other], fields[other])
+
+    def found(self) -> tuple[int, NDArray[np.int64]]:
+        """Return the number of fields, and the features that hold a number."""
+        numeric = [
+            ids
+            for ids, all_ids in zip(self.special.ids, self.every.ids, strict=False)
+            if len(ids) == 1 and len(all_ids) < 3
+        ]
+        n_fields = self.n_features if self.own and self.every.ids else len(self.every.ids)
+        return max(n_fields, 1), np.array([next(iter(ids)) for ids in numeric], np.int64)
 
 
 class _Few:

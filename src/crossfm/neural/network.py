@@ -19,7 +19,7 @@ from crossfm.kernels import fm
 from crossfm.kernels.embedding import Penalties
 from crossfm.kernels.machine import Data
 from crossfm.kernels.table import Table, record_floats
-from crossfm.neural.dense import find_shape
+from crossfm.neural.dense import Survey, survey
 from crossfm.neural.engine.make import find_device
 from crossfm.neural.model import Model
 from crossfm.neural.models.table import find_model
@@ -92,8 +92,8 @@ class Network:
         bias: float,
     ) -> NetworkTable:
         """Return a network for a fresh start; embeddings are normal with deviation ``scale``."""
-        n_fields, dense_ids = find_shape(rows) if self.FIELDS else (1, np.zeros(0, np.int64))
-        n_fields = max(n_fields, self.least_fields if self.FIELDS else 1)
+        found = self.survey(rows)
+        n_fields, dense_ids = found.n_fields, found.dense_ids
         dim = self.dim(n_fields, n_factors)
         embeddings = Table.drawn(rows.n_features, dim, rng, rule, hyper, scale=scale, bias=0.0)
         seed = int(rng.integers(2**31))
@@ -102,12 +102,20 @@ class Network:
             model.bias.fill_(bias)
         optimizer = make_optimizer(model, self.learning_rate, self.l2_layers)
         table = NetworkTable(embeddings, model, optimizer, n_factors, n_fields, dense_ids, seed)
-        self._meet(table, rows)
+        table.meet(found)
         return table
 
-    def _meet(self, table: NetworkTable, rows: Data) -> None:
-        if self.penalties.l2_V or self.penalties.l2_w:
-            table.meet(rows)
+    def survey(self, rows: Data, *, fields: bool = True) -> Survey:
+        """Look at all rows for what the network asks of them; windows keep it, so that one pass is enough."""
+        known: Survey | None = None if isinstance(rows, Rows) else rows.known
+        if known is None:
+            counted = bool(self.penalties.l2_V or self.penalties.l2_w)
+            known = survey(rows, fields=fields and self.FIELDS, counted=counted)
+            if self.FIELDS:
+                known = known._replace(n_fields=max(known.n_fields, self.least_fields))
+            if not isinstance(rows, Rows):
+                rows.known = known
+        return known
 
     def table(self, params: NetworkParams, rule: Rule, hyper: Hyper) -> NetworkTable:
         """Return a network that starts at ``params`` with fresh optimizer state."""
@@ -135,7 +143,7 @@ class Network:
         """Return the bytes that the embeddings of ``start`` will take."""
         n_fields = 1
         if self.dim(2, n_factors) != self.dim(1, n_factors):
-            n_fields = max(find_shape(rows)[0], self.least_fields)
+            n_fields = self.survey(rows).n_fields
         return 4 * rows.n_features * record_floats(self.dim(n_fields, n_factors), rule)
 
     def check(self, n_factors: int) -> None:
@@ -145,14 +153,15 @@ class Network:
 
     def forget_unseen(self, table: NetworkTable, rows: Data, hyper: Hyper) -> None:
         """Zero embeddings of features that no row has."""
-        fm.forget_unseen(table.embeddings, rows, hyper)
+        fm.forget(table.embeddings, np.flatnonzero(~self.survey(rows, fields=False).seen), hyper)
 
     def wake(
         self, table: NetworkTable, rows: Data, rng: np.random.Generator, hyper: Hyper, *, scale: float
     ) -> NetworkTable:
         """Give features of ``rows`` whose embedding is all zero new start values."""
-        fm.wake(table.embeddings, rows, rng, hyper, scale=scale)
-        self._meet(table, rows)
+        found = self.survey(rows, fields=False)
+        fm.wake_ids(table.embeddings, np.flatnonzero(found.seen), rng, hyper, scale=scale)
+        table.meet(found)
         return table
 
     def dim(self, n_fields: int, n_factors: int) -> int:

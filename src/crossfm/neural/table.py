@@ -16,8 +16,8 @@ from crossfm.core.options import Hyper
 from crossfm.core.params import FMParams
 from crossfm.core.rules import Rule
 from crossfm.data.rows import Rows
-from crossfm.kernels.machine import Data, windows
 from crossfm.kernels.table import Table
+from crossfm.neural.dense import Survey
 from crossfm.neural.model import Model
 
 Arrays = dict[str, NDArray[Any]]
@@ -159,14 +159,12 @@ class NetworkTable:
         if len(self.counts) < self.n_features:
             self.counts = np.append(self.counts, np.zeros(self.n_features - len(self.counts), np.float32))
 
-    def meet(self, rows: Data) -> None:
-        """Count the rows that are about to be learnt from, and their features."""
-        counts = self.counts.astype(np.float64)
-        for part in windows(rows):
-            counts += np.bincount(part.indices, minlength=self.n_features)
-            self.n_rows += part.n_rows
-            del part  # a stream reads the next ones
-        self.counts = counts.astype(np.float32)
+    def meet(self, found: Survey) -> None:
+        """Take the rows that are about to be learnt from into account, where their features were counted."""
+        if found.counts is not None:
+            counts = self.counts.astype(np.float64)
+            counts[: len(found.counts)] += found.counts
+            self.n_rows, self.counts = self.n_rows + found.n_rows, counts.astype(np.float32)
 
     def expect(self, sides: Sequence[tuple[Rows, NDArray[np.float64]]]) -> None:
         """Count what an epoch of an order will look at, instead: ``sides`` of rows and how often each is expected.
