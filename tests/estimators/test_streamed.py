@@ -10,6 +10,7 @@ import pytest
 
 import crossfm
 from crossfm import Categorical, FMClassifier, FMRanker, FMRegressor, Numeric, Rows, read, stream
+from crossfm.core.memory import resident
 from crossfm.data import blocks
 from crossfm.data import stream as windows
 from crossfm.data.writers import write_libffm, write_libsvm, write_table
@@ -270,3 +271,21 @@ def test_a_network_looks_at_the_file_once_before_its_first_epoch(
     held = options.get("early_stopping", False)
     assert len(passes) == 2 + held  # a look, an epoch and what is held back
     assert passes[0] == passes[1] == 2000 - held * passes[-1]
+
+
+def test_a_limit_too_small_for_the_layers_is_refused_with_what_takes_less(tmp_path):
+    pytest.importorskip("torch")
+    import crossfm.neural.runtime
+
+    rows = made_rows()
+    write_libffm(tmp_path / "a.libffm", replace(rows, fields=np.array([0, 1], np.uint32)))
+    found = stream(tmp_path / "a.libffm", memory_limit=resident() + 150_000_000)
+    wide = {"hidden": (20_000,), "batch_size": 2000}
+    message = r"MB for layers and a batch in them.*smaller batch_size or hidden"
+    with pytest.raises(OptionError, match=message):
+        crossfm.DeepFMClassifier(4, max_iter=1, **wide).fit(found)
+    for less in ({"batch_size": 20}, {"hidden": (8,)}):
+        assert crossfm.DeepFMClassifier(4, max_iter=1, **{**wide, **less}).fit(found).n_iter_ == 1
+    model = crossfm.DeepFMClassifier(4, max_iter=1, warm_start=True, **{**wide, "batch_size": 20}).fit(found)
+    with pytest.raises(OptionError, match=message):
+        model.set_params(batch_size=2000).fit(found)

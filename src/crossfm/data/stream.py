@@ -170,23 +170,27 @@ class RowStream:
             "contents": f"crc {zlib.crc32(share.encode(), self.cache.checksum):08x}",
         }
 
-    def need(self, lasting: float, passing: float = 0) -> None:
+    def need(self, lasting: float, passing: float = 0, *, layers: float = 0) -> None:
         """Raise ``OptionError`` when what the process has and will need exceeds the limit.
 
-        ``lasting`` bytes stay beside the windows, ``passing`` ones come and go while there are none.
+        ``lasting`` bytes stay beside the windows, and those of a network's ``layers`` and its batches; ``passing`` ones
+        come and go while there are none.
         """
         if self.memory_limit is None:
             return
+        lasting += layers
         now, taken = resident(), max(WINDOWS * self._window(), passing)
         if now + SLACK * (lasting + taken) <= self.memory_limit:
             return
         fixed = now + SLACK * lasting
         share = min(fixed / (1 - SLACK * WINDOWS * SHARE), fixed + SLACK * WINDOWS * WINDOW)
         least = max(share, fixed + SLACK * max(WINDOWS * max(self._sizes()), passing))
+        of_it = f" ({show_size(layers)} for layers and a batch in them)" if layers else ""
+        remedy = "take a smaller batch_size or hidden, " if layers else ""
         raise OptionError(
             f"memory_limit={show_size(self.memory_limit)} is too small: the program has {show_size(now)}, the model "
-            f"takes {show_size(lasting)} more and reading {show_size(taken)}; about {show_size(1.02 * least)} are "
-            "needed. Raise it, lower n_factors, or have fewer features (hash_buckets, min_count)."
+            f"takes {show_size(lasting)} more{of_it} and reading {show_size(taken)}; about {show_size(1.02 * least)} "
+            f"are needed. Raise it, {remedy}lower n_factors, or have fewer features (hash_buckets, min_count)."
         )
 
     # ------------------------------------------------------------------ windows

@@ -220,6 +220,12 @@ class BaseFM(Stored):
             for bias in biases
         ]
 
+    def _layer_bytes(
+        self, rows: Prepared, n_machines: int, n_rows: int, nonzeros: float, *, fresh: bool, judged: bool
+    ) -> float:
+        """Return what training on a stream takes beside the tables of features; see ``Network.layer_bytes``."""
+        return 0.0
+
     def _advice(self, rule: Rule) -> str:
         advice = ["fewer n_factors"]
         if not rule.row_wise and rule.states:

@@ -154,6 +154,16 @@ class Neural(BaseFM):
         options, kept = self.get_params(deep=False), ("init", "pretrained")
         return type(self)(**{n: v if n in kept else clone(v, safe=False) for n, v in options.items()})
 
+    def _layer_bytes(
+        self, rows: Prepared, n_machines: int, n_rows: int, nonzeros: float, *, fresh: bool, judged: bool
+    ) -> float:
+        shape = self._machine.survey(rows) if fresh else self._machines[0]
+        weights, batch = self._machine.layer_bytes(shape, self.n_factors, n_rows, nonzeros, judged=judged)
+        copies = (
+            4 + 3 * self.early_stopping
+        )  # with gradients and Adam's moments, which the best epoch has too
+        return float(n_machines * copies * weights + batch)
+
     def _advice(self, rule: Rule) -> str:
         return "fewer n_factors, or hash rare features together (Categorical(name, hash_buckets=...))"
 

@@ -89,7 +89,11 @@ def fit_stream(
     best = tables if plan.patience is not None else 0.0
     if resume is not None:
         saved = max(saved, tables + best)  # the file, when it is read
-    X.need(tables * fresh + best, saved)
+    nonzeros = train.nnz / max(train.cache.layout.n_rows, 1)  # a row
+    layers = model._layer_bytes(
+        rows, len(means), train.n_rows, nonzeros, fresh=fresh, judged=valid is not None
+    )
+    X.need(tables * fresh + best, saved, layers=layers)
     if fresh:
         biases = [loss.start(mean) for mean in means]
     elif passes is not None:

@@ -21,10 +21,11 @@ from crossfm.kernels.machine import Data
 from crossfm.kernels.table import Table, record_floats
 from crossfm.neural.dense import Survey, survey
 from crossfm.neural.engine.make import find_device
+from crossfm.neural.memory import layer_bytes
 from crossfm.neural.model import Model
 from crossfm.neural.models.table import find_model
 from crossfm.neural.table import NetworkParams, NetworkTable, embedding_table, make_optimizer
-from crossfm.neural.training import Steps, score_rows
+from crossfm.neural.training import ROWS_SCORED, Steps, score_rows
 
 MAX_EMBEDDING = 1024
 
@@ -163,6 +164,23 @@ class Network:
         fm.wake_ids(table.embeddings, np.flatnonzero(found.seen), rng, hyper, scale=scale)
         table.meet(found)
         return table
+
+    def layer_bytes(
+        self, shape: Survey | NetworkTable, n_factors: int, n_rows: int, nonzeros: float, *, judged: bool
+    ) -> tuple[int, int]:
+        """Return what the layers' weights, and a batch in them, take of this process's memory: on a GPU nothing.
+
+        ``n_rows`` are trained on, with ``nonzeros`` each; ``judged`` where others are scored after each epoch.
+        """
+        import crossfm.neural.runtime  # noqa: F401  (what it loads takes memory too, and should be seen)
+
+        if find_device(self.device).type != "cpu":
+            return 0, 0
+        n_fields, n_dense = shape.n_fields, len(shape.dense_ids)
+        with torch.random.fork_rng(devices=[]), torch.device("meta"):
+            model = find_model(self.model).build(n_fields, n_factors, n_dense, **self.options)
+        found = layer_bytes(model, n_fields, self.dim(n_fields, n_factors), n_dense, nonzeros)
+        return found.weights, max(min(self.batch_size, n_rows), ROWS_SCORED * judged) * found.row
 
     def dim(self, n_fields: int, n_factors: int) -> int:
         """Return the length of an embedding; raises ``OptionError`` for one that is too long."""
