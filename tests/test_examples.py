@@ -37,6 +37,8 @@ def test_the_page_shows_what_is_in_the_file(name: str, text: str) -> None:
 def test_the_example_runs(name: str, tmp_path: Path) -> None:
     if "keras" in name:
         need("keras", "torch", *(["onnx", "onnxruntime"] if "export" in name else []))
+    if "neural" in name:
+        need("torch", "lightning-fabric")
     out = subprocess.run(
         [sys.executable, ROOT / name],
         cwd=tmp_path,
