@@ -1,8 +1,8 @@
 """MovieLens-1M as clicks: 4 and 5 stars are clicks, 1 and 2 are none, 3 is left out; 80/10/10 at random.
 
-The protocol, and the published numbers, of W. Song et al., AutoInt, CIKM 2019, table 2 (embeddings of 16).
-Those numbers were written down from memory: check them in the paper before quoting. ``--with-threes`` keeps 3 stars as
-no clicks (rating >= 4), for which that paper has no numbers.
+The protocol, and the published numbers, of W. Song et al., AutoInt, CIKM 2019, table 2: embeddings of 16, batches of
+1,024, means of 10 runs. AutoInt is without a deep part, with three layers of two heads of 32; their NFM has one layer
+of 200. ``--with-threes`` keeps 3 stars as no clicks (rating >= 4), for which that paper has no numbers.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "fm": {"l2_V": 1e-4},
     "afm": {"l2_V": 1e-4},
     "nfm": {"hidden": [64], "dropout": 0.2, "l2_V": 1e-4},
-    "autoint": {"l2_V": 1e-4},
+    "autoint": {"hidden": [], "model_options": {"attention_dim": 32}, "l2_V": 1e-4},
     "deepfm": {"hidden": [400, 400], "dropout": 0.2, "l2_V": 1e-4},
 }
 

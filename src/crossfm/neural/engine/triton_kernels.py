@@ -32,7 +32,7 @@ def sum_segments(
 ):  # fmt: skip
     """Sum x v and x w over the non-zeros [starts[s], starts[s + 1]) of each segment, a row or a field of a row.
 
-    ``pooled`` and ``pair`` are half the square of the sum less the sum of squares: He & Chua, SIGIR 2017, eq. (6).
+    ``pooled`` and ``pair`` are half the square of the sum less the sum of squares: He & Chua, SIGIR 2017, eq. (4).
     """
     s = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     d = tl.arange(0, BLOCK_K)

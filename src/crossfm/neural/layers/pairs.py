@@ -81,7 +81,7 @@ class FieldAwareInteraction(nn.Module):
 class FieldWeightedInteraction(nn.Module):
     """sum_{i<j} r_ij <v_i, v_j>: (batch, n_fields, dim) -> (batch, 1).
 
-    Pan et al., Field-weighted Factorization Machines, WWW 2018, eq. (4). ``r`` starts at 1, which is FM (our choice).
+    Pan et al., Field-weighted Factorization Machines, WWW 2018. ``r`` starts at 1, which is FM (our choice).
 
     Parameters
     ----------

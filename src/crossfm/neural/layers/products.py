@@ -50,7 +50,7 @@ class OuterProduct(nn.Module):
         "superposition": the outer product of the summed fields, (sum_i v_i)(sum_i v_i)^T, row by row:
         (batch, n_fields, dim) -> (batch, dim * dim). Qu et al., ICDM 2016, section III.C.
         "kernel": v_i^T K_ij v_j for all i < j, a learned weighting of each pair's outer product:
-        (batch, n_fields, dim) -> (batch, n_pairs). Qu et al., ACM TOIS 37(1), 2018, section 4.
+        (batch, n_fields, dim) -> (batch, n_pairs). Qu et al., ACM TOIS 37(1), 2018.
 
     Attributes
     ----------

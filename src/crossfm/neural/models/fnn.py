@@ -29,7 +29,7 @@ class FNN(Model):
 
     References
     ----------
-    W. Zhang, T. Du, J. Wang. Deep Learning over Multi-field Categorical Data. ECIR 2016, eq. (1) to (4). Ours: the
+    W. Zhang, T. Du, J. Wang. Deep Learning over Multi-field Categorical Data. ECIR 2016. Ours: the
     inputs need not start from a fitted FM (they may: put its w and V into the embeddings); the constant w0 among the
     inputs is left out, as the first layer has a constant of its own.
     """

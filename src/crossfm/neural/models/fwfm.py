@@ -24,7 +24,7 @@ class FwFM(Model):
     References
     ----------
     J. Pan et al. Field-weighted Factorization Machines for Click-Through Rate Prediction in Display Advertising. WWW
-    2018, eq. (4), with the linear part the paper calls LW. Ours: ``r`` starts at 1 (FM); features of one field do not
+    2018, with the linear part the paper calls LW. Ours: ``r`` starts at 1 (FM); features of one field do not
     meet each other.
     """
 

@@ -40,7 +40,7 @@ class NFM(Model):
 
     References
     ----------
-    X. He, T.-S. Chua. Neural Factorization Machines for Sparse Predictive Analytics. SIGIR 2017, eq. (2) to (9).
+    X. He, T.-S. Chua. Neural Factorization Machines for Sparse Predictive Analytics. SIGIR 2017, eq. (2) to (8).
     """
 
     uses: ClassVar[frozenset[str]] = frozenset({"pooled"})

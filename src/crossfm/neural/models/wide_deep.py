@@ -27,7 +27,7 @@ class WideDeep(Model):
 
     References
     ----------
-    H.-T. Cheng et al. Wide & Deep Learning for Recommender Systems. DLRS 2016, eq. (3). Ours: the wide part has the
+    H.-T. Cheng et al. Wide & Deep Learning for Recommender Systems. DLRS 2016. Ours: the wide part has the
     features themselves; products of columns chosen by hand are columns that the user makes.
     """
 

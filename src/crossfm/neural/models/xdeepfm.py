@@ -36,7 +36,7 @@ class XDeepFM(Model):
     References
     ----------
     J. Lian et al. xDeepFM: Combining Explicit and Implicit Feature Interactions for Recommender Systems. KDD 2018,
-    section 3.
+    eq. (6) to (8) and (15).
     """
 
     uses: ClassVar[frozenset[str]] = frozenset({"embedded", "dense"})
