@@ -45,9 +45,7 @@ def main() -> int:
     def rows(part: str) -> Rows:
         ids = np.load(folder / f"{part}-ids.npy") + data.starts(sizes)
         numbers = np.broadcast_to(np.arange(sizes.sum(), n_features), (len(ids), data.N_DENSE))
-        x = np.concatenate(
-            [np.ones(ids.shape, np.float32), np.load(folder / f"{part}-dense.npy")], axis=1
-        )
+        x = np.concatenate([np.ones(ids.shape, np.float32), np.load(folder / f"{part}-dense.npy")], axis=1)
         every = np.concatenate([ids, numbers], axis=1).astype(np.uint32)
         fields = np.arange(data.N_FIELDS, dtype=np.uint32)
         return Rows(every.ravel(), n_features, width=data.N_FIELDS, values=x.ravel(), fields=fields)
