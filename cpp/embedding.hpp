@@ -1,6 +1,6 @@
 // Embeddings of a mini-batch for networks: looked up in one pass, and moved by the network's gradients so that every
 // touched record is read and written once. Callers check shapes and ids; nothing here throws.
-// Bi-Interaction pooling: He & Chua, "Neural Factorization Machines", SIGIR 2017, eq. (4), in the form of eq. (6).
+// Bi-Interaction pooling: He & Chua, "Neural Factorization Machines", SIGIR 2017, eq. (3), in the form of eq. (4).
 #pragma once
 
 #include "fm.hpp"

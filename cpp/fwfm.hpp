@@ -1,5 +1,5 @@
 // Field-weighted and field-matrixed factorization machines over CSR rows with fields. Nothing here throws.
-//   FwFM: Pan et al., "Field-weighted Factorization Machines for CTR Prediction", WWW 2018, eq. (4):
+//   FwFM: Pan et al., "Field-weighted Factorization Machines for CTR Prediction", WWW 2018:
 //     y = bias + sum_i w_i x_i + sum_{i<j} r_{f_i f_j} <v_i, v_j> x_i x_j
 //   FmFM: Sun et al., "FM2: Field-matrixed Factorization Machines", WWW 2021, eq. (6): v_i^T M_{f_i f_j} v_j in its place.
 // Ours: two features of one field meet as in the second-order machine (r = 1, M = I), which the papers leave open.

@@ -67,7 +67,7 @@ def ffm_gradient(row, at, b, V):
 
 
 def field_pair_score(row, bias, w, V, between):
-    """Score one row, a list of (field, feature, value), by eq. (4) of Pan et al. (2018) or (6) of Sun et al. (2021).
+    """Score one row, a list of (field, feature, value), by the score of Pan et al. (2018) or eq. (6) of Sun et al. (2021).
 
     ``between(a, b)`` is the weight or the matrix of two fields; inside one field it is 1 or the identity.
     """
@@ -958,7 +958,7 @@ def ffm_pairs(v):
 
 
 def fwfm_pairs(v, r):
-    """The pair term of eq. (4) of Pan et al. (2018); ``r`` has a weight for each pair."""
+    """The pair term of Pan et al. (2018); ``r`` has a weight for each pair."""
     return sum((weight * float(v[i] @ v[j]) for weight, (i, j) in zip(r, pairs_of(len(v)), strict=True)), 0.0)
 
 

@@ -379,3 +379,13 @@ def test_models_without_layers_say_so() -> None:
         crossfm.NeuralFMClassifier(model="fm", hidden=(8,)).fit(table, y)
     with pytest.raises(OptionError, match="did you mean 'deepfm'"):
         crossfm.NeuralFMClassifier(model="DeepFM").fit(table, y)
+
+
+def test_a_network_without_its_counts_takes_those_of_the_rows_it_goes_on_with(tmp_path: Any) -> None:
+    X, y = few()
+    model = crossfm.NeuralFMClassifier(2, model="fm", l2_V=0.1, max_iter=1, random_state=0).fit(X, y)
+    model.save(tmp_path / "m.crossfm")
+    loaded = crossfm.load(tmp_path / "m.crossfm")
+    loaded.partial_fit(X, y)
+    table = loaded._machines[0]
+    np.testing.assert_allclose(table.rarity()[table.counts > 0], len(X) / table.counts[table.counts > 0])

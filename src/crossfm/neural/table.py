@@ -163,8 +163,9 @@ class NetworkTable:
         """Take the rows that are about to be learnt from into account, where their features were counted."""
         if found.counts is not None:
             counts = self.counts.astype(np.float64)
+            before = self.n_rows if counts.any() else 0  # a file without the optimizer's state has no counts
             counts[: len(found.counts)] += found.counts
-            self.n_rows, self.counts = self.n_rows + found.n_rows, counts.astype(np.float32)
+            self.n_rows, self.counts = before + found.n_rows, counts.astype(np.float32)
 
     def expect(self, sides: Sequence[tuple[Rows, NDArray[np.float64]]]) -> None:
         """Count what an epoch of an order will look at, instead: ``sides`` of rows and how often each is expected.
