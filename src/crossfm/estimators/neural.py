@@ -6,7 +6,6 @@ import copy
 import functools
 import inspect
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
@@ -31,8 +30,7 @@ from crossfm.kernels.machine import windows
 from crossfm.solvers.epochs import Plan
 
 # Usual step sizes of the embeddings and of the linear weights under each rule.
-RATES = {"adagrad-row": (0.02, 0.03), "adagrad": (0.02, 0.03), "adam": (0.001, 0.001), "sgd": (0.01, 0.01)}
-START = 1e-8  # AdaGrad's accumulators: small beside the squared gradient of a rare feature
+RATES = {"adagrad-row": (0.05, 0.05), "adagrad": (0.05, 0.05), "adam": (0.002, 0.002), "sgd": (0.01, 0.01)}
 BUILT = ("model", "hidden", "dropout", "batch_norm", "activation", "model_options")  # what makes the layers
 
 Kind = TypeVar("Kind", bound=type)
@@ -110,8 +108,7 @@ class Neural(BaseFM):
 
     def _check_options(self) -> tuple[Rule, Hyper, Plan]:
         check_count("n_factors", self.n_factors, low=1)
-        rule, hyper, plan = super()._check_options()
-        return rule, replace(hyper, initial_accumulator=START), plan
+        return super()._check_options()
 
     def _fit(self, X: Any, *args: Any, fresh: bool, **options: Any) -> None:
         """Check the options of the model before anything is learnt."""
@@ -329,8 +326,8 @@ class NeuralFMRegressor(Neural, FMRegressor):
     learning_rate : float, default=0.001
         Of the layers.
     learning_rate_V, learning_rate_w : float or None, default=None
-        Of embeddings and linear weights; None takes the solver's own: adagrad-row and adagrad 0.02 and 0.03, adam
-        0.001, sgd 0.01. Gradients are summed over a batch, so they mean the same for batches of any size.
+        Of embeddings and linear weights; None takes the solver's own: adagrad-row and adagrad 0.05, adam 0.002,
+        sgd 0.01. Gradients are summed over a batch, so they mean the same for batches of any size.
     schedule : {"constant", "inverse", "linear", "cosine"}, default="constant"
         How all three fall over the epochs.
     warmup : int, default=0
