@@ -161,6 +161,8 @@ CROSSFM_INLINE void gather_gradient(const EmbeddingUpdateArgs& a, const Cut<BLOC
     w += g * x;
   }
   const auto count = static_cast<float>(end - begin), rows = static_cast<float>(a.n_rows);
+  for (int b = 0; b < blocks; ++b) out.v[b] *= rows;
+  out.w = w * rows;
   if (a.clip > 0.0f) {
     V size{}, length{};
     for (int b = 0; b < blocks; ++b) {
@@ -173,8 +175,6 @@ CROSSFM_INLINE void gather_gradient(const EmbeddingUpdateArgs& a, const Cut<BLOC
     if (norm > most)
       for (int b = 0; b < blocks; ++b) out.v[b] *= most / norm;
   }
-  for (int b = 0; b < blocks; ++b) out.v[b] *= rows;
-  out.w = w * rows;
 }
 
 // After a step by the loss, the penalty's own step, taken implicitly: v <- v / (1 + rate * l2), where rate is the rule's for a

@@ -415,17 +415,19 @@ class EmbeddingLearner(Learner):
 
         ``upstream`` belongs to the mean loss. The penalty's step is implicit: the new v solves
         v = old - rate * strength * v, with the rule's rate for a gradient of 1 and a strength of l2 times the number of
-        occurrences times the feature's rarity. CowClip, Zheng et al. (2023), algorithm 1, bounds the gradient of V.
+        occurrences times the feature's rarity. CowClip, Zheng et al. (2023), algorithm 1, bounds the gradient of V, here
+        that of the summed loss.
         """
         for i, (d_w, d_V, count) in self.gradients(rows, upstream).items():
             w, V = self.w[i], self.V[i]
+            d_w, d_V = len(rows) * d_w, len(rows) * d_V
             if penalties.clip > 0:
                 most = count * max(penalties.clip * np.linalg.norm(V.value), penalties.clip_floor)
                 d_V = d_V * min(1.0, most / max(np.linalg.norm(d_V), 1e-300))
             self.count[i] += 1
             strength = count if penalties.rarity is None else count * float(penalties.rarity[i])
             for weights, gradient, l2 in ((V, d_V, penalties.l2_V), (w, d_w, penalties.l2_w)):
-                weights.move(len(rows) * gradient, self.count[i])
+                weights.move(gradient, self.count[i])
                 weights.value = weights.value / (1 + weights.rate_of_one() * strength * l2)
 
 

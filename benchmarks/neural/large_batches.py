@@ -1,10 +1,11 @@
-"""Claim: with CowClip (arXiv 2204.06240) NFM and DeepFM learn as much in batches of 65,536 rows as in those of 4,096.
+"""Question: how much do NFM and DeepFM learn in batches of 65,536 rows, with and without CowClip (arXiv 2204.06240)?
 
-    python benchmarks/neural/large_batches.py [--rows 2000000] [--epochs 2] [--seeds 3]
+    python benchmarks/neural/large_batches.py [--rows 8000000] [--epochs 1] [--seeds 1]
 
 The made click log with 100,000 ids. The learning rate of the layers grows with the root of the batch, as the paper has
 it; that of the embeddings stays, as gradients are summed over a batch. Beside it: the same without CowClip, and
 without either. Test AUC, mean over the seeds. The exit code is 1 where AUC is lower by more than 0.001.
+``benchmarks/papers/movielens_ctr.py --batch-size 65536`` asks the same of real ratings, to the best epoch.
 """
 
 from __future__ import annotations
@@ -32,9 +33,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--rows", type=int, default=2_000_000)
-    parser.add_argument("--epochs", type=int, default=2)
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--rows", type=int, default=8_000_000)
+    parser.add_argument("--epochs", type=int, default=1)
+    parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--models", nargs="+", default=["nfm", "deepfm"])
     options = parser.parse_args()
@@ -58,7 +59,7 @@ def main() -> int:
         "4,096 rows": (SMALL, 1.0, 0.0),
         "65,536 rows": (LARGE, 1.0, 0.0),
         "65,536 rows, layers' rate times 4": (LARGE, root, 0.0),
-        "65,536 rows, layers' rate times 4, CowClip": (LARGE, root, 1.0),
+        "65,536 rows, layers' rate times 4, CowClip 0.1": (LARGE, root, 0.1),
     }
     worst = 0.0
     for name in options.models:
@@ -74,10 +75,10 @@ def main() -> int:
                 aucs.append(auc(y_test, model.fit(train, y).predict_proba(test)[:, 1]))
             found[way] = statistics.mean(aucs)
             seconds = (time.process_time() - start) / options.seeds
-            print(f"{name:<7} {way:<44} AUC {found[way]:.4f}  {seconds:6.1f} processor seconds", flush=True)
+            print(f"{name:<7} {way:<48} AUC {found[way]:.4f}  {seconds:6.1f} processor seconds", flush=True)
         small, *_, clipped = found.values()
         worst = max(worst, small - clipped)
-    print(f"\nAUC lost with CowClip: {worst:.4f} at most (claimed: {LIMIT})")
+    print(f"\nAUC lost with CowClip: {worst:.4f} at most (asked: at most {LIMIT})")
     return int(worst > LIMIT)
 
 

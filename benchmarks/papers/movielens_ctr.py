@@ -68,6 +68,7 @@ def clicks(folder: Path, with_threes: bool) -> tuple[pa.Table, np.ndarray]:
 def main() -> None:
     parser = arguments(__doc__ or "")
     parser.add_argument("--with-threes", action="store_true")
+    parser.add_argument("--batch-size", type=int, default=1024)
     args = parser.parse_args()
     table, y = clicks(args.data / "ml-1m", args.with_threes)
     order = np.random.default_rng(2019).permutation(len(y))
@@ -79,7 +80,7 @@ def main() -> None:
 
         def fit(seed: int, name: str = name) -> tuple[tuple[float, float], int]:
             model = NeuralFMClassifier(
-                model=name, n_factors=16, columns=COLUMNS, batch_size=1024, max_iter=30, early_stopping=True,
+                model=name, n_factors=16, columns=COLUMNS, batch_size=args.batch_size, max_iter=30, early_stopping=True,
                 monitor="auc", n_iter_no_change=2, n_threads=args.threads, random_state=seed, **SETTINGS[name],
             )  # fmt: skip
             model.fit(*parts[0], eval_set=parts[1])

@@ -73,7 +73,7 @@ WarmupOption = Annotated[
 ]
 CowClipOption = Annotated[
     Optional[float],  # noqa: UP045
-    _option("--cowclip", help="For very large batches: clip each embedding's gradient; 1 is the paper's."),
+    _option("--cowclip", help="For very large batches: bound each embedding's gradient, 0.1 for example."),
 ]
 DeviceOption = Annotated[
     Optional[str],  # noqa: UP045

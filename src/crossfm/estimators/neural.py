@@ -345,8 +345,9 @@ class NeuralFMRegressor(Neural, FMRegressor):
     clip_norm : float, default=0
         Largest length of the layers' gradient; 0 clips nothing.
     cowclip : float, default=0
-        For batches of tens of thousands: the gradient of an embedding v that is in n rows of a batch is at most
-        n max(cowclip |v|, 1e-5) long. 1 is the paper's (Zheng et al., AAAI 2023), 0 clips nothing.
+        For batches of tens of thousands: the gradient of the summed loss by an embedding v that is in n rows of a batch
+        is at most n max(cowclip |v|, 1e-5) long (Zheng et al., AAAI 2023, who bound that of the mean). 0 clips nothing;
+        0.1 helped where an epoch was few steps, and did harm where there were enough (docs/benchmarks.md).
     init_scale : float, default=0.05
         Embeddings start normal with deviation init_scale / sqrt(n_factors).
     precision : {"float32", "bfloat16"}, default="float32"

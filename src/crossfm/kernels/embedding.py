@@ -124,7 +124,8 @@ class Penalties:
     spread over the rows that touch it: rare features are held as firmly as frequent ones. Without, it is one a row.
 
     ``clip`` is r and ``clip_floor`` zeta of Zheng et al., "CowClip: Reducing CTR Prediction Model Training Time from 12
-    Hours to 10 Minutes on 1 GPU", AAAI 2023, algorithm 1; ``clip`` 0 clips nothing.
+    Hours to 10 Minutes on 1 GPU", AAAI 2023, algorithm 1; ``clip`` 0 clips nothing. Ours bounds the gradient of the
+    summed loss and not of the mean, as gradients are summed here: the same bound for batches of any size.
     """
 
     l2_V: float = 0.0

@@ -88,10 +88,11 @@ class TorchEmbeddings:
                 shape = (-1, *[1] * (weights.dim() - 1))
                 value = weights[ids]
                 g = torch.zeros_like(value) if weights.grad is None else weights.grad[ids]
+                g = g * self._batch.n_rows
                 if weights is self.V and penalties.clip > 0:
                     g = cow_clip(g, value, count.reshape(shape), penalties)
                 own = [state[ids] for state in states]
-                moved = self._moved(value, own, g * self._batch.n_rows, t.reshape(shape), hyper, rate)
+                moved = self._moved(value, own, g, t.reshape(shape), hyper, rate)
                 pull = l2 * strength.reshape(shape) * self._rate(moved, own, hyper, rate)
                 weights[ids] = moved / (1 + pull)
                 for state, new in zip(states, own, strict=True):
@@ -160,7 +161,7 @@ def _look_up(batch: Batch, V: Tensor, w: Tensor, uses: set[str]) -> Features:
 
 
 def cow_clip(g: Tensor, V: Tensor, count: Tensor, penalties: Penalties) -> Tensor:
-    """Bound gradients (n, dim) as in Zheng et al., AAAI 2023, algorithm 1; ``count`` (n, 1)."""
+    """Bound gradients (n, dim) of the summed loss; ``count`` (n, 1). See ``Penalties``."""
     most = count * (penalties.clip * V.norm(dim=1, keepdim=True)).clamp(min=penalties.clip_floor)
     norm = g.norm(dim=1, keepdim=True)
     return torch.where(norm > most, g * (most / norm), g)

@@ -176,14 +176,14 @@ def move(
             tile_v += tl.load(part_v + t[:, None] * K + d[None, :], mask=cells, other=0.0)
         g, g_w = tl.sum(tile_v, 0), tl.sum(tile_w, 0)
     count = (end - begin).to(tl.float32)
-    if CLIP:  # Zheng et al., AAAI 2023, algorithm 1
+    g *= n_rows
+    g_w *= n_rows
+    if CLIP:
         norm = tl.sqrt(tl.sum(g * g, 0))
         most = count * tl.maximum(clip * tl.sqrt(tl.sum(v * v, 0)), clip_floor)
         g *= tl.where(norm > most, most / tl.maximum(norm, 1e-30), 1.0)
     own_w = record + w_at
     w = tl.load(own_w)
-    g *= n_rows
-    g_w *= n_rows
     strength = count
     if rarity is not None:
         strength *= tl.load(rarity + number)
