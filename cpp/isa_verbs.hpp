@@ -26,5 +26,6 @@ void machine_update(Machine machine, Rule rule, const FieldPassArgs& a);
 void machine_score(Machine machine, const FieldPassArgs& a);
 void embedding_look_up(const LookupArgs& a);
 void embedding_update(Rule rule, const EmbeddingUpdateArgs& a);
+void gibbs_move(const GibbsArgs& a);
 
 }  // namespace crossfm::CROSSFM_ISA

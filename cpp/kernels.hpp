@@ -290,6 +290,8 @@ struct EmbeddingUpdateArgs {
   float clip, clip_floor;  // CowClip (Zheng et al., AAAI 2023): |g| at most count * max(clip |v|, clip_floor); 0: none
 };
 
+struct GibbsArgs;  // gibbs_args.hpp
+
 struct Isa {
   const char* name;
   double (*pass)(Rule, const PassArgs&);
@@ -309,6 +311,7 @@ struct Isa {
   void (*machine_score)(Machine, const FieldPassArgs&);
   void (*embedding_look_up)(const LookupArgs&);
   void (*embedding_update)(Rule, const EmbeddingUpdateArgs&);
+  void (*gibbs_move)(const GibbsArgs&);
 };
 
 // The instruction set in use; set_isa returns false for a name that this processor lacks.

@@ -1078,3 +1078,64 @@ def bilinear_fusion(left, right, w_left, w_right, W):
             for b in range(len(cut_right[k])):
                 score += cut_left[k][a] * W[k][a][b] * cut_right[k][b]
     return score
+
+
+# -------------------------------------------------------- exact solvers: ALS and Gibbs sampling
+
+
+def fm_derivative(row, i, V):
+    """Return (d score / dw_i, d score / dv_i1, ...) of a row, a list of (feature, value)."""
+    x = sum(value for feature, value in row if feature == i)
+    return np.array([x, *(x * (factor_sums(row, V) - x * np.asarray(V[i], float)))])
+
+
+def coordinate_conditional(rows, target, weight, bias, w, V, i, f, alpha, precision, mean):
+    """Return mean and precision of one parameter of feature i given all others: w_i (f = 0) or v_i,f-1.
+
+    Freudenthaler, Schmidt-Thieme & Rendle (2011): targets are normal around the score with precision alpha (here times
+    the row's weight), the parameter a priori normal with ``mean[f]`` and ``precision[f]``. ALS moves to the mean with
+    alpha = 1 and the L2 penalty as precision.
+    """
+    theta = w[i] if f == 0 else V[i, f - 1]
+    total, moment = precision[f], precision[f] * mean[f]
+    for row, y, c in zip(rows, target, weight, strict=True):
+        h = fm_derivative(row, i, V)[f]
+        error = y - fm_score(row, bias, w, V)
+        total += alpha * c * h * h
+        moment += alpha * c * h * (error + h * theta)
+    return moment / total, total
+
+
+def feature_conditional(rows, target, weight, bias, w, V, i, alpha, precision, mean):
+    """Return mean (1 + k,) and precision (1 + k, 1 + k) of (w_i, v_i) given all others, jointly."""
+    theta = np.array([w[i], *V[i]], float)
+    total, moment = np.diag(precision), precision * mean
+    for row, y, c in zip(rows, target, weight, strict=True):
+        h = fm_derivative(row, i, V)
+        error = y - fm_score(row, bias, w, V)
+        total = total + alpha * c * np.outer(h, h)
+        moment = moment + alpha * c * h * (error + h @ theta)
+    return np.linalg.solve(total, moment), total
+
+
+def bias_conditional(rows, target, weight, bias, w, V, alpha):
+    """Return mean and precision of the bias given all others, under a flat prior."""
+    free = [y - fm_score(row, 0.0, w, V) for row, y in zip(rows, target, strict=True)]
+    return np.average(free, weights=weight), alpha * np.sum(weight)
+
+
+def noise_conditional(errors, weight, alpha_0, beta_0):
+    """Return shape and rate of the gamma distribution of alpha given the errors."""
+    return (alpha_0 + len(errors)) / 2, (beta_0 + np.sum(weight * np.asarray(errors) ** 2)) / 2
+
+
+def precision_conditional(thetas, mu, alpha_0, beta_0, gamma_0, mu_0):
+    """Return shape and rate of the gamma distribution of a group's lambda given its mu and parameters."""
+    squares = sum((theta - mu) ** 2 for theta in thetas) + gamma_0 * (mu - mu_0) ** 2
+    return (alpha_0 + len(thetas) + 1) / 2, (beta_0 + squares) / 2
+
+
+def mean_conditional(thetas, precision, gamma_0, mu_0):
+    """Return mean and precision of the normal distribution of a group's mu given its lambda and parameters."""
+    n = len(thetas) + gamma_0
+    return (sum(thetas) + gamma_0 * mu_0) / n, n * precision

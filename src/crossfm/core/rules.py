@@ -28,7 +28,9 @@ class Rule:
     learning_rate : float
         Default step size.
     l2_V : float
-        Default penalty on the factors where there are 8; it grows with the root of their number.
+        Default penalty on the factors where there are 8; it grows with the root of their number, but for "als".
+    l2_w : float
+        Default penalty on the linear weights.
     half : bool
         Whether the factors, not their states, are kept in bfloat16 (``cpp/half.hpp``).
     """
@@ -40,6 +42,7 @@ class Rule:
     counts: bool
     learning_rate: float
     l2_V: float = 0.0
+    l2_w: float = 0.0
     half: bool = False
 
 
@@ -57,6 +60,11 @@ RULES = {
 
 # SGD with adaptive regularisation has a pass of its own (``cpp/sgda.hpp``); its state is the last gradient.
 SGDA = Rule("sgda", -1, states=1, row_wise=False, counts=False, learning_rate=0.01)
+
+# Exact solvers move a feature at a time over all its rows (``cpp/gibbs.hpp``) and keep nothing beside the weights.
+ALS = Rule("als", -2, states=0, row_wise=False, counts=False, learning_rate=1.0, l2_V=10.0, l2_w=5.0)
+MCMC = Rule("mcmc", -3, states=0, row_wise=False, counts=False, learning_rate=1.0)
+EXACT = (ALS, MCMC)
 
 # Of a table that only scores: it keeps no state.
 NO_RULE = Rule("none", 0, states=0, row_wise=False, counts=False, learning_rate=1.0)

@@ -1,0 +1,146 @@
+// Binding of the exact solvers: a sweep over all columns, and the sums of which the other draws are made.
+#include <nanobind/stl/pair.h>
+
+#include <algorithm>
+#include <bit>
+#include <vector>
+
+#include "bind.hpp"
+#include "bind_rows.hpp"
+#include "gibbs_args.hpp"
+#include "threads.hpp"
+
+namespace crossfm {
+namespace {
+
+constexpr int64_t kShared = 4096;  // non-zeros of a colour from which on threads share it
+
+// The first column of a thread's share of columns [first, last): shares have about as many non-zeros each.
+int64_t share_begin(const int64_t* start, int64_t first, int64_t last, int part, int parts) {
+  const int64_t from = start[first] + part_begin(start[last] - start[first], part, parts);
+  return std::lower_bound(start + first, start + last, from) - start;
+}
+
+// The colour of each column, the lowest that no column of its rows has yet: columns of one colour share no row, and the
+// columns of one-hot blocks side by side have one colour a block. From 63 on each column has one of its own.
+void gibbs_colours(Array<const int64_t> start, Array<const uint32_t> row, int64_t n_rows, Array<int64_t> colour) {
+  nb::gil_scoped_release release;
+  std::vector<uint64_t> taken(static_cast<std::size_t>(n_rows), 0);
+  int64_t own = 63;
+  for (std::size_t column = 0; column < colour.size(); ++column) {
+    const int64_t begin = start.data()[column], end = start.data()[column + 1];
+    uint64_t seen = 0;
+    for (int64_t at = begin; at < end; ++at) seen |= taken[row.data()[at]];
+    const int lowest = std::countr_one(seen);
+    if (lowest < 63) {
+      for (int64_t at = begin; at < end; ++at) taken[row.data()[at]] |= uint64_t{1} << lowest;
+      colour.data()[column] = lowest;
+    } else {
+      colour.data()[column] = own++;
+    }
+  }
+}
+
+// Columns of one colour are moved at the same time, colour after colour.
+void gibbs_sweep(Array<const uint32_t> feature, Array<const int64_t> start, Array<const uint32_t> row,
+                 const nb::object& value, const nb::object& root, Array<const int64_t> colours, Array<float> table,
+                 int64_t padded, int64_t w_at, int64_t n_factors, Array<float> e, Array<float> q, float alpha,
+                 Array<const uint32_t> group, Array<const float> lambda, Array<const float> mu, const nb::object& noise,
+                 int n_threads) {
+  GibbsArgs all{};
+  all.feature = feature.data();
+  all.start = start.data();
+  all.row = row.data();
+  all.value = data_or_null<const float>(value);
+  all.root = data_or_null<const float>(root);
+  all.table = TableArrays{table, padded, w_at}.view();
+  all.n_factors = n_factors;
+  all.e = e.data();
+  all.q = q.data();
+  all.alpha = alpha;
+  all.group = group.data();
+  all.lambda = lambda.data();
+  all.mu = mu.data();
+  all.noise = data_or_null<const float>(noise);
+  const int64_t* const colour = colours.data();
+  const int64_t n_colours = static_cast<int64_t>(colours.size()) - 1;
+  const auto room = static_cast<std::size_t>(gibbs_scratch(padded));
+  nb::gil_scoped_release release;
+  Barrier barrier(n_threads);
+  run_parts(n_threads, [&](int part) {
+    std::vector<float> scratch(room);
+    GibbsArgs own = all;
+    own.scratch = scratch.data();
+    const auto shared = [&](int64_t at) { return all.start[colour[at + 1]] - all.start[colour[at]] >= kShared; };
+    for (int64_t at = 0; at < n_colours; ++at) {
+      const int64_t first = colour[at], last = colour[at + 1];
+      const int parts = shared(at) ? n_threads : 1;
+      if (part < parts) {
+        own.begin = share_begin(all.start, first, last, part, parts);
+        own.end = part + 1 == parts ? last : share_begin(all.start, first, last, part + 1, parts);
+        if (own.begin < own.end) isa().gibbs_move(own);
+      }
+      if (shared(at) || (at + 1 < n_colours && shared(at + 1))) barrier.wait();
+    }
+  });
+}
+
+// e -= by; returns sum c e and sum c e^2, in which blocks of rows are summed first.
+std::pair<double, double> gibbs_shift(Array<float> e, const nb::object& weight, float by) {
+  float* const at = e.data();
+  const float* const c = data_or_null<const float>(weight);
+  const auto n = static_cast<int64_t>(e.size());
+  nb::gil_scoped_release release;
+  constexpr int64_t block = 256;
+  double sum = 0.0, squares = 0.0;
+  for (int64_t from = 0; from < n; from += block) {
+    const int64_t to = std::min(n, from + block);
+    double part[8] = {}, squared[8] = {};
+    for (int64_t r = from; r < to; ++r) {
+      const float moved = at[r] -= by;
+      const double weighted = c ? double{c[r]} * moved : double{moved};
+      part[r & 7] += weighted;
+      squared[r & 7] += weighted * moved;
+    }
+    for (int i = 0; i < 8; ++i) sum += part[i], squares += squared[i];
+  }
+  return {sum, squares};
+}
+
+// Of the columns' features: how many each group has, and by group the sums and sums of squares of w and each factor.
+void gibbs_moments(Array<const uint32_t> feature, Array<const uint32_t> group, Array<const float> table, int64_t w_at,
+                   int64_t n_factors, Array<int64_t> count, Array<double> sums, Array<double> squares) {
+  const auto stride = static_cast<int64_t>(table.shape(1));
+  nb::gil_scoped_release release;
+  for (std::size_t at = 0; at < feature.size(); ++at) {
+    const uint32_t id = feature.data()[at], own = group.data()[id];
+    const float* const v = table.data() + id * stride;
+    double* const sum = sums.data() + own * (1 + n_factors);
+    double* const square = squares.data() + own * (1 + n_factors);
+    const double w = v[w_at];
+    ++count.data()[own];
+    sum[0] += w, square[0] += w * w;
+    for (int64_t f = 0; f < n_factors; ++f) {
+      sum[1 + f] += v[f];
+      square[1 + f] += double{v[f]} * v[f];
+    }
+  }
+}
+
+}  // namespace
+
+void bind_gibbs(nb::module_& m) {
+  m.def("gibbs_colours", &gibbs_colours, nb::arg("start").noconvert(), nb::arg("row").noconvert(), nb::arg("n_rows"),
+        nb::arg("colour").noconvert());
+  m.def("gibbs_sweep", &gibbs_sweep, nb::arg("feature").noconvert(), nb::arg("start").noconvert(),
+        nb::arg("row").noconvert(), nb::arg("value").none(), nb::arg("root").none(), nb::arg("colours").noconvert(),
+        nb::arg("table").noconvert(), nb::arg("padded"), nb::arg("w_at"), nb::arg("n_factors"),
+        nb::arg("e").noconvert(), nb::arg("q").noconvert(), nb::arg("alpha"), nb::arg("group").noconvert(),
+        nb::arg("lambda_").noconvert(), nb::arg("mu").noconvert(), nb::arg("noise").none(), nb::arg("n_threads"));
+  m.def("gibbs_shift", &gibbs_shift, nb::arg("e").noconvert(), nb::arg("weight").none(), nb::arg("by"));
+  m.def("gibbs_moments", &gibbs_moments, nb::arg("feature").noconvert(), nb::arg("group").noconvert(),
+        nb::arg("table").noconvert(), nb::arg("w_at"), nb::arg("n_factors"), nb::arg("count").noconvert(),
+        nb::arg("sums").noconvert(), nb::arg("squares").noconvert());
+}
+
+}  // namespace crossfm

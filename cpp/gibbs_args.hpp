@@ -1,0 +1,33 @@
+// What the exact solvers' kernel takes.
+#pragma once
+
+#include "kernels.hpp"
+
+namespace crossfm {
+
+// Columns of the data in the order in which they are visited, each with its rows, and what is known of every row. The
+// rows of a column are distinct.
+struct GibbsArgs {
+  const uint32_t* feature;  // (n_columns,)
+  const int64_t* start;     // (n_columns + 1,) where each begins in `row`
+  const uint32_t* row;      // (nnz,)
+  const float* value;       // (nnz,) or null: all 1
+  const float* root;        // (n_rows,) square roots of the rows' weights, or null: all 1
+  int64_t begin, end;       // columns to move
+  Table table;
+  int64_t n_factors;
+  float* e;                 // (n_rows,) target - score
+  float* q;                 // (n_rows, padded) sum_i x_i v_i
+  float alpha;              // precision of the targets
+  const uint32_t* group;    // (n_features,)
+  const float* lambda;      // (n_groups, 1 + padded) precision of w and of each factor; 0 only with `noise` null
+  const float* mu;          // (n_groups, 1 + padded) mean
+  const float* noise;       // (n_columns, 1 + n_factors) standard normal numbers, or null: move to the mean
+  float* scratch;           // (gibbs_scratch(padded),) of the thread's own
+};
+
+constexpr int64_t kGibbsChunk = 64;  // rows whose derivatives are held at a time
+
+inline int64_t gibbs_scratch(int64_t padded) { return (padded + 4 + kGibbsChunk) * padded + 2 * kGibbsChunk; }
+
+}  // namespace crossfm

@@ -1,0 +1,18 @@
+// The exact solvers, compiled once per instruction set.
+#include "gibbs.hpp"
+
+namespace crossfm::CROSSFM_ISA {
+
+template <class V>
+static void move_columns(const GibbsArgs& a) {
+  if (a.value || a.root) gibbs_columns<V, false>(a);
+  else gibbs_columns<V, true>(a);
+}
+
+void gibbs_move(const GibbsArgs& a) {
+  if (a.table.padded == 4) move_columns<Vec4>(a);
+  else if (a.table.padded % lanes<Wide> == 0) move_columns<Wide>(a);
+  else move_columns<Vec8>(a);
+}
+
+}  // namespace crossfm::CROSSFM_ISA

@@ -1,0 +1,178 @@
+"""Exact moves of the second-order machine, feature by feature: Gibbs sampling and alternating least squares.
+
+``Columns`` are the rows turned round, ``Moves`` what is known of every row between two moves. Callers check ids and
+options.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crossfm import _kernels
+from crossfm.data.rows import Rows
+from crossfm.errors import DataError
+from crossfm.kernels.fm import scores, single
+from crossfm.kernels.table import Table
+
+Singles = NDArray[np.float32]
+Doubles = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Columns:
+    """The features that some row has, in the order of a sweep, each with its rows.
+
+    Attributes
+    ----------
+    feature : uint32 (n_columns,)
+    start : int64 (n_columns + 1,)
+        Where the rows of each column begin.
+    row : uint32 (nnz,)
+    value : float32 (nnz,) or None
+        None when every value is 1.
+    colours : int64 (n_colours + 1,)
+        Where each colour begins among the columns. Columns of one colour share no row, so that they may be moved at
+        the same time; colours are found greedily, and are the fields where the features are one-hot blocks.
+    """
+
+    feature: NDArray[np.uint32]
+    start: NDArray[np.int64]
+    row: NDArray[np.uint32]
+    value: Singles | None
+    colours: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, rows: Rows) -> Columns:
+        """Turn ``rows`` round. Raises ``DataError`` for a feature that stands in a row twice."""
+        from scipy.sparse import csr_matrix
+
+        data = np.ones(rows.nnz, bool) if rows.values is None else rows.values
+        ids = rows.indices.astype(np.int32 if rows.n_features < 2**31 else np.int64)
+        turned = csr_matrix((data, ids, rows.offsets()), shape=(rows.n_rows, rows.n_features)).tocsc()
+        feature = np.flatnonzero(np.diff(turned.indptr))
+        start = np.append(turned.indptr[feature], rows.nnz).astype(np.int64)
+        row = turned.indices.astype(np.uint32)
+        _check_distinct(feature, start, row)
+        colour = np.empty(len(feature), np.int64)
+        _kernels.gibbs_colours(start, row, rows.n_rows, colour)
+        value = None if rows.values is None else turned.data
+        order = np.argsort(colour, kind="stable")
+        if (np.diff(order) < 0).any():
+            lengths = np.diff(start)[order]
+            begin = np.append(0, np.cumsum(lengths))
+            where = np.repeat(start[order] - begin[:-1], lengths) + np.arange(rows.nnz)
+            feature, start, row = feature[order], begin, row[where]
+            value = None if value is None else value[where]
+        colours = np.append(0, np.cumsum(np.bincount(colour))).astype(np.int64)
+        return cls(feature.astype(np.uint32), start, row, value, colours)
+
+    @property
+    def n_columns(self) -> int:
+        """Number of features that some row has."""
+        return len(self.feature)
+
+    def colour_of_each(self) -> NDArray[np.int64]:
+        """Return the colour of each column (n_columns,)."""
+        return np.repeat(np.arange(len(self.colours) - 1), np.diff(self.colours))
+
+
+def _check_distinct(feature: NDArray[Any], start: NDArray[np.int64], row: NDArray[np.uint32]) -> None:
+    twice = np.append(False, row[1:] == row[:-1])
+    twice[start[:-1]] = False
+    if twice.any():
+        at = int(np.argmax(twice))
+        column = int(np.searchsorted(start, at, side="right")) - 1
+        raise DataError(
+            f"row {row[at]} has feature {feature[column]} twice, but als and mcmc need the features of a row to be "
+            "distinct: add the values up, or take another solver"
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Prior:
+    """Normal priors by groups of features: columns are w and then each factor.
+
+    Attributes
+    ----------
+    group : uint32 (n_features,)
+    precision, mean : float64 (n_groups, 1 + n_factors)
+    """
+
+    group: NDArray[np.uint32]
+    precision: Doubles
+    mean: Doubles
+
+
+@dataclass(eq=False)
+class Moves:
+    """A table in training, with the errors and sums of every row, which each move keeps right.
+
+    Attributes
+    ----------
+    e : float32 (n_rows,)
+        Target less score. Every move rounds it; ``settle`` computes it again.
+    q : float32 (n_rows, padded)
+        sum_i x_i V_i.
+    """
+
+    rows: Rows
+    columns: Columns
+    table: Table
+    e: Singles = field(init=False)
+    q: Singles = field(init=False)
+    root: Singles | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        weight = self.rows.weight
+        self.root = None if weight is None else np.sqrt(weight)
+        self.settle()
+
+    def settle(self, n_threads: int = 1) -> None:
+        """Compute ``e`` and ``q`` from the table: they lose about a rounding each move."""
+        assert self.rows.target is not None
+        k = self.table.n_factors
+        sums = np.empty((self.rows.n_rows, k), np.float32)
+        score = scores(self.rows, self.table, n_threads=n_threads, sums=sums)
+        self.e = (self.rows.target - score).astype(np.float32)
+        self.q = sums
+        if k != self.table.padded:
+            self.q = np.zeros((self.rows.n_rows, self.table.padded), np.float32)
+            self.q[:, :k] = sums
+
+    def sweep(self, alpha: float, prior: Prior, noise: Singles | None, *, n_threads: int = 1) -> None:
+        """Move w and V of every feature, one after another: to its mean given all others, or by ``noise`` to a draw.
+
+        ``alpha`` is the precision of a target of weight 1. ``noise`` (n_columns, 1 + n_factors) are standard normal
+        numbers. The result does not depend on ``n_threads``.
+        """
+        table, columns = self.table, self.columns
+        wide = np.zeros((2, len(prior.mean), 1 + table.padded), np.float32)
+        wide[:, :, : 1 + table.n_factors] = prior.precision, prior.mean
+        _kernels.gibbs_sweep(
+            columns.feature, columns.start, columns.row, columns.value, self.root, columns.colours, table.data,
+            table.padded, table.w_at, table.n_factors, self.e, self.q, single(alpha), prior.group, wide[0], wide[1],
+            noise, n_threads,
+        )  # fmt: skip
+
+    def shift(self, by: float) -> tuple[float, float]:
+        """Raise the bias by ``by``; return sum c e and sum c e^2, c the rows' weights."""
+        bias = self.table.bias[0]
+        self.table.bias[0] += np.float32(by)
+        total, squares = _kernels.gibbs_shift(self.e, self.rows.weight, float(self.table.bias[0] - bias))
+        return float(total), float(squares)
+
+    def moments(self, prior: Prior) -> tuple[NDArray[np.int64], Doubles, Doubles]:
+        """Return the number of moved features of each group (n_groups,), and sums and sums of squares of w and factors
+        (n_groups, 1 + n_factors).
+        """
+        count = np.zeros(len(prior.mean), np.int64)
+        sums, squares = np.zeros((2, *prior.mean.shape))
+        _kernels.gibbs_moments(
+            self.columns.feature, prior.group, self.table.data, self.table.w_at, self.table.n_factors, count, sums,
+            squares,
+        )  # fmt: skip
+        return count, sums, squares
