@@ -75,7 +75,7 @@ PRECISIONS = ("float32", "bfloat16")
 
 def find_rule(name: str, precision: str = "float32") -> Rule:
     """Return the rule of that name, on factors of that precision; ``OptionError`` lists the names there are."""
-    known = {**RULES, SGDA.name: SGDA}
+    known = {**RULES, **{rule.name: rule for rule in (SGDA, *EXACT)}}
     if name not in known:
         raise OptionError(f"solver={name!r}, but the solvers are {', '.join(known)}")
     rule = known[name]

@@ -22,13 +22,14 @@ from crossfm.core.options import (
     thread_count,
 )
 from crossfm.core.random import stream
-from crossfm.core.rules import SGDA, Rule, find_rule
+from crossfm.core.rules import ALS, EXACT, MCMC, SGDA, Rule, find_rule
 from crossfm.data.rows import Rows
 from crossfm.data.split import random_split
 from crossfm.data.stream import RowStream
 from crossfm.data.tables import as_table
 from crossfm.errors import DataError, LabelError, OptionError
 from crossfm.estimators.adaptive import adaptive_visit
+from crossfm.estimators.exact import check_exact, exact_training, predictive
 from crossfm.estimators.growing import grow, wider_input
 from crossfm.estimators.inputs import fit_encoder, has_names, normalized, rows_from_matrix, with_fields
 from crossfm.estimators.resuming import belong_rows, belong_start, resuming
@@ -36,7 +37,7 @@ from crossfm.estimators.state import Stored, params_of
 from crossfm.estimators.streamed import Prepared, fit_stream
 from crossfm.kernels import ffm, fm
 from crossfm.metrics import auc
-from crossfm.scoring.explain import Explanation, explain_rows
+from crossfm.scoring.explain import Explanation, explain_rows, mean_explanation
 from crossfm.solvers.callbacks import Callback, Callbacks, Record
 from crossfm.solvers.epochs import Plan, Scores, Visit, run_epochs
 from crossfm.solvers.progress import progress
@@ -58,6 +59,9 @@ class BaseFM(Stored):
     calibrate: bool = False
     checkpoint: Any = None
     checkpoint_seconds: float = 60.0
+    burn_in: int | None = None
+    groups: Any = "fields"
+    keep_samples: int = 50
     _seed: int | None = None  # drawn for this fit, where the user gave none and a checkpoint needs it
     _share_of_l2_V: ClassVar[float] = 1.0  # of the solver's own penalty
     _y_checks: ClassVar[dict[str, Any]] = {}
@@ -85,12 +89,13 @@ class BaseFM(Stored):
             raise OptionError('solver="sgda" is for the second-order machine; take another solver')
         if rule is SGDA and thread_count(self.n_threads) != 1:
             raise OptionError(f'solver="sgda" runs on one thread, but n_threads={self.n_threads!r}')
+        check_exact(self, rule)
         check_number("init_scale", self.init_scale)
         rate = rule.learning_rate if self.learning_rate is None else self.learning_rate
         l2_V = self._usual_l2_V(rule) if self.l2_V is None else self.l2_V
         hyper = Hyper(
             learning_rate=check_number("learning_rate", rate, above=True),
-            l2_w=check_number("l2_w", self.l2_w),
+            l2_w=check_number("l2_w", rule.l2_w if self.l2_w is None else self.l2_w),
             l2_V=check_number("l2_V", l2_V),
             l1_w=check_number("l1_w", self.l1_w),
             l1_V=check_number("l1_V", self.l1_V),
@@ -124,6 +129,8 @@ class BaseFM(Stored):
 
     def _usual_l2_V(self, rule: Rule) -> float:
         """Return the solver's own penalty: as a root, so that a pair's weight, a sum over the factors, varies alike."""
+        if rule is ALS:
+            return rule.l2_V
         return float(rule.l2_V * self._share_of_l2_V * np.sqrt(self.n_factors / 8))
 
     # ------------------------------------------------------------------- inputs
@@ -250,6 +257,8 @@ class BaseFM(Stored):
     ) -> None:
         """Fit anew or go on; ``passes`` overrides ``max_iter`` and early stopping."""
         rule, hyper, plan = self._check_options()
+        if rule in EXACT and passes is not None:
+            raise OptionError(f"partial_fit: solver={rule.name!r} looks at all rows again and again; use fit")
         loss = self._loss()
         resume = resuming(self) if passes is None else None
         self._seed = None if resume is None else resume.seed
@@ -283,7 +292,7 @@ class BaseFM(Stored):
             self._check_going_on(rows)
         rows = self._weigh(rows, sample_weight)
         if fresh:
-            self.history_ = []
+            self.history_, self._chain = [], None
             self._learn_target(y, rows.weight, classes)
         targets = self._targets(y)
         positives = [float(target.sum()) for target in targets]
@@ -392,6 +401,11 @@ class BaseFM(Stored):
             return self._visit(data, order, loss, hyper, threads)
 
         visit: Visit = plain
+        exact = None
+        self._chain = self._chain if tables[0].rule is MCMC else None
+        if tables[0].rule in EXACT:
+            exact = exact_training(self, data[0], valid, tables[0], hyper, plan, threads)
+            visit = exact.visit
         if tables[0].rule is SGDA:
             assert valid is not None
             held_weight = self._row_weights(valid[0].weight, valid[1])
@@ -403,6 +417,8 @@ class BaseFM(Stored):
 
         def validate() -> Scores:
             assert valid is not None
+            if exact is not None:
+                return self._judge([exact.valid_scores()], valid[1], valid[0].weight, loss)
             return self._validation_scores(valid[0], valid[1], loss, threads)
 
         done = self._epochs_done()
@@ -419,6 +435,7 @@ class BaseFM(Stored):
             callback=self._callback(),
             model=self,
             first_epoch=done,
+            orders=exact.orders if exact is not None else None,
             resume=resume,
         )
 
@@ -529,9 +546,18 @@ class BaseFM(Stored):
         rows, _ = self._input(X)
         return np.stack(self._scores(rows), axis=1).astype(np.float64)
 
-    def _scores(self, rows: Rows) -> list[NDArray[np.float32]]:
+    def _predictive(self, X: Any) -> tuple[Floats, Floats]:
+        """Return mean and variance (n_rows,) of new targets, as they are standardised."""
+        check_is_fitted(self, "_machines")
+        parts = X if isinstance(X, RowStream) else [self._input(X)[0]]
+        each = [predictive(self, rows, thread_count(self.n_threads)) for rows in parts]
+        return np.concatenate([mean for mean, _ in each]), np.concatenate([spread for _, spread in each])
+
+    def _scores(self, rows: Rows) -> list[NDArray[Any]]:
         """Return raw scores (n_rows,) of each machine."""
         threads = thread_count(self.n_threads)
+        if self._chain is not None and self._chain.samples:
+            return [self._chain.moments(rows, n_threads=threads)[0]]
         return [self._machine.scores(rows, machine, n_threads=threads) for machine in self._machines]
 
     def explain(self, X: Any, *, machine: int = 0) -> Explanation:
@@ -546,17 +572,19 @@ class BaseFM(Stored):
         Returns
         -------
         Explanation
-            Its parts add up to the raw score (before any link) of each row.
+            Its parts add up to the raw score (before any link) of each row. Of "mcmc" the mean over the samples.
         """
         check_is_fitted(self, "_machines")
         rows, _ = self._input(X)
         check_count("machine", machine, high=len(self._machines) - 1)
         params = self.params_
-        params = params[machine] if isinstance(params, list) else params
-        if self.encoder_ is not None:
-            return explain_rows(rows, params, self.encoder_.fields)
-        names = getattr(self, "feature_names_in_", None)
-        return explain_rows(rows, params, None if names is None else [str(name) for name in names])
+        chosen = params[machine] if isinstance(params, list) else params
+        names = None if self.encoder_ is None else self.encoder_.fields
+        if names is None and hasattr(self, "feature_names_in_"):
+            names = [str(name) for name in self.feature_names_in_]
+        if self._chain is None or not self._chain.samples:
+            return explain_rows(rows, chosen, names)
+        return mean_explanation(explain_rows(rows, self._rescaled(p), names) for p in self._chain.samples)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

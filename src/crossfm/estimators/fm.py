@@ -31,11 +31,17 @@ class FMRegressor(RegressorMixin, BaseFM):  # type: ignore[misc]
     ----------
     n_factors : int, default=8
         Length of each row of ``V``; 0 gives a linear model.
-    solver : {"adagrad", "adagrad-row", "sgd", "adam", "ftrl", "sgda"}, default="adagrad"
+    solver : {"adagrad", "adagrad-row", "sgd", "adam", "ftrl", "sgda", "als", "mcmc"}, default="adagrad"
         "adagrad-row" keeps one accumulator for all factors of a feature (less memory); "adam" moves only
         the touched features; "ftrl" is FTRL-Proximal, the one with L1; "sgda" is SGD that learns ``l2_w`` and ``l2_V``
         on validation rows (Rendle, WSDM 2012), one for each column of a table and factor, starting from those given.
         The rows are ``eval_set``, or ``validation_fraction`` of the rows, and early stopping watches the same.
+        "als" and "mcmc" have no learning rate; they are for squared loss, need all rows in memory and visit features,
+        not rows (an epoch is a sweep over all features; ``shuffle`` is without meaning, and the bits do not depend on
+        ``n_threads``). "als", alternating least squares, moves all weights of a feature to their best given the others.
+        "mcmc" draws them, the noise, and mean and precision of each group of features from the posterior of a
+        Bayesian machine (Gibbs sampling); predictions are means over the samples. Best on ratings: use some hundred
+        iterations.
     loss : {"squared", "poisson"}, default="squared"
         "poisson" predicts exp(score), for counts.
     learning_rate : float or None, default=None
@@ -44,11 +50,15 @@ class FMRegressor(RegressorMixin, BaseFM):  # type: ignore[misc]
         How the rate falls over the epochs.
     max_iter : int, default=20
         Epochs.
-    l2_w, l1_w, l1_V : float, default=0
+    l2_w : float or None, default=None
+        None takes the solver's own: 5 for als, 0 for others.
+    l1_w, l1_V : float, default=0
     l2_V : float or None, default=None
         Penalties on the features of each visited row. None takes the solver's own: 0.01 sqrt(n_factors / 8) for adagrad
         and adagrad-row (0.0015 sqrt(n_factors / 8) in FFM), which overfit rare features from the
-        second epoch on without one, the more the more factors there are; 0 for others.
+        second epoch on without one, the more the more factors there are; 10 for als; 0 for others. Those of als
+        count once a feature, beside the squared errors of the standardised target: sum e^2 + l2_w |w|^2 + l2_V |V|^2.
+        10 is for ratings, mostly noise; where rows say more, take less. mcmc learns its own.
     ftrl_decay : float, default=1
         FTRL: the sum of squared gradients of a weight, which makes its steps smaller, fades by this factor at each of
         its updates. Below 1 the model forgets: what counts are the last 1 / (1 - ftrl_decay) rows of a feature. For
@@ -56,6 +66,14 @@ class FMRegressor(RegressorMixin, BaseFM):  # type: ignore[misc]
     precision : {"float32", "bfloat16"}, default="float32"
         How ``V`` is kept in training. "bfloat16", for FM and FFM, takes half the bytes for it (not for the optimizer's
         state) and rounds at random, up or down in proportion; ``params_`` and files are float32 in any case.
+    burn_in : int or None, default=None
+        mcmc: so many iterations do not count; None: a tenth of ``max_iter``. A chain that goes on has no second one.
+    groups : "fields", None or int array (n_features,), default="fields"
+        mcmc: which features share mean and precision. "fields": the columns of a table, the fields of ``Rows`` or of
+        ``fields``, or the one-hot blocks that a matrix is made of, if it is; None: all are one group.
+    keep_samples : int, default=50
+        mcmc: keep so many samples at most, evenly spaced, for later predictions and in the model file. Each takes
+        4 n_features (n_factors + 1) bytes.
     init_scale : float, default=0.05
         ``V`` starts normal with deviation init_scale / sqrt(n_factors).
     normalize : bool, default=False
@@ -101,17 +119,22 @@ class FMRegressor(RegressorMixin, BaseFM):  # type: ignore[misc]
         ``bias`` (), ``w`` (n_features,), ``V`` (n_features, n_factors).
     l2_w_, l2_V_ : (n_groups,), (n_groups, n_factors)
         What "sgda" has found; groups are the columns of a table, one for anything else.
+        After "mcmc" ``params_`` is the last sample, which is not what predicts.
     encoder_ : Encoder or None
         How a table became features; None for matrices.
     history_ : list of dict
-        Losses and seconds of each epoch. ``n_iter_`` is their number, ``best_iter_`` the epoch kept.
+        Losses and seconds of each epoch. ``n_iter_`` is their number, ``best_iter_`` the epoch kept. Of "als" and
+        "mcmc": half the mean squared error of the standardised target after the sweep; on the ``eval_set`` of mcmc
+        that of the mean of all samples since the burn-in of this ``fit``.
 
     References
     ----------
     S. Rendle. Factorization Machines. ICDM 2010, eq. (1), Lemma 3.1. "sgda": S. Rendle. Learning Recommender Systems
-    with Adaptive Regularization. WSDM 2012. Ours: with squared loss the target is
+    with Adaptive Regularization. WSDM 2012. "als", "mcmc": C. Freudenthaler, L. Schmidt-Thieme, S. Rendle. Bayesian
+    Factorization Machines, 2011; S. Rendle. Factorization Machines with libFM. ACM TIST 2012; priors
+    and what differs: ``crossfm.solvers.gibbs``. Ours: with squared loss the target is
     standardised for training and the parameters are scaled back, so the defaults fit any unit; a feature
-    that never occurred in ``fit`` gets w = 0 and V = 0.
+    that never occurred in ``fit`` gets w = 0 and V = 0 (mcmc: draws from the prior of its group).
     """
 
     def __init__(
@@ -123,12 +146,15 @@ class FMRegressor(RegressorMixin, BaseFM):  # type: ignore[misc]
         learning_rate: float | None = None,
         schedule: str = "constant",
         max_iter: int = 20,
-        l2_w: float = 0.0,
+        l2_w: float | None = None,
         l2_V: float | None = None,
         l1_w: float = 0.0,
         l1_V: float = 0.0,
         ftrl_decay: float = 1.0,
         precision: str = "float32",
+        burn_in: int | None = None,
+        groups: Any = "fields",
+        keep_samples: int = 50,
         init_scale: float = 0.05,
         normalize: bool = False,
         fields: Any = None,
@@ -159,6 +185,9 @@ class FMRegressor(RegressorMixin, BaseFM):  # type: ignore[misc]
         self.l1_V = l1_V
         self.ftrl_decay = ftrl_decay
         self.precision = precision
+        self.burn_in = burn_in
+        self.groups = groups
+        self.keep_samples = keep_samples
         self.init_scale = init_scale
         self.normalize = normalize
         self.fields = fields
@@ -200,8 +229,15 @@ class FMRegressor(RegressorMixin, BaseFM):  # type: ignore[misc]
         self._fit(X, y, sample_weight, None, fresh=False, passes=1)
         return self
 
-    def predict(self, X: Any) -> Floats:
-        """Return predictions (n_rows,): the score, or exp(score) for Poisson."""
+    def predict(self, X: Any, return_std: bool = False) -> Any:
+        """Return predictions (n_rows,): the score, or exp(score) for Poisson; of mcmc the mean over the samples kept.
+
+        ``return_std`` adds the deviation (n_rows,) of a new target, noise included, which mcmc alone knows; others
+        raise ``OptionError``.
+        """
+        if return_std:
+            mean, variance = self._predictive(X)
+            return mean * self._target[1] + self._target[0], np.sqrt(variance) * self._target[1]
         scores = self._raw(X)[:, 0] * self._target[1] + self._target[0]
         return self._loss().predict(scores)
 

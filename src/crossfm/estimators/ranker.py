@@ -10,7 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from crossfm.core.options import Hyper, check_choice, check_count, thread_count
 from crossfm.core.random import stream
-from crossfm.core.rules import SGDA
+from crossfm.core.rules import EXACT, SGDA
 from crossfm.data.rows import Rows, join_rows, shift_ids
 from crossfm.errors import DataError, LabelError, OptionError
 from crossfm.estimators.base import NO_TARGET, BaseFM
@@ -148,8 +148,8 @@ class FMRanker(BaseFM):
         nothing to compare.
         """
         rule, hyper, plan = self._check_options()
-        if rule is SGDA:
-            raise OptionError('solver="sgda" is for FMClassifier and FMRegressor, not for rankers')
+        if rule is SGDA or rule in EXACT:
+            raise OptionError(f"solver={rule.name!r} is for regressors and classifiers, not for rankers")
         self._check_loss(catalogue is not None)
         rows, y = self._input(X, y, fit=True, **({} if catalogue is not None else {"y_numeric": True}))
         if y is None:

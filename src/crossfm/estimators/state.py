@@ -14,6 +14,7 @@ from crossfm.core.rules import NO_RULE, SGDA, find_rule
 from crossfm.data.encode import Encoder
 from crossfm.kernels import fm
 from crossfm.kernels.machine import Machine
+from crossfm.solvers.gibbs import Chain
 
 
 class Stored(BaseEstimator):  # type: ignore[misc]
@@ -27,6 +28,7 @@ class Stored(BaseEstimator):  # type: ignore[misc]
     history_: list[dict[str, Any]]
     best_iter_: int
     n_iter_: int
+    _chain: Chain | None = None  # of solver="mcmc"
     followed_: dict[str, Any]  # how far a growing file has been learnt; see crossfm.cli.follow_run
 
     def save(self, path: Any, *, with_state: bool = False) -> None:
@@ -67,6 +69,9 @@ class Stored(BaseEstimator):  # type: ignore[misc]
             "best_iter": int(self.best_iter_),
             "n_iter": int(self.n_iter_),
         }
+        if self._chain is not None:
+            own, meta["chain"] = self._chain.to_state()
+            arrays |= {f"chain.{name}": array for name, array in own.items()}
         if hasattr(self, "followed_"):
             meta["followed"] = self.followed_
         if self.encoder_ is not None:
@@ -98,6 +103,8 @@ class Stored(BaseEstimator):  # type: ignore[misc]
             model.feature_names_in_ = np.array(meta["feature_names_in"], dtype=object)
         model.history_, model.best_iter_ = meta["history"], meta["best_iter"]
         model.n_iter_ = meta["n_iter"]
+        if "chain" in meta:
+            model._chain = Chain.from_state(_part(arrays, "chain."), meta["chain"])
         if "followed" in meta:
             model.followed_ = meta["followed"]
         model.encoder_ = None

@@ -12,7 +12,7 @@ from sklearn.base import is_classifier
 
 from crossfm.core.losses import Loss
 from crossfm.core.options import Hyper, thread_count
-from crossfm.core.rules import SGDA
+from crossfm.core.rules import EXACT, SGDA
 from crossfm.data.rows import Rows
 from crossfm.data.stream import RowStream, Window
 from crossfm.errors import DataError, OptionError
@@ -61,6 +61,10 @@ def fit_stream(
             "a stream brings its own target and weights: name their columns in crossfm.stream()"
         )
     rule, hyper, plan = model._check_options()
+    if rule in EXACT:
+        raise OptionError(
+            f"solver={rule.name!r} needs all rows in memory; choose another solver for a stream"
+        )
     if rule is SGDA:
         raise OptionError(
             'solver="sgda" adapts on validation rows in memory; choose another solver for a stream'

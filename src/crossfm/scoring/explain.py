@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,6 +66,19 @@ class Explanation:
         pairs = self.pairs[index].tolist()
         parts += [(f"{a} x {b}", value) for (a, b), value in zip(self.pair_names, pairs, strict=True)]
         return sorted(parts, key=lambda part: -abs(part[1]))
+
+
+def mean_explanation(each: Iterable[Explanation]) -> Explanation:
+    """Return the mean of explanations of the same rows and columns, of at least one machine."""
+    parts = iter(each)
+    first = next(parts)
+    n, bias, columns, pairs = 1, first.bias, first.columns.copy(), first.pairs.copy()
+    for other in parts:  # one at a time: each is as large as the rows
+        n += 1
+        bias += other.bias
+        columns += other.columns
+        pairs += other.pairs
+    return Explanation(bias / n, columns / n, pairs / n, first.names, first.pair_of)
 
 
 def explain_rows(rows: Rows, params: Any, names: list[str] | None = None) -> Explanation:

@@ -1,0 +1,187 @@
+"""``solver="als"`` and ``solver="mcmc"``: what they refuse, their groups, and a training run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crossfm.core.options import Hyper, check_count
+from crossfm.core.rules import ALS, MCMC, Rule
+from crossfm.data.rows import Rows
+from crossfm.errors import OptionError
+from crossfm.kernels import fm
+from crossfm.kernels.gibbs import Columns, Moves, Prior
+from crossfm.kernels.table import Table
+from crossfm.solvers.epochs import Plan, Visit
+from crossfm.solvers.gibbs import SETTLE, Chain, least_squares, sample
+
+UNUSED: dict[str, Any] = {
+    "learning_rate": None,
+    "schedule": "constant",
+    "precision": "float32",
+    "checkpoint": None,
+}
+LEARNT: dict[str, Any] = {"l2_w": None, "l2_V": None, "early_stopping": False}
+CHAINS: dict[str, Any] = {"burn_in": None, "groups": "fields", "keep_samples": 50}
+
+
+def check_exact(model: Any, rule: Rule) -> None:
+    """Raise ``OptionError`` for options that an exact solver does not know, and for its own beside another solver."""
+    name = rule.name
+    if name in (ALS.name, MCMC.name):  # also where it is to have factors in bfloat16
+        if model._machine is not fm or getattr(model, "loss", None) != "squared":
+            raise OptionError(f'solver={name!r} is for FMRegressor with loss="squared"; take another solver')
+        _refuse(model, UNUSED, f"solver={name!r} has no use for it")
+    if name != MCMC.name:
+        _refuse(model, CHAINS, f'it needs solver="mcmc", not {name!r}')
+        return
+    _refuse(model, LEARNT, 'solver="mcmc" learns penalties and is not stopped early')
+    check_count("keep_samples", model.keep_samples, low=1)
+    burn_in(model)
+
+
+def _refuse(model: Any, usual: dict[str, Any], why: str) -> None:
+    for option, value in usual.items():
+        given = getattr(model, option, value)
+        if isinstance(given, np.ndarray) or given != value:
+            shown = "an array" if isinstance(given, np.ndarray) else repr(given)
+            raise OptionError(f"{option}={shown}, but {why}; leave it at {value!r}")
+
+
+def burn_in(model: Any) -> int:
+    """Return the iterations that are not counted."""
+    if model.burn_in is None:
+        return int(model.max_iter) // 10
+    count = check_count("burn_in", model.burn_in)
+    if count >= model.max_iter:
+        raise OptionError(
+            f"burn_in={count}, but it must be below max_iter={model.max_iter}: nothing would be left"
+        )
+    return count
+
+
+def feature_groups(model: Any, rows: Rows, columns: Columns) -> tuple[NDArray[np.uint32], int]:
+    """Return the group of each feature (n_features,) and the number of groups; see ``groups`` of ``FMRegressor``."""
+    n = rows.n_features
+    if model.groups is None:
+        return np.zeros(n, np.uint32), 1
+    if isinstance(model.groups, str) and model.groups == "fields":
+        if model.encoder_ is not None:
+            return model.encoder_.feature_fields, len(model.encoder_.fields)
+        fields = rows.field_of_each()
+        if fields is not None and not np.array_equal(fields, rows.indices):
+            found = np.zeros(n, np.uint32)
+            found[rows.indices] = fields
+            return found, int(found.max(initial=0)) + 1
+        return _blocks(rows, columns)
+    groups = np.asarray(model.groups)
+    if groups.shape != (n,) or groups.dtype.kind not in "iu":
+        raise OptionError(
+            f'groups must be "fields", None or a whole number for each of the {n} features, but is '
+            f"{model.groups!r}"
+        )
+    distinct, group = np.unique(groups, return_inverse=True)
+    return group.astype(np.uint32), len(distinct)
+
+
+def _blocks(rows: Rows, columns: Columns) -> tuple[NDArray[np.uint32], int]:
+    """Return one-hot blocks of columns, where the rows are made of such, else one group."""
+    n_blocks = len(columns.colours) - 1
+    found = np.zeros(rows.n_features, np.int64)
+    if n_blocks == 0 or rows.nnz != rows.n_rows * n_blocks:
+        return found.astype(np.uint32), 1
+    found[columns.feature] = columns.colour_of_each()
+    known = np.zeros(rows.n_features, np.int64)
+    known[columns.feature] = columns.feature
+    before = np.maximum.accumulate(known)  # a feature that no row has belongs to the one before it
+    before[: int(columns.feature.min())] = columns.feature.min()
+    return found[before].astype(np.uint32), n_blocks
+
+
+@dataclass(frozen=True, eq=False)
+class Exact:
+    """What the epoch loop calls: an epoch is a sweep over all features."""
+
+    visit: Visit
+    orders: Callable[[], Iterator[NDArray[np.int64]]]
+    valid_scores: Callable[[], NDArray[np.float32]]
+
+
+def exact_training(
+    model: Any, rows: Rows, valid: Any, table: Table, hyper: Hyper, plan: Plan, n_threads: int
+) -> Exact:
+    """Prepare a run on ``rows`` with their target; leaves the chain of "mcmc" in ``model._chain``.
+
+    Raises ``DataError`` for a feature that stands in a row twice.
+    """
+    columns = Columns.of(rows)
+    moves = Moves(rows, columns, table)
+    rng = model._numbers(f"exact {model._epochs_done()}")
+    left = 0
+    if table.rule is MCMC:
+        left = _chain_of(model, rows, columns, table, plan)
+    fixed = _penalties(rows, table, hyper)
+    done = 0
+    mean: NDArray[np.float64] = np.zeros(0)
+
+    def visit(order: NDArray[np.int64], hyper: Hyper) -> float:
+        nonlocal done
+        done += 1
+        if done % SETTLE == 0:
+            moves.settle(n_threads)
+        if table.rule is ALS:
+            return least_squares(moves, fixed, n_threads=n_threads)
+        loss = sample(moves, model._chain, rng, n_threads=n_threads)
+        if done > left:
+            model._chain.add(moves, rng)
+        return loss
+
+    def valid_scores() -> NDArray[np.float32]:
+        nonlocal mean
+        scores = fm.scores(valid[0], table, n_threads=n_threads)
+        if done <= left or table.rule is ALS:
+            return scores
+        number = done - left
+        mean = scores.astype(np.float64) if number == 1 else mean + (scores - mean) / number
+        return mean.astype(np.float32)
+
+    nothing = np.broadcast_to(np.int64(0), rows.n_rows)  # sweeps look at all rows, in no order
+    return Exact(visit, lambda: iter([nothing]), valid_scores)
+
+
+def _penalties(rows: Rows, table: Table, hyper: Hyper) -> Prior:
+    precision = np.full((1, 1 + table.n_factors), hyper.l2_V)
+    precision[:, 0] = hyper.l2_w
+    return Prior(np.zeros(rows.n_features, np.uint32), precision, np.zeros_like(precision))
+
+
+def _chain_of(model: Any, rows: Rows, columns: Columns, table: Table, plan: Plan) -> int:
+    """Give ``model`` a chain, or go on with its own; return the iterations to come that are not counted."""
+    group, n_groups = feature_groups(model, rows, columns)
+    chain = model._chain
+    if chain is not None:
+        if n_groups != len(chain.prior.mean):
+            raise OptionError(
+                f"groups: {n_groups}, but the chain to go on with has {len(chain.prior.mean)}, which stay. Set "
+                "groups back, or fit anew with warm_start=False."
+            )
+        chain.prior = Prior(group, chain.prior.precision, chain.prior.mean)
+        chain.limit(model.keep_samples)
+        return 0 if chain.drawn else burn_in(model)
+    left = burn_in(model)
+    every = -(-(plan.max_iter - left) // model.keep_samples)
+    model._chain = Chain.start(group, n_groups, table.n_factors, model.keep_samples, every)
+    return left
+
+
+def predictive(model: Any, rows: Rows, n_threads: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return mean and variance (n_rows,) of a new target of each row, in the standardised unit."""
+    chain = model._chain
+    if chain is None or not chain.samples:
+        raise OptionError('return_std needs samples: fit with solver="mcmc"')
+    mean, variance = chain.moments(rows, n_threads=n_threads)
+    return mean, variance + float(np.mean(1 / np.asarray(chain.alphas)))

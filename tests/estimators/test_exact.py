@@ -1,0 +1,305 @@
+"""``solver="als"`` and ``solver="mcmc"``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.sparse import csr_matrix, hstack
+
+import crossfm
+from contracts import COLUMNS, SEED, EstimatorContract, assert_lets_go_of_the_file, clicks
+from crossfm import Categorical, FFMRegressor, FMClassifier, FMRanker, FMRegressor, MultiCategorical, Rows
+from crossfm.errors import DataError, OptionError
+
+SOLVERS = ("als", "mcmc")
+
+
+class TestAls(EstimatorContract):
+    def make(self, **options: Any) -> FMRegressor:
+        settings = {"n_factors": 4, "solver": "als", "init_scale": 0.5, "random_state": SEED}
+        return FMRegressor(**{**settings, **options})
+
+    def target(self, score: np.ndarray) -> np.ndarray:
+        return 100.0 + 20.0 * score
+
+
+class TestMcmc(EstimatorContract):
+    def make(self, **options: Any) -> FMRegressor:
+        settings = {"n_factors": 4, "solver": "mcmc", "init_scale": 0.5, "random_state": SEED}
+        return FMRegressor(**{**settings, **options})
+
+    def target(self, score: np.ndarray) -> np.ndarray:
+        return 100.0 + 20.0 * score
+
+    def test_values_never_seen_and_missing_ones_are_defined(self, data: Any, model: Any) -> None:
+        odd = data[0].head(3).copy()
+        odd["item"] = ["never", None, "i1"]
+        odd.loc[odd.index[1], "price"] = np.nan
+        assert np.isfinite(model.predict(odd)).all()  # draws from the prior
+
+
+def blocks(n: int = 3000, sizes: tuple[int, ...] = (40, 30), seed: int = 0) -> tuple[csr_matrix, np.ndarray]:
+    """One-hot blocks, and the score that a machine of two factors gives them."""
+    rng = np.random.default_rng(seed)
+    ids = [rng.integers(0, size, n) for size in sizes]
+    rows = np.arange(n)
+    X = hstack(
+        [csr_matrix((np.ones(n), (rows, i)), shape=(n, size)) for i, size in zip(ids, sizes, strict=True)]
+    )
+    w = [rng.standard_normal(size) for size in sizes]
+    V = [rng.standard_normal((size, 2)) for size in sizes]
+    score = sum(part[i] for part, i in zip(w, ids, strict=True)) + (V[0][ids[0]] * V[1][ids[1]]).sum(1)
+    return X.tocsr(), 50 + 5 * score
+
+
+def noisy(n: int = 3000, noise: float = 2.0, **options: Any) -> tuple[csr_matrix, np.ndarray, np.ndarray]:
+    X, score = blocks(n, **options)
+    return X, score, score + noise * np.random.default_rng(1).standard_normal(n)
+
+
+def mcmc(**options: Any) -> FMRegressor:
+    return FMRegressor(**{"n_factors": 3, "solver": "mcmc", "max_iter": 80, "random_state": 0, **options})
+
+
+def test_the_machine_that_made_the_data_is_found_and_sampling_finds_it_best() -> None:
+    errors: dict[str, list[float]] = {"mcmc": [], "als": [], "adagrad": []}
+    for seed in range(3):
+        X, score, y = noisy(1500, seed=seed)
+        for solver, options in (("mcmc", {}), ("als", {"l2_w": 1.0, "l2_V": 1.0}), ("adagrad", {})):
+            model = mcmc(solver=solver, **options).fit(X[:1000], y[:1000])
+            errors[solver].append(np.sqrt(np.mean((model.predict(X[1000:]) - score[1000:]) ** 2)))
+    mean = {solver: np.mean(each) for solver, each in errors.items()}
+    assert mean["mcmc"] < 1.3  # least squares on as many columns as there are numbers: 0.92
+    assert mean["mcmc"] < min(mean["als"], mean["adagrad"])
+    assert mean["als"] < 1.7
+
+
+def test_intervals_hold_as_many_new_targets_as_they_promise() -> None:
+    X, _, y = noisy(3000)
+    model = mcmc(max_iter=150).fit(X[:1000], y[:1000])
+    mean, deviation = model.predict(X[1000:], return_std=True)
+    assert np.array_equal(mean, model.predict(X[1000:]))
+    assert np.mean(np.abs(y[1000:] - mean) < 1.645 * deviation) == pytest.approx(0.9, abs=0.03)
+    assert (deviation > 1.9).all()  # the noise alone is 2
+
+
+def test_a_feature_without_rows_is_less_certain() -> None:
+    X, _, y = noisy(1000)
+    known = X[:, 3].toarray().ravel() == 0
+    model = mcmc().fit(X[known], y[known])
+    deviation = model.predict(X, return_std=True)[1]
+    assert deviation[~known].min() > 1.5 * deviation[known].max()
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("kind", ["blocks", "lists"])
+def test_threads_do_not_change_a_bit(solver: str, kind: str) -> None:
+    X, _, y = noisy(20_000)
+    if kind == "lists":
+        X = X + csr_matrix(np.random.default_rng(0).random(X.shape) < 0.05).astype(float)
+    fits = [mcmc(solver=solver, n_threads=n, max_iter=4).fit(X, y).predict(X) for n in (1, 2, 3)]
+    assert np.array_equal(fits[0], fits[1])
+    assert np.array_equal(fits[0], fits[2])
+
+
+def test_the_validation_loss_is_that_of_the_mean_of_all_samples() -> None:
+    X, _, y = noisy(600)
+    model = mcmc(max_iter=30, burn_in=5, keep_samples=25).fit(X[:400], y[:400], eval_set=(X[400:], y[400:]))
+    half = np.mean((model.predict(X[400:]) - y[400:]) ** 2) / np.var(y[:400]) / 2
+    assert model.history_[-1]["valid_loss"] == pytest.approx(half, rel=1e-4)
+    assert [epoch["epoch"] for epoch in model.history_] == list(range(1, 31))
+
+
+@pytest.mark.parametrize("fields", [None, [0] * 40 + [1] * 30])
+def test_the_fields_of_a_matrix_are_groups_known_or_found(fields: Any) -> None:
+    X, _, y = noisy(500)
+    model = mcmc(max_iter=3, fields=fields).fit(X, y)
+    assert model._chain is not None
+    assert model._chain.prior.group.tolist() == [0] * 40 + [1] * 30
+    dense = mcmc(max_iter=3, fields=fields).fit(X.toarray(), y)
+    assert np.array_equal(dense.predict(X.toarray()), model.predict(X))
+
+
+def test_groups_are_columns_of_a_table_fields_of_rows_one_or_as_given() -> None:
+    X, _, y = noisy(500)
+    table, score = clicks()
+    assert groups_of(mcmc(columns=COLUMNS).fit(table, score)).max() == 3
+    ids = X.indices.astype(np.uint32)
+    rows = Rows(ids, 70, width=2, fields=np.array([2, 0], np.uint32))
+    assert groups_of(mcmc().fit(rows, y)).tolist() == [2] * 40 + [0] * 30
+    assert not groups_of(mcmc(groups=None).fit(X, y)).any()
+    own = np.arange(70) % 3 * 10
+    assert groups_of(mcmc(groups=own).fit(X, y)).tolist() == (np.arange(70) % 3).tolist()
+    lists = csr_matrix(np.random.default_rng(0).random((50, 9)) < 0.4).astype(float)
+    assert not groups_of(mcmc().fit(lists, np.arange(50.0))).any()
+
+
+def groups_of(model: FMRegressor) -> np.ndarray:
+    assert model._chain is not None
+    return model._chain.prior.group
+
+
+@pytest.mark.parametrize("groups", ["columns", [0, 1], np.zeros(70), np.zeros((70, 2), int), 3])
+def test_groups_that_do_not_fit_are_refused(groups: Any) -> None:
+    X, _, y = noisy(50)
+    with pytest.raises(OptionError, match="groups"):
+        mcmc(groups=groups).fit(X, y)
+
+
+def test_a_saved_chain_goes_on_with_the_same_bits(tmp_path: Path) -> None:
+    X, _, y = noisy(500)
+    model = mcmc(max_iter=30, keep_samples=7, warm_start=True).fit(X, y)
+    model.save(tmp_path / "m.crossfm")
+    loaded = crossfm.load(tmp_path / "m.crossfm")
+    for method in ({}, {"return_std": True}):
+        assert np.array_equal(loaded.predict(X, **method), model.predict(X, **method))
+    before = model._chain.drawn
+    assert np.array_equal(loaded.fit(X, y).predict(X), model.fit(X, y).predict(X))
+    assert model._chain.drawn == before + 30  # no second burn-in
+    assert len(model._chain.samples) <= 7
+    assert model.n_iter_ == 60
+    assert_lets_go_of_the_file(model, tmp_path / "m.crossfm")
+
+
+def test_another_fit_forgets_the_chain() -> None:
+    X, _, y = noisy(300)
+    model = mcmc(max_iter=5).fit(X, y)
+    assert len(model._chain.samples) == 5
+    once = model.predict(X)
+    assert np.array_equal(model.fit(X, y).predict(X), once)
+    model.set_params(solver="als").fit(X, y)
+    assert model._chain is None
+    model.set_params(solver="mcmc", warm_start=True).fit(X, y)  # from where als has left it
+    assert len(model._chain.samples) == 5
+
+
+def test_a_chain_cannot_go_on_with_other_groups() -> None:
+    X, _, y = noisy(300)
+    model = mcmc(max_iter=5, warm_start=True).fit(X, y)
+    with pytest.raises(OptionError, match="groups: 1, but the chain to go on with has 2"):
+        model.set_params(groups=None).fit(X, y)
+
+
+def test_weights_are_as_many_rows() -> None:
+    X, _, y = noisy(400)
+    weight = np.arange(400) % 3
+    twice = np.repeat(np.arange(400), weight)
+    options: dict[str, Any] = {"solver": "als", "max_iter": 3, "init_scale": 0.5}
+    weighted = mcmc(**options).fit(X, y, sample_weight=weight)
+    repeated = mcmc(**options).fit(X[twice], y[twice])
+    np.testing.assert_allclose(weighted.predict(X[twice]), repeated.predict(X[twice]), rtol=1e-4)
+    assert np.isfinite(mcmc(max_iter=3).fit(X, y, sample_weight=weight).predict(X)).all()
+
+
+def test_least_squares_stop_early() -> None:
+    X, _, y = noisy(600)
+    model = mcmc(solver="als", early_stopping=True, n_iter_no_change=2, l2_V=0.01, l2_w=0.01).fit(X, y)
+    assert model.best_iter_ < model.n_iter_ < 80
+
+
+def test_lists_in_a_column_are_learnt() -> None:
+    rng = np.random.default_rng(0)
+    tags = [list(rng.choice(list("abcdefgh"), rng.integers(0, 4), replace=False)) for _ in range(600)]
+    taste = dict(zip("abcdefgh", rng.standard_normal(8), strict=True))
+    y = np.array([sum(taste[tag] for tag in row) for row in tags]) + 0.1 * rng.standard_normal(600)
+    table = pd.DataFrame({"user": rng.integers(0, 5, 600).astype(str), "tags": tags})
+    columns = [Categorical("user"), MultiCategorical("tags")]
+    for solver in SOLVERS:
+        model = mcmc(solver=solver, columns=columns, max_iter=40).fit(table, y)
+        assert np.corrcoef(model.predict(table), y)[0, 1] > 0.97
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_small_cases(solver: str) -> None:
+    rng = np.random.default_rng(0)
+    y = rng.standard_normal(6)
+    for X in (np.ones((6, 1)), np.zeros((6, 2)), np.eye(6), np.column_stack([np.ones(6), rng.random(6)])):
+        for n_factors in (0, 1, 5):
+            for target in (y, np.full(6, 3.0)):
+                model = mcmc(solver=solver, n_factors=n_factors, max_iter=5).fit(X, target)
+                assert np.isfinite(model.predict(X)).all()
+                assert np.isfinite(
+                    mcmc(solver=solver, max_iter=5).fit(csr_matrix(X), target).predict(X)
+                ).all()
+
+
+def test_a_callback_may_stop_a_chain_in_its_burn_in() -> None:
+    X, _, y = noisy(100)
+    model = mcmc(max_iter=9, burn_in=5, callbacks=[lambda epoch, model: epoch.epoch == 2]).fit(X, y)
+    assert np.isfinite(model.predict(X)).all()
+    with pytest.raises(OptionError, match="return_std"):
+        model.predict(X, return_std=True)
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"learning_rate": 0.1},
+        {"schedule": "cosine"},
+        {"precision": "bfloat16"},
+        {"checkpoint": "here"},
+        {"l1_w": 0.1},
+        {"ftrl_decay": 0.9},
+    ],
+)
+def test_what_an_exact_solver_does_not_know_is_refused(solver: str, options: dict[str, Any]) -> None:
+    X, _, y = noisy(50)
+    with pytest.raises(OptionError, match=next(iter(options))):
+        mcmc(solver=solver, **options).fit(X, y)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"l2_V": 1.0},
+        {"l2_w": 0.0},
+        {"early_stopping": True},
+        {"burn_in": 80},
+        {"burn_in": -1},
+        {"keep_samples": 0},
+    ],
+)
+def test_what_sampling_does_not_know_is_refused(options: dict[str, Any]) -> None:
+    X, _, y = noisy(50)
+    with pytest.raises(OptionError, match=next(iter(options))):
+        mcmc(**options).fit(X, y)
+
+
+@pytest.mark.parametrize("solver", ["als", "adagrad"])
+@pytest.mark.parametrize(
+    "options", [{"burn_in": 3}, {"groups": None}, {"groups": np.zeros(70)}, {"keep_samples": 9}]
+)
+def test_options_of_sampling_are_refused_elsewhere(solver: str, options: dict[str, Any]) -> None:
+    X, _, y = noisy(50)
+    with pytest.raises(OptionError, match=rf"{next(iter(options))}=.*needs solver=\"mcmc\""):
+        mcmc(solver=solver, **options).fit(X, y)
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_other_estimators_refuse_them(solver: str, tmp_path: Path) -> None:
+    X, _, y = noisy(50)
+    with pytest.raises(OptionError, match="is for FMRegressor"):
+        mcmc(solver=solver, loss="poisson").fit(X, np.arange(50))
+    with pytest.raises(OptionError, match="is for FMRegressor"):
+        FMClassifier(solver=solver).fit(X, y > 50)
+    with pytest.raises(OptionError, match="is for FMRegressor"):
+        FFMRegressor(solver=solver, fields=[0] * 40 + [1] * 30).fit(X, y)
+    with pytest.raises(OptionError, match=solver):
+        FMRanker(solver=solver).fit(X, y)
+    with pytest.raises(OptionError, match="partial_fit"):
+        mcmc(solver=solver).partial_fit(X, y)
+    (tmp_path / "a.libsvm").write_text("1 0:1\n2 1:1\n")
+    with pytest.raises(OptionError, match="memory"):
+        mcmc(solver=solver).fit(crossfm.stream(tmp_path / "a.libsvm"))
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_a_feature_twice_in_a_row_is_refused(solver: str) -> None:
+    rows = Rows(np.array([0, 1, 2, 2], np.uint32), 3, width=2)
+    with pytest.raises(DataError, match="row 1 has feature 2 twice"):
+        mcmc(solver=solver).fit(rows, [0.0, 1.0])
