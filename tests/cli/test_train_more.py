@@ -140,3 +140,30 @@ def test_balanced_classes_and_calibrated_probabilities(crossfm: Any, tmp_path: P
     assert abs(reports["plain1"]["ECE"] - reports["plain0"]["ECE"]) < 0.02
     model = load("even1.crossfm")
     assert (model.class_weight, model.calibrate) == ("balanced", True)
+
+
+def test_sampling_does_as_many_iterations_as_it_needs_and_is_not_stopped_early(
+    crossfm: Any, clicks: Path
+) -> None:
+    words = (
+        "train",
+        clicks,
+        "--target",
+        "price",
+        "--task",
+        "regression",
+        "--solver",
+        "mcmc",
+        "-q",
+        "--drop",
+        "time",
+    )
+    result = crossfm(*words, "--out", "m.crossfm")
+    assert result.exit_code == 0, result.output
+    model = load("m.crossfm")
+    assert len(model.history_) == 200
+    assert "valid_loss" in model.history_[-1]
+    assert crossfm("predict", "m.crossfm", clicks).exit_code == 0
+    result = crossfm(*words, "--out", "m.crossfm", "--early-stopping")
+    assert result.exit_code == 2
+    assert "not stopped early" in result.output

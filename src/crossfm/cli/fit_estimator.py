@@ -20,6 +20,7 @@ from crossfm.errors import LabelError, OptionError
 HELD_BACK = 0.1  # of the rows, where nothing is said
 FEW = 20  # rows below which nothing is held back unasked
 EPOCHS = 100  # at most, where early stopping ends the training and nothing is said
+SAMPLES = 200  # iterations of "mcmc"
 
 
 @dataclass(frozen=True)
@@ -268,7 +269,8 @@ def set_options(model: Any, task: str, valid: Any, job: Job, callbacks: list[Any
     elif valid is None and job.early_stopping:
         raise OptionError("--early-stopping needs validation rows: pass --valid or --valid-fraction")
     else:
-        stops = valid is not None and job.early_stopping is not False
+        samples = job.settings.get("solver") == "mcmc"
+        stops = bool(job.early_stopping) if samples else valid is not None and job.early_stopping is not False
         for name in ("n_iter_no_change", "monitor"):
             if name in job.settings and not stops:
                 raise OptionError(
@@ -279,6 +281,8 @@ def set_options(model: Any, task: str, valid: Any, job: Job, callbacks: list[Any
         model.set_params(early_stopping=stops)
         if stops and "max_iter" not in job.settings:
             model.set_params(max_iter=EPOCHS)
+        if samples and "max_iter" not in job.settings:
+            model.set_params(max_iter=SAMPLES)
     model.set_params(callbacks=callbacks, verbose=0 if job.quiet else 1)
 
 
