@@ -286,7 +286,7 @@ def test_other_estimators_refuse_them(solver: str, tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="is for FMRegressor"):
         mcmc(solver=solver, loss="poisson").fit(X, np.arange(50))
     with pytest.raises(OptionError, match="is for FMRegressor"):
-        FMClassifier(solver=solver).fit(X, y > 50)
+        FMClassifier(solver="als").fit(X, y > 50)
     with pytest.raises(OptionError, match="is for FMRegressor"):
         FFMRegressor(solver=solver, fields=[0] * 40 + [1] * 30).fit(X, y)
     with pytest.raises(OptionError, match=solver):
@@ -303,3 +303,84 @@ def test_a_feature_twice_in_a_row_is_refused(solver: str) -> None:
     rows = Rows(np.array([0, 1, 2, 2], np.uint32), 3, width=2)
     with pytest.raises(DataError, match="row 1 has feature 2 twice"):
         mcmc(solver=solver).fit(rows, [0.0, 1.0])
+
+
+class TestMcmcClassifier(EstimatorContract):
+    def make(self, **options: Any) -> FMClassifier:
+        settings = {"n_factors": 4, "solver": "mcmc", "init_scale": 0.5, "random_state": SEED}
+        return FMClassifier(**{**settings, **options})
+
+    def target(self, score: np.ndarray) -> np.ndarray:
+        return score > np.median(score)
+
+    def raw(self, model: Any, X: Any) -> np.ndarray:
+        rows = model._input(X)[0]
+        return np.asarray(model._chain.moments(rows)[0])
+
+    def test_values_never_seen_and_missing_ones_are_defined(self, data: Any, model: Any) -> None:
+        odd = data[0].head(3).copy()
+        odd["item"] = ["never", None, "i1"]
+        assert np.isfinite(model.predict_proba(odd)).all()
+
+    @pytest.mark.skip("weights of classes are refused: test_classes_have_no_weights")
+    def test_sample_weights_matter(self, data: Any) -> None: ...
+
+
+def classes(n: int = 4000) -> tuple[csr_matrix, np.ndarray, np.ndarray]:
+    """One-hot blocks, the probit probabilities of a known machine, and labels drawn by them."""
+    from scipy.special import ndtr
+
+    X, score = blocks(n)
+    probability = ndtr((score - 50) / 5)
+    label = np.random.default_rng(2).random(n) < probability
+    return X, probability, np.where(label, "yes", "no")
+
+
+def classifier(**options: Any) -> FMClassifier:
+    return FMClassifier(**{"n_factors": 2, "solver": "mcmc", "max_iter": 100, "random_state": 0, **options})
+
+
+def test_probabilities_are_those_that_made_the_classes() -> None:
+    X, probability, label = classes()
+    model = classifier().fit(X[:3000], label[:3000], eval_set=(X[3000:], label[3000:]))
+    said = model.predict_proba(X[3000:])[:, 1]
+    logistic = (
+        classifier(solver="adagrad", max_iter=20).fit(X[:3000], label[:3000]).predict_proba(X[3000:])[:, 1]
+    )
+    error = np.sqrt(np.mean((said - probability[3000:]) ** 2))
+    assert error < 0.12
+    assert error < np.sqrt(np.mean((logistic - probability[3000:]) ** 2))
+    assert np.array_equal(model.predict(X) == "yes", model.predict_proba(X)[:, 1] > 0.5)
+    log_loss = -np.mean(np.log(np.where(label[3000:] == "yes", said, 1 - said)))
+    assert model.history_[-1]["valid_loss"] == pytest.approx(
+        log_loss, rel=0.01
+    )  # all samples, not the kept ones
+    assert np.array_equal(
+        classifier(n_threads=2).fit(X[:3000], label[:3000]).predict_proba(X[3000:])[:, 1], said
+    )
+
+
+def test_a_saved_classifier_predicts_and_goes_on(tmp_path: Path) -> None:
+    X, _, label = classes(500)
+    model = classifier(max_iter=10, warm_start=True, calibrate=True).fit(X, label)
+    model.save(tmp_path / "m.crossfm")
+    loaded = crossfm.load(tmp_path / "m.crossfm")
+    assert np.array_equal(loaded.predict_proba(X), model.predict_proba(X))
+    assert np.array_equal(loaded.fit(X, label).predict_proba(X), model.fit(X, label).predict_proba(X))
+
+
+def test_classes_have_no_weights() -> None:
+    X, _, label = classes(100)
+    with pytest.raises(OptionError, match="sample_weight"):
+        classifier().fit(X, label, sample_weight=np.arange(100))
+    with pytest.raises(OptionError, match="class_weight"):
+        classifier(class_weight={"yes": 2.0}).fit(X, label)
+    with pytest.raises(OptionError, match="two classes, but there are 3"):
+        classifier().fit(X, np.arange(100) % 3)
+
+
+def test_classes_that_a_feature_tells_apart_stay_finite() -> None:
+    X = np.repeat(np.eye(2), 200, axis=0)
+    model = classifier(n_factors=0, max_iter=200).fit(X, X[:, 0])
+    assert np.isfinite(model.decision_function(X)).all()
+    assert (model.predict_proba(X)[:200, 1] > 0.97).all()

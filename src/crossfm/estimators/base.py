@@ -404,7 +404,7 @@ class BaseFM(Stored):
         exact = None
         self._chain = self._chain if tables[0].rule is MCMC else None
         if tables[0].rule in EXACT:
-            exact = exact_training(self, data[0], valid, tables[0], hyper, plan, threads)
+            exact = exact_training(self, data, valid, tables[0], hyper, plan, threads)
             visit = exact.visit
         if tables[0].rule is SGDA:
             assert valid is not None
@@ -465,9 +465,7 @@ class BaseFM(Stored):
         scores = [self._machine.scores(rows, table, n_threads=threads) for table in self._tables()]
         return self._judge(scores, targets, self._row_weights(rows.weight, targets), loss)
 
-    def _judge(
-        self, each: list[NDArray[np.float32]], targets: list[Floats], weights: Any, loss: Loss
-    ) -> Scores:
+    def _judge(self, each: list[NDArray[Any]], targets: list[Floats], weights: Any, loss: Loss) -> Scores:
         """Return the validation of scores and targets (n_rows,), one of each a machine."""
         weight = np.ones(len(targets[0])) if weights is None else weights.astype(np.float64)
         value, area = 0.0, None
@@ -557,7 +555,7 @@ class BaseFM(Stored):
         """Return raw scores (n_rows,) of each machine."""
         threads = thread_count(self.n_threads)
         if self._chain is not None and self._chain.samples:
-            return [self._chain.moments(rows, n_threads=threads)[0]]
+            return [self._chain.scores(rows, n_threads=threads)]
         return [self._machine.scores(rows, machine, n_threads=threads) for machine in self._machines]
 
     def explain(self, X: Any, *, machine: int = 0) -> Explanation:
@@ -572,7 +570,8 @@ class BaseFM(Stored):
         Returns
         -------
         Explanation
-            Its parts add up to the raw score (before any link) of each row. Of "mcmc" the mean over the samples.
+            Its parts add up to the raw score (before any link) of each row. Of "mcmc" they are means over the
+            samples, in ``FMClassifier`` of the score under the probit.
         """
         check_is_fitted(self, "_machines")
         rows, _ = self._input(X)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.base import is_classifier
 
 from crossfm.core.options import Hyper, check_count
 from crossfm.core.rules import ALS, MCMC, Rule
@@ -17,7 +18,7 @@ from crossfm.kernels import fm
 from crossfm.kernels.gibbs import Columns, Moves, Prior
 from crossfm.kernels.table import Table
 from crossfm.solvers.epochs import Plan, Visit
-from crossfm.solvers.gibbs import SETTLE, Chain, least_squares, sample
+from crossfm.solvers.gibbs import SETTLE, Chain, least_squares, log_odds, probability, sample
 
 UNUSED: dict[str, Any] = {
     "learning_rate": None,
@@ -33,8 +34,13 @@ def check_exact(model: Any, rule: Rule) -> None:
     """Raise ``OptionError`` for options that an exact solver does not know, and for its own beside another solver."""
     name = rule.name
     if name in (ALS.name, MCMC.name):  # also where it is to have factors in bfloat16
-        if model._machine is not fm or getattr(model, "loss", None) != "squared":
-            raise OptionError(f'solver={name!r} is for FMRegressor with loss="squared"; take another solver')
+        classifier = is_classifier(model)
+        known = name == MCMC.name if classifier else getattr(model, "loss", None) == "squared"
+        if model._machine is not fm or not known:
+            others = ', and "mcmc" for FMClassifier' if classifier else ""
+            raise OptionError(
+                f'solver={name!r} is for FMRegressor with loss="squared"{others}; take another solver'
+            )
         _refuse(model, UNUSED, f"solver={name!r} has no use for it")
     if name != MCMC.name:
         _refuse(model, CHAINS, f'it needs solver="mcmc", not {name!r}')
@@ -108,16 +114,30 @@ class Exact:
 
     visit: Visit
     orders: Callable[[], Iterator[NDArray[np.int64]]]
-    valid_scores: Callable[[], NDArray[np.float32]]
+    valid_scores: Callable[[], NDArray[np.float64]]
 
 
 def exact_training(
-    model: Any, rows: Rows, valid: Any, table: Table, hyper: Hyper, plan: Plan, n_threads: int
+    model: Any, data: list[Rows], valid: Any, table: Table, hyper: Hyper, plan: Plan, n_threads: int
 ) -> Exact:
-    """Prepare a run on ``rows`` with their target; leaves the chain of "mcmc" in ``model._chain``.
+    """Prepare a run on the one of ``data`` with its target; leaves the chain of "mcmc" in ``model._chain``.
 
-    Raises ``DataError`` for a feature that stands in a row twice.
+    Raises ``DataError`` for a feature that stands in a row twice, ``OptionError`` for more than two classes or weighted
+    ones.
     """
+    rows, positive = data[0], None
+    if is_classifier(model):
+        if len(data) > 1:
+            raise OptionError(
+                f'solver="mcmc" learns two classes, but there are {len(data)}; take another solver'
+            )
+        if rows.weight is not None:
+            raise OptionError(
+                'solver="mcmc" has no sample_weight and no class_weight for classes; leave them out'
+            )
+        assert rows.target is not None
+        positive = rows.target > 0
+        rows = rows.with_target(np.where(positive, 1.0, -1.0))
     columns = Columns.of(rows)
     moves = Moves(rows, columns, table)
     rng = model._numbers(f"exact {model._epochs_done()}")
@@ -135,19 +155,18 @@ def exact_training(
             moves.settle(n_threads)
         if table.rule is ALS:
             return least_squares(moves, fixed, n_threads=n_threads)
-        loss = sample(moves, model._chain, rng, n_threads=n_threads)
+        loss = sample(moves, model._chain, rng, positive=positive, n_threads=n_threads)
         if done > left:
             model._chain.add(moves, rng)
         return loss
 
-    def valid_scores() -> NDArray[np.float32]:
+    def valid_scores() -> NDArray[np.float64]:
         nonlocal mean
-        scores = fm.scores(valid[0], table, n_threads=n_threads)
-        if done <= left or table.rule is ALS:
-            return scores
-        number = done - left
-        mean = scores.astype(np.float64) if number == 1 else mean + (scores - mean) / number
-        return mean.astype(np.float32)
+        scores = fm.scores(valid[0], table, n_threads=n_threads).astype(np.float64)
+        said = scores if positive is None else probability(scores)
+        if table.rule is MCMC and done > left:
+            said = mean = said if done == left + 1 else mean + (said - mean) / (done - left)
+        return said if positive is None else log_odds(said)
 
     nothing = np.broadcast_to(np.int64(0), rows.n_rows)  # sweeps look at all rows, in no order
     return Exact(visit, lambda: iter([nothing]), valid_scores)
@@ -175,6 +194,7 @@ def _chain_of(model: Any, rows: Rows, columns: Columns, table: Table, plan: Plan
     left = burn_in(model)
     every = -(-(plan.max_iter - left) // model.keep_samples)
     model._chain = Chain.start(group, n_groups, table.n_factors, model.keep_samples, every)
+    model._chain.probit = is_classifier(model)
     return left
 
 

@@ -36,12 +36,12 @@ class FMRegressor(RegressorMixin, BaseFM):  # type: ignore[misc]
         the touched features; "ftrl" is FTRL-Proximal, the one with L1; "sgda" is SGD that learns ``l2_w`` and ``l2_V``
         on validation rows (Rendle, WSDM 2012), one for each column of a table and factor, starting from those given.
         The rows are ``eval_set``, or ``validation_fraction`` of the rows, and early stopping watches the same.
-        "als" and "mcmc" have no learning rate; they are for squared loss, need all rows in memory and visit features,
-        not rows (an epoch is a sweep over all features; ``shuffle`` is without meaning, and the bits do not depend on
-        ``n_threads``). "als", alternating least squares, moves all weights of a feature to their best given the others.
-        "mcmc" draws them, the noise, and mean and precision of each group of features from the posterior of a
-        Bayesian machine (Gibbs sampling); predictions are means over the samples. Best on ratings: use some hundred
-        iterations.
+        "als" and "mcmc" have no learning rate. They are for squared loss (mcmc also for two classes), need all rows in
+        memory and visit features, not rows: an epoch is a sweep over all features, ``shuffle`` is without meaning, and
+        the bits do not depend on ``n_threads``. "als", alternating least squares, moves all weights of a feature to
+        their best given the others. "mcmc" draws them, the noise, and mean and precision of each group of features from
+        the posterior of a Bayesian machine (Gibbs sampling); predictions are means over the samples. It is the best
+        on ratings; give it some hundred iterations.
     loss : {"squared", "poisson"}, default="squared"
         "poisson" predicts exp(score), for counts.
     learning_rate : float or None, default=None
@@ -307,6 +307,11 @@ class FMClassifier(ClassifierMixin, BaseFM):  # type: ignore[misc]
         ``predict_proba`` uses them: ``predict`` and ``decision_function`` stay with the raw scores, so class weights
         decide on the label, and the probability is the one that comes true. ``partial_fit`` keeps them.
 
+    solver : as in ``FMRegressor``, but for "als"; default="adagrad"
+        "mcmc" is for two classes without weights, with probit in place of logistic loss: the mean probability over the
+        samples is what ``predict_proba`` returns, its log-odds are the raw score. An epoch's ``train_loss`` is that of
+        the sample before.
+
     All other parameters are those of ``FMRegressor`` (there is no ``loss``).
 
     Attributes
@@ -321,7 +326,7 @@ class FMClassifier(ClassifierMixin, BaseFM):  # type: ignore[misc]
     References
     ----------
     S. Rendle. Factorization Machines. ICDM 2010, eq. (1), Lemma 3.1. ``calibrate``: J. Platt 1999, see
-    ``crossfm.solvers.platt``.
+    ``crossfm.solvers.platt``. "mcmc": see ``crossfm.solvers.gibbs``.
     """
 
     calibration_: Floats | None = None
@@ -335,12 +340,15 @@ class FMClassifier(ClassifierMixin, BaseFM):  # type: ignore[misc]
         learning_rate: float | None = None,
         schedule: str = "constant",
         max_iter: int = 20,
-        l2_w: float = 0.0,
+        l2_w: float | None = None,
         l2_V: float | None = None,
         l1_w: float = 0.0,
         l1_V: float = 0.0,
         ftrl_decay: float = 1.0,
         precision: str = "float32",
+        burn_in: int | None = None,
+        groups: Any = "fields",
+        keep_samples: int = 50,
         init_scale: float = 0.05,
         normalize: bool = False,
         fields: Any = None,
@@ -373,6 +381,9 @@ class FMClassifier(ClassifierMixin, BaseFM):  # type: ignore[misc]
         self.l1_V = l1_V
         self.ftrl_decay = ftrl_decay
         self.precision = precision
+        self.burn_in = burn_in
+        self.groups = groups
+        self.keep_samples = keep_samples
         self.init_scale = init_scale
         self.normalize = normalize
         self.fields = fields

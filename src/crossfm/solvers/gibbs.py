@@ -7,6 +7,9 @@ and each factor of the features of a group g are normal with mean mu_g and preci
     alpha ~ Gamma(alpha_0 / 2, beta_0 / 2),  lambda ~ Gamma(alpha_lambda / 2, beta_lambda / 2),
     mu ~ Normal(mu_0, 1 / (gamma_0 lambda)).
 
+Classes are the sign of a latent target with precision 1, which is drawn too (probit; J. Albert, S. Chib, "Bayesian
+Analysis of Binary and Polychotomous Response Data", JASA 1993).
+
 Ours: the weights of a feature are drawn together (``cpp/gibbs.hpp``); the bias has a flat prior; features that no row
 has are not part of the chain, and are drawn from their prior for each kept sample, which is the same posterior.
 """
@@ -51,6 +54,8 @@ class Chain:
     ----------
     prior : Prior
     alpha : float
+    probit : bool
+        Whether targets are classes.
     keep : int
         Samples kept at most: every ``every``-th, and whenever there are more, every other of them goes.
     drawn : int
@@ -68,6 +73,7 @@ class Chain:
     drawn: int = 0
     samples: list[FMParams] = field(default_factory=list)
     alphas: list[float] = field(default_factory=list)
+    probit: bool = False
 
     @classmethod
     def start(
@@ -101,6 +107,15 @@ class Chain:
             squares += apart**2 * ((number - 1) / number)
         return mean, squares / max(len(self.samples) - 1, 1)
 
+    def scores(self, rows: Rows, *, n_threads: int = 1) -> Doubles:
+        """Return what the samples say of ``rows`` (n_rows,): the mean score, or the mean probability's log-odds."""
+        if not self.probit:
+            return self.moments(rows, n_threads=n_threads)[0]
+        total = np.zeros(rows.n_rows)
+        for params in self.samples:
+            total += probability(scores(rows, params, n_threads=n_threads))
+        return log_odds(total / len(self.samples))
+
     def to_state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         """Return the chain as arrays and JSON."""
         arrays: dict[str, NDArray[Any]] = {
@@ -111,7 +126,13 @@ class Chain:
         }
         for number, params in enumerate(self.samples):
             arrays |= {f"{number}.{name}": array for name, array in params.to_arrays().items()}
-        own = {"alpha": self.alpha, "keep": self.keep, "every": self.every, "drawn": self.drawn}
+        own = {
+            "alpha": self.alpha,
+            "keep": self.keep,
+            "every": self.every,
+            "drawn": self.drawn,
+            "probit": self.probit,
+        }
         return arrays, own | {"n_samples": len(self.samples)}
 
     @classmethod
@@ -130,6 +151,7 @@ class Chain:
             int(meta["drawn"]),
             [FMParams.from_arrays(one).packed() for one in each],
             [float(alpha) for alpha in arrays["alphas"]],
+            bool(meta["probit"]),
         )
 
 
@@ -144,18 +166,64 @@ def least_squares(moves: Moves, prior: Prior, *, n_threads: int = 1) -> float:
     return moves.shift(0.0)[1] / 2
 
 
-def sample(moves: Moves, chain: Chain, rng: np.random.Generator, *, n_threads: int = 1) -> float:
-    """Draw everything once: alpha, lambda, mu, bias, and w and V; return half the sum of squared errors."""
+def sample(
+    moves: Moves,
+    chain: Chain,
+    rng: np.random.Generator,
+    *,
+    positive: NDArray[np.bool_] | None = None,
+    n_threads: int = 1,
+) -> float:
+    """Draw everything once: alpha, lambda, mu, bias, and w and V; return half the sum of squared errors.
+
+    With ``positive`` (n_rows,), the classes, draw the latent targets in place of alpha first, and return the sum of the
+    logistic losses of their probabilities before.
+    """
+    loss = 0.0 if positive is None else draw_latent(moves, positive, rng)
     total, squares = moves.shift(0.0)
     weight, n_rows = _weight(moves), moves.rows.n_rows
     if moves.rows.weight is not None:
         n_rows = int(np.count_nonzero(moves.rows.weight))
-    chain.alpha = draw_alpha(squares, n_rows, rng)
+    if positive is None:
+        chain.alpha = draw_alpha(squares, n_rows, rng)
     chain.prior = draw_prior(chain.prior, *moves.moments(chain.prior), rng)
     moves.shift(total / weight + rng.standard_normal() / np.sqrt(chain.alpha * weight))
     noise = rng.standard_normal((moves.columns.n_columns, 1 + moves.table.n_factors), np.float32)
     moves.sweep(chain.alpha, chain.prior, noise, n_threads=n_threads)
-    return moves.shift(0.0)[1] / 2
+    return moves.shift(0.0)[1] / 2 if positive is None else loss
+
+
+def draw_latent(moves: Moves, positive: NDArray[np.bool_], rng: np.random.Generator) -> float:
+    """Draw the targets: normal around the score with deviation 1, above 0 in ``positive`` rows and below in the others.
+
+    Returns the sum of -log of the probabilities that the scores gave the classes.
+    """
+    from scipy.special import ndtr, ndtri
+
+    target = moves.rows.target
+    assert target is not None
+    score = target - moves.e
+    toward = np.where(positive, score, -score)
+    likely = np.maximum(ndtr(toward), 1e-300)
+    distance = toward - ndtri(
+        (1.0 - rng.random(len(target))) * likely
+    )  # the tail below, which keeps its digits
+    target[:] = np.where(positive, distance, -distance)
+    moves.e[:] = target - score
+    return float(-np.log(likely).sum())
+
+
+def probability(score: NDArray[Any]) -> Doubles:
+    """Return the probit probability of scores."""
+    from scipy.special import ndtr
+
+    return np.asarray(ndtr(score.astype(np.float64)))
+
+
+def log_odds(probability: Doubles) -> Doubles:
+    """Return log(p / (1 - p)), finite."""
+    p = np.clip(probability, 1e-15, 1 - 1e-15)
+    return np.asarray(np.log(p) - np.log1p(-p))
 
 
 def draw_alpha(squares: float, n_rows: int, rng: np.random.Generator, beliefs: Beliefs = BELIEFS) -> float:

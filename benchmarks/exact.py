@@ -1,0 +1,121 @@
+"""ALS and Gibbs sampling on MovieLens-100K, ids only, against myFM: processor time an iteration and test RMSE.
+
+    python benchmarks/exact.py FOLDER [--split u3] [--iterations 300] [--peer PYTHON]
+
+``FOLDER`` has u3.base.gz and u3.test.gz. ``PYTHON`` is an interpreter with myfm, where it is not this one's: peers and
+we take turns, one thread each, and the median of three turns counts. Predictions are clipped to 1 and 5.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import importlib
+import os
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.sparse import csr_matrix
+
+USERS, ITEMS = 943, 1682
+
+
+def read(folder: Path, name: str) -> tuple[csr_matrix, np.ndarray]:
+    """Return one-hot users and items (n_rows, USERS + ITEMS), and ratings."""
+    with gzip.open(folder / name, "rt") as file:
+        user, item, rating = np.loadtxt(file, dtype=np.int64, usecols=(0, 1, 2)).T
+    ids = np.column_stack([user - 1, USERS + item - 1]).ravel()
+    offsets = 2 * np.arange(len(user) + 1)
+    return csr_matrix((np.ones(len(ids)), ids, offsets), shape=(len(user), USERS + ITEMS)), rating.astype(
+        float
+    )
+
+
+def ours(X: Any, y: Any, test: Any, solver: str, n_factors: int, iterations: int, threads: int) -> Any:
+    options = {"burn_in": 20} if solver == "mcmc" and iterations > 20 else {}
+    from crossfm import FMRegressor
+
+    model = FMRegressor(
+        n_factors, solver=solver, max_iter=iterations, n_threads=threads, random_state=0, **options
+    )
+    model.fit(X, y, eval_set=(test[0], test[1]))
+    if solver == "als":
+        return model.predict(test[0])
+    return np.sqrt(2 * model.history_[-1]["valid_loss"]) * y.std(), model.predict(test[0])
+
+
+def peer(X: Any, y: Any, test: Any, n_factors: int, iterations: int) -> Any:
+    import myfm
+
+    model = myfm.MyFMRegressor(rank=n_factors, random_seed=0)
+    model.fit(X, y, n_iter=iterations, n_kept_samples=max(iterations - 20, 1), group_shapes=[USERS, ITEMS])
+    return model.predict(test[0])
+
+
+def one(args: argparse.Namespace) -> None:
+    """Do one run in this process and print milliseconds an iteration and RMSE."""
+    folder = Path(args.folder)
+    X, y = read(folder, f"{args.split}.base.gz")
+    test = read(folder, f"{args.split}.test.gz")
+    importlib.import_module("myfm" if args.run == "myfm" else "crossfm.estimators.fm")  # not what is timed
+    wall, cpu = time.perf_counter(), time.process_time()
+    if args.run == "myfm":
+        found = peer(X, y, test, args.factors, args.iterations)
+    else:
+        found = ours(X, y, test, args.run, args.factors, args.iterations, args.threads)
+    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    running = f"{found[0]:.4f} of all samples, " if isinstance(found, tuple) else ""
+    kept = found[1] if isinstance(found, tuple) else found
+    error = np.sqrt(np.mean((np.clip(kept, 1, 5) - test[1]) ** 2))
+    print(f"{1e3 * cpu / args.iterations:.2f} {1e3 * wall / args.iterations:.2f} {running}{error:.4f}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folder")
+    parser.add_argument("--split", default="u3")
+    parser.add_argument("--iterations", type=int, default=300)
+    parser.add_argument("--peer", default=sys.executable)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--factors", type=int)
+    parser.add_argument("--run", choices=["als", "mcmc", "myfm"])
+    args = parser.parse_args()
+    if args.run:
+        one(args)
+        return
+    print("k, engine: processor ms an iteration (median of 3), wall ms; test RMSE", flush=True)
+    for k in (8, 16, 32):
+        turns: dict[str, list[str]] = {"mcmc": [], "myfm": [], "als": []}
+        for _ in range(3):
+            for run, lines in turns.items():
+                python = args.peer if run == "myfm" else sys.executable
+                words = [
+                    python,
+                    __file__,
+                    args.folder,
+                    "--split",
+                    args.split,
+                    "--run",
+                    run,
+                    "--factors",
+                    str(k),
+                ]
+                words += ["--threads", str(args.threads), "--iterations", str(args.iterations)]
+                alone = os.environ | {"OMP_NUM_THREADS": "1"}
+                lines.append(
+                    subprocess.run(words, capture_output=True, text=True, check=True, env=alone).stdout
+                )
+        for run, lines in turns.items():
+            cpu, wall = (statistics.median(float(line.split()[at]) for line in lines) for at in (0, 1))
+            print(f"{k}, {run}: {cpu:.2f}, {wall:.2f}; {lines[0].split(maxsplit=2)[2].strip()}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
