@@ -67,7 +67,7 @@ def ffm_gradient(row, at, b, V):
 
 
 def field_pair_score(row, bias, w, V, between):
-    """Score one row, a list of (field, feature, value), by the score of Pan et al. (2018) or eq. (6) of Sun et al. (2021).
+    """Score one row, a list of (field, feature, value), as Pan et al. (2018) do or by eq. (6) of Sun et al. (2021).
 
     ``between(a, b)`` is the weight or the matrix of two fields; inside one field it is 1 or the identity.
     """
@@ -415,8 +415,8 @@ class EmbeddingLearner(Learner):
 
         ``upstream`` belongs to the mean loss. The penalty's step is implicit: the new v solves
         v = old - rate * strength * v, with the rule's rate for a gradient of 1 and a strength of l2 times the number of
-        occurrences times the feature's rarity. CowClip, Zheng et al. (2023), algorithm 1, bounds the gradient of V, here
-        that of the summed loss.
+        occurrences times the feature's rarity. CowClip, Zheng et al. (2023), algorithm 1, bounds the gradient of V,
+        here that of the summed loss.
         """
         for i, (d_w, d_V, count) in self.gradients(rows, upstream).items():
             w, V = self.w[i], self.V[i]

@@ -38,7 +38,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "deepfm": DEEP | {"dropout": 0.2},
     "xdeepfm": DEEP | {"model_options": {"cin": [32, 32]}},
     "dcnv2": DEEP,
-    "finalmlp": DEEP,
+    "finalmlp": DEEP
+    | {"hidden": [400], "dropout": 0.2, "model_options": {"hidden_2": [800], "gates": False, "n_heads": 10}},
 }
 
 
