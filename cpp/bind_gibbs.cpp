@@ -68,9 +68,10 @@ void gibbs_sweep(Array<const uint32_t> feature, Array<const int64_t> start, Arra
   nb::gil_scoped_release release;
   Barrier barrier(n_threads);
   run_parts(n_threads, [&](int part) {
-    std::vector<float> scratch(room);
+    std::vector<float> scratch(room + kLine);
     GibbsArgs own = all;
     own.scratch = scratch.data();
+    while (reinterpret_cast<std::uintptr_t>(own.scratch) % (kLine * sizeof(float)) != 0) ++own.scratch;
     const auto shared = [&](int64_t at) { return all.start[colour[at + 1]] - all.start[colour[at]] >= kShared; };
     for (int64_t at = 0; at < n_colours; ++at) {
       const int64_t first = colour[at], last = colour[at + 1];

@@ -20,7 +20,7 @@
 
 namespace crossfm::CROSSFM_ISA {
 
-constexpr int64_t kGibbsAhead = 12;  // rows fetched ahead
+constexpr int64_t kGibbsAhead = 8;  // rows fetched ahead
 
 // Loaded from L - n on, n zeros and then ones.
 alignas(64) static constexpr float kSteps[32] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,

@@ -16,7 +16,7 @@ from crossfm import _kernels
 from crossfm.data.rows import Rows
 from crossfm.errors import DataError
 from crossfm.kernels.fm import scores, single
-from crossfm.kernels.table import Table
+from crossfm.kernels.table import Table, aligned_zeros
 
 Singles = NDArray[np.float32]
 Doubles = NDArray[np.float64]
@@ -129,6 +129,8 @@ class Moves:
     def __post_init__(self) -> None:
         weight = self.rows.weight
         self.root = None if weight is None else np.sqrt(weight)
+        self.e = np.empty(self.rows.n_rows, np.float32)
+        self.q = aligned_zeros(self.rows.n_rows, self.table.padded)
         self.settle()
 
     def settle(self, n_threads: int = 1) -> None:
@@ -137,11 +139,8 @@ class Moves:
         k = self.table.n_factors
         sums = np.empty((self.rows.n_rows, k), np.float32)
         score = scores(self.rows, self.table, n_threads=n_threads, sums=sums)
-        self.e = (self.rows.target - score).astype(np.float32)
-        self.q = sums
-        if k != self.table.padded:
-            self.q = np.zeros((self.rows.n_rows, self.table.padded), np.float32)
-            self.q[:, :k] = sums
+        self.e[:] = self.rows.target - score
+        self.q[:, :k] = sums
 
     def sweep(self, alpha: float, prior: Prior, noise: Singles | None, *, n_threads: int = 1) -> None:
         """Move w and V of every feature, one after another: to its mean given all others, or by ``noise`` to a draw.
