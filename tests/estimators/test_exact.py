@@ -20,7 +20,7 @@ SOLVERS = ("als", "mcmc")
 
 class TestAls(EstimatorContract):
     def make(self, **options: Any) -> FMRegressor:
-        settings = {"n_factors": 4, "solver": "als", "init_scale": 0.5, "random_state": SEED}
+        settings = {"n_factors": 4, "solver": "als", "random_state": SEED}
         return FMRegressor(**{**settings, **options})
 
     def target(self, score: np.ndarray) -> np.ndarray:
@@ -29,7 +29,7 @@ class TestAls(EstimatorContract):
 
 class TestMcmc(EstimatorContract):
     def make(self, **options: Any) -> FMRegressor:
-        settings = {"n_factors": 4, "solver": "mcmc", "init_scale": 0.5, "random_state": SEED}
+        settings = {"n_factors": 4, "solver": "mcmc", "random_state": SEED}
         return FMRegressor(**{**settings, **options})
 
     def target(self, score: np.ndarray) -> np.ndarray:
@@ -188,7 +188,7 @@ def test_weights_are_as_many_rows() -> None:
     X, _, y = noisy(400)
     weight = np.arange(400) % 3
     twice = np.repeat(np.arange(400), weight)
-    options: dict[str, Any] = {"solver": "als", "max_iter": 3, "init_scale": 0.5}
+    options: dict[str, Any] = {"solver": "als", "max_iter": 3}
     weighted = mcmc(**options).fit(X, y, sample_weight=weight)
     repeated = mcmc(**options).fit(X[twice], y[twice])
     np.testing.assert_allclose(weighted.predict(X[twice]), repeated.predict(X[twice]), rtol=1e-4)
@@ -307,7 +307,7 @@ def test_a_feature_twice_in_a_row_is_refused(solver: str) -> None:
 
 class TestMcmcClassifier(EstimatorContract):
     def make(self, **options: Any) -> FMClassifier:
-        settings = {"n_factors": 4, "solver": "mcmc", "init_scale": 0.5, "random_state": SEED}
+        settings = {"n_factors": 4, "solver": "mcmc", "random_state": SEED}
         return FMClassifier(**{**settings, **options})
 
     def target(self, score: np.ndarray) -> np.ndarray:
@@ -384,3 +384,11 @@ def test_classes_that_a_feature_tells_apart_stay_finite() -> None:
     model = classifier(n_factors=0, max_iter=200).fit(X, X[:, 0])
     assert np.isfinite(model.decision_function(X)).all()
     assert (model.predict_proba(X)[:200, 1] > 0.97).all()
+
+
+def test_a_chain_starts_far_enough_from_zero_to_learn_pairs_in_a_few_iterations() -> None:
+    X, score, y = noisy(3000)
+    near, usual = (
+        mcmc(max_iter=3, burn_in=1, init_scale=scale).fit(X, y).predict(X) for scale in (1e-4, None)
+    )
+    assert np.mean((usual - score) ** 2) < 0.5 * np.mean((near - score) ** 2)

@@ -29,7 +29,7 @@ from crossfm.data.stream import RowStream
 from crossfm.data.tables import as_table
 from crossfm.errors import DataError, LabelError, OptionError
 from crossfm.estimators.adaptive import adaptive_visit
-from crossfm.estimators.exact import check_exact, exact_training, predictive
+from crossfm.estimators.exact import START, check_exact, exact_training, predictive
 from crossfm.estimators.growing import grow, wider_input
 from crossfm.estimators.inputs import fit_encoder, has_names, normalized, rows_from_matrix, with_fields
 from crossfm.estimators.resuming import belong_rows, belong_start, resuming
@@ -90,7 +90,8 @@ class BaseFM(Stored):
         if rule is SGDA and thread_count(self.n_threads) != 1:
             raise OptionError(f'solver="sgda" runs on one thread, but n_threads={self.n_threads!r}')
         check_exact(self, rule)
-        check_number("init_scale", self.init_scale)
+        if self.init_scale is not None:
+            check_number("init_scale", self.init_scale)
         rate = rule.learning_rate if self.learning_rate is None else self.learning_rate
         l2_V = self._usual_l2_V(rule) if self.l2_V is None else self.l2_V
         hyper = Hyper(
@@ -242,7 +243,9 @@ class BaseFM(Stored):
         return ", ".join([*advice, "or hash rare features together (Categorical(name, hash_buckets=...))"])
 
     def _start_scale(self) -> float:
-        return float(self.init_scale / np.sqrt(max(self.n_factors, 1)))
+        if self.init_scale is None and self._rule() in EXACT:
+            return START
+        return float((0.05 if self.init_scale is None else self.init_scale) / np.sqrt(max(self.n_factors, 1)))
 
     def _fit(
         self,

@@ -20,6 +20,7 @@ from crossfm.kernels.table import Table
 from crossfm.solvers.epochs import Plan, Visit
 from crossfm.solvers.gibbs import SETTLE, Chain, least_squares, log_odds, probability, sample
 
+START = 0.1  # deviation of V at the start, as in libFM; from a smaller one a chain takes many iterations to learn pairs
 UNUSED: dict[str, Any] = {
     "learning_rate": None,
     "schedule": "constant",

@@ -74,8 +74,9 @@ class FMRegressor(RegressorMixin, BaseFM):  # type: ignore[misc]
     keep_samples : int, default=50
         mcmc: keep so many samples at most, evenly spaced, for later predictions and in the model file. Each takes
         4 n_features (n_factors + 1) bytes.
-    init_scale : float, default=0.05
-        ``V`` starts normal with deviation init_scale / sqrt(n_factors).
+    init_scale : float or None, default=None
+        ``V`` starts normal with deviation init_scale / sqrt(n_factors). None is 0.05, but for als and mcmc, where
+        ``V`` starts with deviation 0.1 for any number of factors: a chain is slow to leave a start near 0.
     normalize : bool, default=False
         Divide the values of every row by their Euclidean length (libffm's instance-wise normalisation).
     fields : int array (n_features,) or None, default=None
@@ -155,7 +156,7 @@ class FMRegressor(RegressorMixin, BaseFM):  # type: ignore[misc]
         burn_in: int | None = None,
         groups: Any = "fields",
         keep_samples: int = 50,
-        init_scale: float = 0.05,
+        init_scale: float | None = None,
         normalize: bool = False,
         fields: Any = None,
         columns: Any = None,
@@ -349,7 +350,7 @@ class FMClassifier(ClassifierMixin, BaseFM):  # type: ignore[misc]
         burn_in: int | None = None,
         groups: Any = "fields",
         keep_samples: int = 50,
-        init_scale: float = 0.05,
+        init_scale: float | None = None,
         normalize: bool = False,
         fields: Any = None,
         columns: Any = None,
