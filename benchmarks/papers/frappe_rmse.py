@@ -18,7 +18,7 @@ from crossfm.metrics import rmse
 PUBLISHED: dict[str, float | None] = {"fm": None, "nfm": 0.3127}
 SETTINGS: dict[str, dict[str, Any]] = {
     "fm": {"learning_rate_V": 0.05, "l2_V": 3e-4},
-    "nfm": {"hidden": [128], "dropout": [0.3, 0.2], "learning_rate_V": 0.05, "l2_V": 1e-5},
+    "nfm": {"hidden": [128], "dropout": [0.3, 0.2], "solver": "adam", "learning_rate_V": 0.001, "l2_V": 1e-5},
 }
 
 

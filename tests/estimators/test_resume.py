@@ -225,7 +225,7 @@ def test_other_settings_and_data_are_refused_by_name(tmp_path, monkeypatch):
     flipped = rows.with_target(1 - rows.target)
     for again, message in (
         (lambda: fit(n_factors=16), r"c belongs to another training: n_factors was 8, is 16; delete it or give"),
-        (lambda: fit(solver="sgd", l2_w=0.1), "l2_w was 0.0, is 0.1, solver was 'adagrad', is 'sgd';"),
+        (lambda: fit(solver="sgd", l2_w=0.1), "l2_w was None, is 0.1, solver was 'adagrad', is 'sgd';"),
         (lambda: fit(random_state=1), "random_state was 0, is 1;"),
         (lambda: fit(random_state=None), "random_state was 0, is None;"),
         (lambda: fit(class_weight={0: 2.0}), "class_weight was None, is '{0: 2.0}';"),

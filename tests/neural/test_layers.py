@@ -27,6 +27,7 @@ from crossfm.neural.layers import (
     SelfAttention,
     SENet,
 )
+from crossfm.neural.layers import pieces
 from crossfm.neural.layers.dropout import Dropout
 from crossfm.neural.layers.linear import Linear, takes
 from networks import randomize, vectors
@@ -302,7 +303,7 @@ def test_a_batch_in_pieces_gives_what_it_gives_whole(layer, monkeypatch):
     v = vectors(11, 4, 3).requires_grad_()
     found = []
     for cells in (1 << 20, 1, 40):
-        monkeypatch.setattr("crossfm.neural.layers.pieces.CELLS", cells)
+        monkeypatch.setattr(pieces, "CELLS", cells)
         out = layer(v)
         gradients = torch.autograd.grad((out**2).sum(), [v, *layer.parameters()])
         found.append([out.detach(), *gradients])
