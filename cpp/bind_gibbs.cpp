@@ -15,6 +15,16 @@ namespace {
 
 constexpr int64_t kShared = 4096;  // non-zeros of a colour from which on threads share it
 
+// A thread's own room, from a cache line on.
+struct Scratch {
+  std::vector<float> room;
+  float* begin;
+
+  explicit Scratch(int64_t padded) : room(static_cast<std::size_t>(gibbs_scratch(padded)) + kLine), begin(room.data()) {
+    while (reinterpret_cast<std::uintptr_t>(begin) % (kLine * sizeof(float)) != 0) ++begin;
+  }
+};
+
 // The first column of a thread's share of columns [first, last): shares have about as many non-zeros each.
 int64_t share_begin(const int64_t* start, int64_t first, int64_t last, int part, int parts) {
   const int64_t from = start[first] + part_begin(start[last] - start[first], part, parts);
@@ -46,7 +56,7 @@ void gibbs_sweep(Array<const uint32_t> feature, Array<const int64_t> start, Arra
                  const nb::object& value, const nb::object& root, Array<const int64_t> colours, Array<float> table,
                  int64_t padded, int64_t w_at, int64_t n_factors, Array<float> e, Array<float> q, float alpha,
                  Array<const uint32_t> group, Array<const float> lambda, Array<const float> mu, const nb::object& noise,
-                 int n_threads) {
+                 const nb::object& spread, const nb::object& tilt, int n_threads) {
   GibbsArgs all{};
   all.feature = feature.data();
   all.start = start.data();
@@ -62,17 +72,18 @@ void gibbs_sweep(Array<const uint32_t> feature, Array<const int64_t> start, Arra
   all.lambda = lambda.data();
   all.mu = mu.data();
   all.noise = data_or_null<const float>(noise);
+  all.spread = data_or_null<const float>(spread);
+  all.tilt = data_or_null<float>(tilt);
   const int64_t* const colour = colours.data();
   const int64_t n_colours = static_cast<int64_t>(colours.size()) - 1;
-  const auto room = static_cast<std::size_t>(gibbs_scratch(padded));
   nb::gil_scoped_release release;
   Barrier barrier(n_threads);
   run_parts(n_threads, [&](int part) {
-    std::vector<float> scratch(room + kLine);
+    Scratch scratch(padded);
     GibbsArgs own = all;
-    own.scratch = scratch.data();
-    while (reinterpret_cast<std::uintptr_t>(own.scratch) % (kLine * sizeof(float)) != 0) ++own.scratch;
-    const auto shared = [&](int64_t at) { return all.start[colour[at + 1]] - all.start[colour[at]] >= kShared; };
+    own.scratch = scratch.begin;
+    const int64_t least = all.spread ? kShared / 16 : kShared;
+    const auto shared = [&](int64_t at) { return all.start[colour[at + 1]] - all.start[colour[at]] >= least; };
     for (int64_t at = 0; at < n_colours; ++at) {
       const int64_t first = colour[at], last = colour[at + 1];
       const int parts = shared(at) ? n_threads : 1;
@@ -83,6 +94,56 @@ void gibbs_sweep(Array<const uint32_t> feature, Array<const int64_t> start, Arra
       }
       if (shared(at) || (at + 1 < n_colours && shared(at + 1))) barrier.wait();
     }
+  });
+}
+
+// The rows of each block row become one: fills root, mean_e, mean_q, spread and tilt.
+void relation_gather(Array<const int64_t> start, Array<const uint32_t> row, const nb::object& weight, Array<float> e,
+                     Array<float> q, Array<float> root, Array<float> mean_e, Array<float> mean_q, Array<float> spread,
+                     Array<float> tilt, int n_threads) {
+  RelationArgs all{};
+  all.start = start.data();
+  all.row = row.data();
+  all.weight = data_or_null<const float>(weight);
+  all.padded = static_cast<int64_t>(q.shape(1));
+  all.e = e.data();
+  all.q = q.data();
+  all.root = root.data();
+  all.mean_e = mean_e.data();
+  all.mean_q = mean_q.data();
+  all.spread = spread.data();
+  all.tilt = tilt.data();
+  const auto n = static_cast<int64_t>(root.size());
+  nb::gil_scoped_release release;
+  run_parts(n_threads, [&](int part) {
+    Scratch scratch(all.padded);
+    RelationArgs own = all;
+    own.scratch = scratch.begin;
+    own.begin = share_begin(all.start, 0, n, part, n_threads);
+    own.end = part + 1 == n_threads ? n : share_begin(all.start, 0, n, part + 1, n_threads);
+    isa().gibbs_gather(own);
+  });
+}
+
+// What the block rows have gained goes to their rows' e and q.
+void relation_scatter(Array<const uint32_t> of, Array<float> e, Array<float> q, Array<const float> old_e,
+                      Array<const float> old_q, Array<float> mean_e, Array<float> mean_q, int n_threads) {
+  RelationArgs all{};
+  all.of = of.data();
+  all.padded = static_cast<int64_t>(q.shape(1));
+  all.e = e.data();
+  all.q = q.data();
+  all.old_e = old_e.data();
+  all.old_q = old_q.data();
+  all.mean_e = mean_e.data();
+  all.mean_q = mean_q.data();
+  const auto n = static_cast<int64_t>(of.size());
+  nb::gil_scoped_release release;
+  run_parts(n_threads, [&](int part) {
+    RelationArgs own = all;
+    own.begin = part_begin(n, part, n_threads);
+    own.end = part_begin(n, part + 1, n_threads);
+    isa().gibbs_scatter(own);
   });
 }
 
@@ -137,7 +198,15 @@ void bind_gibbs(nb::module_& m) {
         nb::arg("row").noconvert(), nb::arg("value").none(), nb::arg("root").none(), nb::arg("colours").noconvert(),
         nb::arg("table").noconvert(), nb::arg("padded"), nb::arg("w_at"), nb::arg("n_factors"),
         nb::arg("e").noconvert(), nb::arg("q").noconvert(), nb::arg("alpha"), nb::arg("group").noconvert(),
-        nb::arg("lambda_").noconvert(), nb::arg("mu").noconvert(), nb::arg("noise").none(), nb::arg("n_threads"));
+        nb::arg("lambda_").noconvert(), nb::arg("mu").noconvert(), nb::arg("noise").none(), nb::arg("spread").none(),
+        nb::arg("tilt").none(), nb::arg("n_threads"));
+  m.def("relation_gather", &relation_gather, nb::arg("start").noconvert(), nb::arg("row").noconvert(),
+        nb::arg("weight").none(), nb::arg("e").noconvert(), nb::arg("q").noconvert(), nb::arg("root").noconvert(),
+        nb::arg("mean_e").noconvert(), nb::arg("mean_q").noconvert(), nb::arg("spread").noconvert(),
+        nb::arg("tilt").noconvert(), nb::arg("n_threads"));
+  m.def("relation_scatter", &relation_scatter, nb::arg("of").noconvert(), nb::arg("e").noconvert(),
+        nb::arg("q").noconvert(), nb::arg("old_e").noconvert(), nb::arg("old_q").noconvert(),
+        nb::arg("mean_e").noconvert(), nb::arg("mean_q").noconvert(), nb::arg("n_threads"));
   m.def("gibbs_shift", &gibbs_shift, nb::arg("e").noconvert(), nb::arg("weight").none(), nb::arg("by"));
   m.def("gibbs_moments", &gibbs_moments, nb::arg("feature").noconvert(), nb::arg("group").noconvert(),
         nb::arg("table").noconvert(), nb::arg("w_at"), nb::arg("n_factors"), nb::arg("count").noconvert(),

@@ -35,8 +35,8 @@ struct GibbsWork {
   float *A, *c, *g, *delta, *H, *E, *X;
   float xx = 0.0f, xe = 0.0f;
 
-  explicit GibbsWork(const GibbsArgs& a)
-      : k(a.table.padded), A(a.scratch), c(A + k * k), g(c + k), delta(g + k), H(delta + 2 * k), E(H + kGibbsChunk * k),
+  GibbsWork(int64_t padded, float* scratch)
+      : k(padded), A(scratch), c(A + k * k), g(c + k), delta(g + k), H(delta + 2 * k), E(H + kGibbsChunk * k),
         X(E + kGibbsChunk) {}
 
   void clear() {
@@ -141,7 +141,8 @@ inline float solve(const GibbsArgs& a, GibbsWork<V>& work, const float* v, float
   return (y_w + (noise ? noise[0] : 0.0f) - sum(done)) * inverse_w;
 }
 
-template <class V, bool Plain>
+// Plain: all values and weights are 1. Spread: a row stands for several, see `relation.hpp`.
+template <class V, bool Plain, bool Spread>
 inline void gibbs_column(const GibbsArgs& a, int64_t column, GibbsWork<V>& work) {
   constexpr int64_t L = lanes<V>;
   const int64_t k = work.k, begin = a.start[column], end = a.start[column + 1];
@@ -168,6 +169,17 @@ inline void gibbs_column(const GibbsArgs& a, int64_t column, GibbsWork<V>& work)
       work.E[r] = a.e[row] * root;
     }
     work.add(n);
+    if constexpr (Spread)
+      for (int64_t r = 0; r < n; ++r) {
+        const int64_t row = a.row[from + r];
+        const float x = value(from + r), xx = x * x;
+        const float* S = a.spread + row * k * k;
+        for (int64_t f = 0; f < k; ++f)
+          for (int64_t col = f / L * L; col < k; col += L)
+            store(work.A + f * k + col, load<V>(work.A + f * k + col) + load<V>(S + f * k + col) * xx);
+        for (int64_t f = 0; f < k; f += L)
+          store(work.g + f, load<V>(work.g + f) + load<V>(a.tilt + row * k + f) * x);
+      }
   }
   const int64_t prior = a.group[feature] * (1 + k);
   const float dw = solve(a, work, v, *w, a.lambda + prior, a.mu + prior,
@@ -195,14 +207,25 @@ inline void gibbs_column(const GibbsArgs& a, int64_t column, GibbsWork<V>& work)
     for (int i = 0; i < 4; ++i) a.e[a.row[at + i]] -= total[i] + value(at + i) * dw;
   }
   for (; at < end; ++at) a.e[a.row[at]] -= sum(move(at)) + value(at) * dw;
+  if constexpr (Spread)
+    for (at = begin; at < end; ++at) {
+      const int64_t row = a.row[at];
+      const float x = value(at);
+      float* tilt = a.tilt + row * k;
+      for (int64_t f = 0; f < a.n_factors; ++f) {
+        const float step = delta[f] * x;
+        for (int64_t col = 0; col < k; col += L)
+          store(tilt + col, load<V>(tilt + col) - load<V>(a.spread + (row * k + f) * k + col) * step);
+      }
+    }
   for (int64_t f = 0; f < k; f += L) store(v + f, load<V>(v + f) + load<V>(delta + f));
   *w += dw;
 }
 
-template <class V, bool Plain>
+template <class V, bool Plain, bool Spread>
 void gibbs_columns(const GibbsArgs& a) {
-  GibbsWork<V> work(a);
-  for (int64_t column = a.begin; column < a.end; ++column) gibbs_column<V, Plain>(a, column, work);
+  GibbsWork<V> work(a.table.padded, a.scratch);
+  for (int64_t column = a.begin; column < a.end; ++column) gibbs_column<V, Plain, Spread>(a, column, work);
 }
 
 }  // namespace crossfm::CROSSFM_ISA

@@ -23,7 +23,26 @@ struct GibbsArgs {
   const float* lambda;      // (n_groups, 1 + padded) precision of w and of each factor; 0 only with `noise` null
   const float* mu;          // (n_groups, 1 + padded) mean
   const float* noise;       // (n_columns, 1 + n_factors) standard normal numbers, or null: move to the mean
+  const float* spread;      // (n_rows, padded, padded) of rows that stand for several each (`relation.hpp`), or null
+  float* tilt;              // (n_rows, padded) likewise
   float* scratch;           // (gibbs_scratch(padded),) of the thread's own
+};
+
+// Rows of the data that share one row b of a block, and what stands for them (`relation.hpp`).
+struct RelationArgs {
+  const int64_t* start;     // (n_blocks + 1,) where the rows of each begin in `row`
+  const uint32_t* row;      // (n_rows,)
+  const uint32_t* of;       // (n_rows,) the block row of each
+  const float* weight;      // (n_rows,) of the rows, or null: all 1
+  int64_t begin, end;       // block rows to gather, or rows to scatter to
+  int64_t padded;
+  float* e;                 // (n_rows,)
+  float* q;                 // (n_rows, padded)
+  float *mean_e, *mean_q;   // (n_blocks,), (n_blocks, padded)
+  const float *old_e, *old_q;  // what they were before the block's features moved
+  float* root;              // (n_blocks,) square roots of the sums of weights
+  float *spread, *tilt;     // (n_blocks, padded, padded), (n_blocks, padded)
+  float* scratch;           // as that of GibbsArgs
 };
 
 constexpr int64_t kGibbsChunk = 64;  // rows whose derivatives are held at a time

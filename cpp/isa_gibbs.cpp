@@ -1,18 +1,33 @@
 // The exact solvers, compiled once per instruction set.
-#include "gibbs.hpp"
+#include "relation.hpp"
 
 namespace crossfm::CROSSFM_ISA {
 
 template <class V>
 static void move_columns(const GibbsArgs& a) {
-  if (a.value || a.root) gibbs_columns<V, false>(a);
-  else gibbs_columns<V, true>(a);
+  if (a.spread) gibbs_columns<V, false, true>(a);
+  else if (a.value || a.root) gibbs_columns<V, false, false>(a);
+  else gibbs_columns<V, true, false>(a);
+}
+
+// f of a vector as wide as the set has and `padded` factors fill.
+template <class F>
+static void by_width(int64_t padded, F f) {
+  if (padded == 4) f(Vec4{});
+  else if (padded % lanes<Wide> == 0) f(Wide{});
+  else f(Vec8{});
 }
 
 void gibbs_move(const GibbsArgs& a) {
-  if (a.table.padded == 4) move_columns<Vec4>(a);
-  else if (a.table.padded % lanes<Wide> == 0) move_columns<Wide>(a);
-  else move_columns<Vec8>(a);
+  by_width(a.table.padded, [&](auto v) { move_columns<decltype(v)>(a); });
+}
+
+void gibbs_gather(const RelationArgs& a) {
+  by_width(a.padded, [&](auto v) { relation_gather<decltype(v)>(a); });
+}
+
+void gibbs_scatter(const RelationArgs& a) {
+  by_width(a.padded, [&](auto v) { relation_scatter<decltype(v)>(a); });
 }
 
 }  // namespace crossfm::CROSSFM_ISA

@@ -36,6 +36,7 @@ PUBLIC = [
     "infer_columns",
     "load",
     "read",
+    "relate",
     "save",
     "stream",
 ]

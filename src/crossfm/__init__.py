@@ -38,6 +38,7 @@ _HOME = {
     "infer_columns": "crossfm.data.infer",
     "load": "crossfm.models",
     "read": "crossfm.data.readers",
+    "relate": "crossfm.data.relation",
     "RowStream": "crossfm.data.stream",
     "stream": "crossfm.data.streaming",
     "save": "crossfm.models",

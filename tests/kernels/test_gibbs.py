@@ -10,15 +10,10 @@ from crossfm.errors import DataError
 from crossfm.kernels.gibbs import Columns, Moves, Prior
 from crossfm.kernels.table import Table
 from machines import ISAS, as_rows, random_params, random_rows, using_isa
-from oracles import (
-    bias_conditional,
-    coordinate_conditional,
-    feature_conditional,
-    fm_score,
-)
+from moves import ALPHA, errors, swept
+from oracles import bias_conditional, coordinate_conditional, feature_conditional
 
 N = 7
-ALPHA = 1.7
 
 
 def problem(k, *, values=True, weighted=True, n_rows=30, n_features=N):
@@ -35,26 +30,6 @@ def problem(k, *, values=True, weighted=True, n_rows=30, n_features=N):
         rng.normal(size=(2, 1 + k)),
     )
     return rows, target, weight, Moves(built, Columns.of(built), table), prior
-
-
-def errors(rows, target, params):
-    return np.array(
-        [y - fm_score(row, params.bias, params.w, params.V) for row, y in zip(rows, target, strict=True)]
-    )
-
-
-def swept(rows, target, weight, moves, prior, noise):
-    """Return w and V after a sweep of the oracle."""
-    params = moves.table.params()
-    w, V = params.w.astype(float), params.V.astype(float)
-    for at, i in enumerate(moves.columns.feature):
-        g = prior.group[i]
-        mean, precision = feature_conditional(
-            rows, target, weight, params.bias, w, V, i, ALPHA, prior.precision[g], prior.mean[g]
-        )
-        draw = mean if noise is None else mean + np.linalg.solve(np.linalg.cholesky(precision).T, noise[at])
-        w[i], V[i] = draw[0], draw[1:]
-    return w, V
 
 
 @pytest.mark.parametrize("drawn", [False, True], ids=["mean", "draw"])

@@ -26,8 +26,8 @@ from crossfm.neural.layers import (
     OuterProduct,
     SelfAttention,
     SENet,
+    pieces,
 )
-from crossfm.neural.layers import pieces
 from crossfm.neural.layers.dropout import Dropout
 from crossfm.neural.layers.linear import Linear, takes
 from networks import randomize, vectors
@@ -307,8 +307,8 @@ def test_a_batch_in_pieces_gives_what_it_gives_whole(layer, monkeypatch):
         out = layer(v)
         gradients = torch.autograd.grad((out**2).sum(), [v, *layer.parameters()])
         found.append([out.detach(), *gradients])
-    for pieces in found[1:]:
-        for whole, part in zip(found[0], pieces, strict=True):
+    for other in found[1:]:
+        for whole, part in zip(found[0], other, strict=True):
             torch.testing.assert_close(part, whole)
 
 

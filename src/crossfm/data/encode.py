@@ -75,9 +75,13 @@ class Encoder:
         self.owners = [self._owner_of(j) for j in range(len(self.columns))]
         self._fitted: list[Fitted] | None = None
 
-    def fit(self, table: Any) -> Encoder:
-        """Learn vocabularies, scales and buckets from ``table`` (see ``as_table``); return self."""
-        self._fit(table)
+    def fit(self, table: Any, *more: Any) -> Encoder:
+        """Learn vocabularies, scales and buckets from ``table`` (see ``as_table``); return self.
+
+        ``more`` are tables of other lengths, which hold some of the columns: each is learnt from the last table that
+        has it, and ``transform`` then takes those of one table (``columns``).
+        """
+        self._fit(table, *more)
         return self
 
     def fit_transform(self, table: Any) -> Rows:
@@ -270,11 +274,11 @@ class Encoder:
         beyond = ids - (self.starts[field + 1] - start)
         return np.asarray(np.where(beyond < 0, ids + start, later[np.maximum(beyond, 0)]))
 
-    def _fit(self, table: Any) -> tuple[list[Cells], int]:
-        table = as_table(table)
+    def _fit(self, table: Any, *more: Any) -> tuple[list[Cells], int]:
+        table, *others = map(as_table, (table, *more))
         if table.num_rows == 0:
             raise DataError("the table has no rows, but the encoder learns from at least one")
-        read = self._read(table)
+        read = self._read(table, *others)
         own = self._own(self.columns)
         self.set_fitted({j: fit_column(column, *self._shared(read, j)) for j, column in own.items()})
         cells = self._encode(read)
@@ -307,8 +311,11 @@ class Encoder:
         """Return what of ``each`` field belongs to a column and those that share its vocabulary."""
         return [one for one, field in zip(each, self.owners, strict=True) if field == owner]
 
-    def _read(self, table: Any) -> list[Any]:
-        return [read_cells(column, pick(table, column.name)) for column in self.columns]
+    def _read(self, table: Any, *more: Any) -> list[Any]:
+        holder = {name: one for one in (table, *more) for name in one.column_names}
+        return [
+            read_cells(column, pick(holder.get(column.name, table), column.name)) for column in self.columns
+        ]
 
     def _encode(self, read: Sequence[Any]) -> list[Cells]:
         return [one.encode(part) for one, part in zip(self._state_of_fit(), read, strict=True)]

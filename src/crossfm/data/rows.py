@@ -13,6 +13,8 @@ from crossfm.errors import DataError, FeatureIndexError
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
+    from crossfm.data.relation import Relation
+
 MAX_FEATURES = 2**32 - 1  # ids are uint32; the last value is kept free
 AT_ONCE = 1 << 16  # rows whose offsets are compared at once: in cache
 
@@ -39,6 +41,9 @@ class Rows:
         Sample weights; None when all are 1.
     width : int
         Non-zeros a row when ``indptr`` is None, else 0.
+    relations : tuple of Relation
+        More features of each row, stored once for all rows that have them; see ``relate``. The other attributes know
+        nothing of them.
     """
 
     indices: NDArray[np.uint32]
@@ -49,6 +54,7 @@ class Rows:
     target: NDArray[np.float64] | None = None
     weight: NDArray[np.float32] | None = None
     width: int = 0
+    relations: tuple[Relation, ...] = ()
 
     @property
     def n_rows(self) -> int:
@@ -121,10 +127,11 @@ class Rows:
             target=target,
             weight=weight,
             width=self.width,
+            relations=tuple(relation.take(index) for relation in self.relations),
         )
 
     def to_csr(self) -> csr_matrix:
-        """Return a SciPy CSR matrix (n_rows, n_features), float32; fields and target stay behind."""
+        """Return a SciPy CSR matrix (n_rows, n_features), float32; fields, target and relations stay behind."""
         from scipy.sparse import csr_matrix
 
         indices = self.indices.astype(np.int32 if self.n_features < 2**31 else np.int64)
@@ -137,6 +144,8 @@ class Rows:
         Raises ``DataError`` for arrays that do not fit each other, and for values that are not finite.
         """
         self._check_arrays()
+        for number, relation in enumerate(self.relations):
+            relation.check(self.n_rows, n_features, number)
         if self.nnz == 0 or int(self.indices.max()) < n_features:
             return
         at = int(np.argmax(self.indices >= n_features))

@@ -23,7 +23,9 @@ from crossfm.core.options import (
 )
 from crossfm.core.random import stream
 from crossfm.core.rules import ALS, EXACT, MCMC, SGDA, Rule, find_rule
+from crossfm.data.relation import expand
 from crossfm.data.rows import Rows
+from crossfm.data.side import transform
 from crossfm.data.split import random_split
 from crossfm.data.stream import RowStream
 from crossfm.data.tables import as_table
@@ -62,6 +64,7 @@ class BaseFM(Stored):
     burn_in: int | None = None
     groups: Any = "fields"
     keep_samples: int = 50
+    tables: Any = None
     _seed: int | None = None  # drawn for this fit, where the user gave none and a checkpoint needs it
     _share_of_l2_V: ClassVar[float] = 1.0  # of the solver's own penalty
     _y_checks: ClassVar[dict[str, Any]] = {}
@@ -142,7 +145,11 @@ class BaseFM(Stored):
         return self._prepared(rows), y
 
     def _prepared(self, rows: Rows) -> Rows:
-        """Return rows as the machine takes them: with fields where it needs them, normalised where asked for."""
+        """Return rows as the machine takes them: with fields where it needs them, normalised where asked for, and
+        relations written out but for the exact solvers.
+        """
+        if rows.relations and (self._rule() not in EXACT or getattr(self, "normalize", False)):
+            rows = expand(rows)
         if self._machine.FIELDS:
             rows = with_fields(rows)
         return normalized(rows) if getattr(self, "normalize", False) else rows
@@ -157,10 +164,14 @@ class BaseFM(Stored):
             )
         encoded = None
         if fit:
-            self.encoder_, encoded = fit_encoder(X, self.columns)
+            self.encoder_, encoded, self._sides = fit_encoder(X, self.columns, self.tables)
         if self.encoder_ is not None:
             self._check_table(X, fit=fit)
-            rows = self.encoder_.transform(X) if encoded is None else encoded
+            if encoded is None:
+                encoded = (
+                    transform(self.encoder_, self._sides, X) if self._sides else self.encoder_.transform(X)
+                )
+            rows = encoded
             if y is not None:
                 y = column_or_1d(y, warn=True)
         else:
@@ -188,7 +199,7 @@ class BaseFM(Stored):
 
     def _input_rows(self, rows: Rows, y: Any, *, fit: bool) -> tuple[Rows, Any]:
         if fit:
-            self.encoder_, _ = fit_encoder(rows, self.columns)  # none: refuses columns
+            self.encoder_, _, self._sides = fit_encoder(rows, self.columns, self.tables)  # none: refuses both
             self.n_features_in_ = rows.n_features
             if rows.n_rows == 0:
                 raise DataError("there are no rows to fit on")
@@ -262,6 +273,8 @@ class BaseFM(Stored):
         rule, hyper, plan = self._check_options()
         if rule in EXACT and passes is not None:
             raise OptionError(f"partial_fit: solver={rule.name!r} looks at all rows again and again; use fit")
+        if self.tables is not None and (passes is not None or isinstance(X, RowStream)):
+            raise OptionError("tables is for fit, on a table in memory: join them to X, and leave tables out")
         loss = self._loss()
         resume = resuming(self) if passes is None else None
         self._seed = None if resume is None else resume.seed
@@ -577,7 +590,7 @@ class BaseFM(Stored):
             samples, in ``FMClassifier`` of the score under the probit.
         """
         check_is_fitted(self, "_machines")
-        rows, _ = self._input(X)
+        rows = expand(self._input(X)[0])
         check_count("machine", machine, high=len(self._machines) - 1)
         params = self.params_
         chosen = params[machine] if isinstance(params, list) else params

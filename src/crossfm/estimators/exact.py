@@ -71,20 +71,15 @@ def burn_in(model: Any) -> int:
     return count
 
 
-def feature_groups(model: Any, rows: Rows, columns: Columns) -> tuple[NDArray[np.uint32], int]:
+def feature_groups(model: Any, moves: Moves) -> tuple[NDArray[np.uint32], int]:
     """Return the group of each feature (n_features,) and the number of groups; see ``groups`` of ``FMRegressor``."""
-    n = rows.n_features
+    n = moves.rows.n_features
     if model.groups is None:
         return np.zeros(n, np.uint32), 1
     if isinstance(model.groups, str) and model.groups == "fields":
         if model.encoder_ is not None:
             return model.encoder_.feature_fields, len(model.encoder_.fields)
-        fields = rows.field_of_each()
-        if fields is not None and not np.array_equal(fields, rows.indices):
-            found = np.zeros(n, np.uint32)
-            found[rows.indices] = fields
-            return found, int(found.max(initial=0)) + 1
-        return _blocks(rows, columns)
+        return _fields(moves) or _blocks(moves)
     groups = np.asarray(model.groups)
     if groups.shape != (n,) or groups.dtype.kind not in "iu":
         raise OptionError(
@@ -95,18 +90,33 @@ def feature_groups(model: Any, rows: Rows, columns: Columns) -> tuple[NDArray[np
     return group.astype(np.uint32), len(distinct)
 
 
-def _blocks(rows: Rows, columns: Columns) -> tuple[NDArray[np.uint32], int]:
-    """Return one-hot blocks of columns, where the rows are made of such, else one group."""
-    n_blocks = len(columns.colours) - 1
-    found = np.zeros(rows.n_features, np.int64)
-    if n_blocks == 0 or rows.nnz != rows.n_rows * n_blocks:
-        return found.astype(np.uint32), 1
-    found[columns.feature] = columns.colour_of_each()
-    known = np.zeros(rows.n_features, np.int64)
-    known[columns.feature] = columns.feature
+def _fields(moves: Moves) -> tuple[NDArray[np.uint32], int] | None:
+    """Return the fields that all rows say, where they are more than one for each feature."""
+    found = np.zeros(moves.rows.n_features, np.uint32)
+    for rows in (moves.rows, *(relation.rows for relation in moves.rows.relations)):
+        fields = rows.field_of_each()
+        if rows.nnz and (fields is None or np.array_equal(fields, rows.indices)):
+            return None
+        if fields is not None:
+            found[rows.indices] = fields
+    return found, int(found.max(initial=0)) + 1
+
+
+def _blocks(moves: Moves) -> tuple[NDArray[np.uint32], int]:
+    """Return one-hot blocks of columns, where the rows are made of such, else one group; for each relation as well."""
+    found, known = np.zeros((2, moves.rows.n_features), np.int64)
+    total = 0
+    parts = zip(moves.rows.relations, moves.together, strict=True)
+    for rows, columns in ((moves.rows, moves.columns), *((r.rows, one.columns) for r, one in parts)):
+        n = len(columns.colours) - 1 if rows.nnz == rows.n_rows * (len(columns.colours) - 1) else 1
+        if columns.n_columns:
+            found[columns.feature] = total + (columns.colour_of_each() if n > 1 else 0)
+            known[columns.feature] = columns.feature
+            total += n
     before = np.maximum.accumulate(known)  # a feature that no row has belongs to the one before it
-    before[: int(columns.feature.min())] = columns.feature.min()
-    return found[before].astype(np.uint32), n_blocks
+    first = int(moves.features.min()) if len(moves.features) else 0
+    before[:first] = first
+    return found[before].astype(np.uint32), max(total, 1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,12 +149,11 @@ def exact_training(
         assert rows.target is not None
         positive = rows.target > 0
         rows = rows.with_target(np.where(positive, 1.0, -1.0))
-    columns = Columns.of(rows)
-    moves = Moves(rows, columns, table)
+    moves = Moves(rows, Columns.of(rows), table)
     rng = model._numbers(f"exact {model._epochs_done()}")
     left = 0
     if table.rule is MCMC:
-        left = _chain_of(model, rows, columns, table, plan)
+        left = _chain_of(model, moves, plan)
     fixed = _penalties(rows, table, hyper)
     done = 0
     mean: NDArray[np.float64] = np.zeros(0)
@@ -179,9 +188,9 @@ def _penalties(rows: Rows, table: Table, hyper: Hyper) -> Prior:
     return Prior(np.zeros(rows.n_features, np.uint32), precision, np.zeros_like(precision))
 
 
-def _chain_of(model: Any, rows: Rows, columns: Columns, table: Table, plan: Plan) -> int:
+def _chain_of(model: Any, moves: Moves, plan: Plan) -> int:
     """Give ``model`` a chain, or go on with its own; return the iterations to come that are not counted."""
-    group, n_groups = feature_groups(model, rows, columns)
+    group, n_groups = feature_groups(model, moves)
     chain = model._chain
     if chain is not None:
         if n_groups != len(chain.prior.mean):
@@ -194,7 +203,7 @@ def _chain_of(model: Any, rows: Rows, columns: Columns, table: Table, plan: Plan
         return 0 if chain.drawn else burn_in(model)
     left = burn_in(model)
     every = -(-(plan.max_iter - left) // model.keep_samples)
-    model._chain = Chain.start(group, n_groups, table.n_factors, model.keep_samples, every)
+    model._chain = Chain.start(group, n_groups, moves.table.n_factors, model.keep_samples, every)
     model._chain.probit = is_classifier(model)
     return left
 

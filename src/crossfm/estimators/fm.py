@@ -86,6 +86,12 @@ class FMRegressor(RegressorMixin, BaseFM):  # type: ignore[misc]
         How to encode a table; None infers it (see ``infer_columns``). A matrix is taken as it is, and so is a
         DataFrame whose columns have no names. Later tables need the columns of the first, in its order, as
         scikit-learn asks (the command line picks them by name).
+    tables : dict of column to table, or None, default=None
+        What is known of the entities that a column of ``X`` names: ``{"user": users, "item": items}``, where ``users``
+        is a table with a column "user", each value once, and columns that ``X`` does not have. It is as if they were
+        joined to ``X``; an entity that the table lacks has missing cells, its key's too. "als" and "mcmc" never write
+        the join out (see ``relate``), which makes lists of hundreds of items cheap. Vocabularies count rows of the side
+        table, and the key's is that table's. ``predict`` needs ``X`` alone.
     early_stopping : bool, default=False
         Stop when the validation loss has not fallen by ``tol`` for ``n_iter_no_change`` epochs and keep the
         best epoch's weights. Validation rows are ``eval_set`` of ``fit``, or ``validation_fraction``.
@@ -160,6 +166,7 @@ class FMRegressor(RegressorMixin, BaseFM):  # type: ignore[misc]
         normalize: bool = False,
         fields: Any = None,
         columns: Any = None,
+        tables: Any = None,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
         n_iter_no_change: int = 3,
@@ -193,6 +200,7 @@ class FMRegressor(RegressorMixin, BaseFM):  # type: ignore[misc]
         self.normalize = normalize
         self.fields = fields
         self.columns = columns
+        self.tables = tables
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change
@@ -354,6 +362,7 @@ class FMClassifier(ClassifierMixin, BaseFM):  # type: ignore[misc]
         normalize: bool = False,
         fields: Any = None,
         columns: Any = None,
+        tables: Any = None,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
         monitor: str = "loss",
@@ -389,6 +398,7 @@ class FMClassifier(ClassifierMixin, BaseFM):  # type: ignore[misc]
         self.normalize = normalize
         self.fields = fields
         self.columns = columns
+        self.tables = tables
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.monitor = monitor

@@ -12,6 +12,7 @@ from crossfm.data.columns import Column
 from crossfm.data.encode import Encoder
 from crossfm.data.infer import infer_columns
 from crossfm.data.rows import Rows, rows_from_csr, rows_from_dense
+from crossfm.data.side import SideTable, fit_tables, transform
 from crossfm.data.tables import as_table, is_table
 from crossfm.errors import DataError, OptionError
 
@@ -30,22 +31,32 @@ def _labels(X: Any) -> Any:
     return X.columns if type(X).__module__.startswith("pandas") else ()
 
 
-def fit_encoder(X: Any, columns: Sequence[Column] | None) -> tuple[Encoder, Rows] | tuple[None, None]:
-    """Return the fitted encoder for a table and its rows, None and None for what is taken as a matrix.
+def fit_encoder(
+    X: Any, columns: Sequence[Column] | None, tables: Any = None
+) -> tuple[Encoder, Rows, list[SideTable]] | tuple[None, None, list[SideTable]]:
+    """Return the fitted encoder for a table, its rows and its side tables; Nones for what is taken as a matrix.
 
-    ``columns`` None means that a table's columns are inferred. Raises ``OptionError`` when columns are given for
-    something that has no named columns.
+    ``columns`` None means that a table's columns are inferred. Raises ``OptionError`` when columns or tables are given
+    for something that has no named columns.
     """
     if not has_names(X):
+        if tables is not None:
+            raise OptionError(
+                f"tables were given, but X is a {type(X).__name__} without named columns. Pass a DataFrame, an Arrow "
+                "table or a dict of arrays, or relate(X, ...) in place of X and tables."
+            )
         if columns is not None:
             raise OptionError(
                 f"columns were given, but X is a {type(X).__name__} without named columns. Pass a DataFrame, an "
                 "Arrow table or a dict of arrays, or leave columns out."
             )
-        return None, None
+        return None, None, []
     table = as_table(X)
     if table.num_rows == 0:
         raise DataError("the table has no rows to fit on")
+    if tables is not None:
+        encoder, sides = fit_tables(table, tables, columns)
+        return encoder, transform(encoder, sides, table), sides
     if columns is None:
         inferred = infer_columns(table)
         if not inferred:
@@ -55,7 +66,7 @@ def fit_encoder(X: Any, columns: Sequence[Column] | None) -> tuple[Encoder, Rows
             )
         columns = inferred
     encoder = Encoder(columns)
-    return encoder, encoder.fit_transform(table)
+    return encoder, encoder.fit_transform(table), []
 
 
 def rows_from_matrix(X: Any, fields: Any = None, *, needed: bool = False) -> Rows:

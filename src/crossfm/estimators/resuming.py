@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossfm.core.options import check_number
+from crossfm.data.relation import Relation
 from crossfm.data.rows import Rows
 from crossfm.data.stream import RowStream
 from crossfm.errors import OptionError
@@ -48,9 +49,15 @@ def belong_rows(resume: Resume, rows: Rows, targets: Sequence[NDArray[Any]], nam
             f"values of {name}": checksum(rows.values, rows.fields),
             f"targets of {name}": checksum(*targets),
             f"weights of {name}": checksum(rows.weight),
+            f"relations of {name}": checksum(*(part for one in rows.relations for part in _arrays(one))),
             "non-zeros a call": epochs.NONZEROS_A_CALL,
         }
     )
+
+
+def _arrays(relation: Relation) -> list[NDArray[Any] | None]:
+    rows = relation.rows
+    return [relation.index, rows.indptr, rows.indices, rows.values]
 
 
 def belong_stream(resume: Resume, rows: RowStream, name: str = "rows") -> None:

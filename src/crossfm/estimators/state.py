@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from crossfm.core.options import Hyper
 from crossfm.core.rules import NO_RULE, SGDA, find_rule
 from crossfm.data.encode import Encoder
+from crossfm.data.side import SideTable
 from crossfm.kernels import fm
 from crossfm.kernels.machine import Machine
 from crossfm.solvers.gibbs import Chain
@@ -24,6 +25,7 @@ class Stored(BaseEstimator):  # type: ignore[misc]
     _of_one_fit: ClassVar[set[str]] = {"checkpoint", "checkpoint_seconds"}  # settings that are not saved
     _machines: list[Any]  # its training tables after training, what its from_arrays gives after loading
     encoder_: Encoder | None
+    _sides: list[SideTable]
     n_features_in_: int
     history_: list[dict[str, Any]]
     best_iter_: int
@@ -77,6 +79,10 @@ class Stored(BaseEstimator):  # type: ignore[misc]
         if self.encoder_ is not None:
             encoder_arrays, meta["encoder"] = self.encoder_.to_state()
             arrays |= {f"encoder.{name}": array for name, array in encoder_arrays.items()}
+        for number, side in enumerate(self._sides):
+            own, known = side.to_state()
+            arrays |= {f"side.{number}.{name}": array for name, array in own.items()}
+            meta.setdefault("sides", []).append(known)
         return arrays, meta
 
     @classmethod
@@ -113,6 +119,10 @@ class Stored(BaseEstimator):  # type: ignore[misc]
                 name: array.copy() for name, array in _part(arrays, "encoder.").items()
             }  # lets go of the file's
             model.encoder_ = Encoder.from_state(own, meta["encoder"])
+        model._sides = [
+            SideTable.from_state(_part(arrays, f"side.{number}."), known)
+            for number, known in enumerate(meta.get("sides", []))
+        ]
         return model
 
 

@@ -20,6 +20,7 @@ from crossfm.kernels.table import Table, record_floats
 
 FIELDS = False  # it does not look at them
 BATCH_ROWS = 256  # of a synchronous mini-batch
+ROWS_AT_ONCE = 1 << 14  # of which relations are added: their sums stay in the cache
 
 table = Table.start
 
@@ -86,7 +87,8 @@ def occurring(n_features: int, rows: Data) -> NDArray[np.bool_]:
 
 def mark(rows: Rows, seen: NDArray[np.bool_]) -> None:
     """Set ``seen`` (n_features,) for the features of ``rows``."""
-    _kernels.mark(rows.indices, seen)
+    for part in (rows, *(relation.rows for relation in rows.relations)):
+        _kernels.mark(part.indices, seen)
 
 
 def scores(
@@ -94,10 +96,32 @@ def scores(
 ) -> NDArray[np.float32]:
     """Return raw scores (n_rows,), float32.
 
-    ``sums`` (n_rows, n_factors), if given, is filled with s_f = sum_i v_if x_i of each row.
+    ``sums`` (n_rows, n_factors), if given, is filled with s_f = sum_i v_if x_i of each row. Relations are scored once,
+    and what their rows share with the others is <s, s of the relation>.
     """
-    out = np.empty(rows.n_rows, np.float32)
     bias = params.bias if isinstance(params, FMParams) else params.bias[0]
+    if not rows.relations:
+        return _scores(rows, params, bias, sums, n_threads)
+    V = params.V if isinstance(params, FMParams) else params.stored_V
+    if sums is None:
+        sums = np.empty((rows.n_rows, V.shape[1]), np.float32)
+    out = _scores(rows, params, bias, sums, n_threads)
+    for relation in rows.relations:
+        own = np.empty((relation.rows.n_rows, V.shape[1]), np.float32)
+        score = _scores(relation.rows, params, 0.0, own, n_threads)
+        for start in range(0, rows.n_rows, ROWS_AT_ONCE):
+            part = slice(start, start + ROWS_AT_ONCE)
+            index = relation.index[part]
+            more = own[index]
+            out[part] += score[index] + np.einsum("ij,ij->i", sums[part], more)
+            sums[part] += more
+    return out
+
+
+def _scores(
+    rows: Rows, params: FMParams | Table, bias: Any, sums: NDArray[np.float32] | None, n_threads: int
+) -> NDArray[np.float32]:
+    out = np.empty(rows.n_rows, np.float32)
     V = params.V if isinstance(params, FMParams) else params.stored_V
     if V.shape[1] > 1 and V.strides[1] != V.itemsize:  # the kernel reads the factors of a feature in one go
         V = np.ascontiguousarray(V)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossfm import _kernels
+from crossfm.data.relation import Relation
 from crossfm.data.rows import Rows
 from crossfm.errors import DataError
 from crossfm.kernels.fm import scores, single
@@ -107,12 +108,50 @@ class Prior:
     mean: Doubles
 
 
+class Together:
+    """The rows of a relation, each in place of all rows of the data that have it, while its features move.
+
+    What stands for them, and why that is exact: ``cpp/relation.hpp``.
+    """
+
+    def __init__(self, relation: Relation, padded: int) -> None:
+        n = relation.rows.n_rows
+        self.columns = Columns.of(relation.rows)
+        self.of = relation.index
+        order = np.argsort(relation.index, kind="stable")
+        self.row = order.astype(np.uint32)
+        self.start = np.append(0, np.cumsum(np.bincount(relation.index, minlength=n))).astype(np.int64)
+        self.root, self.e = np.zeros((2, n), np.float32)
+        self.q = aligned_zeros(n, padded)
+        self.spread = aligned_zeros(n * padded, padded)
+        self.tilt = aligned_zeros(n, padded)
+
+    def gather(self, moves: Moves, n_threads: int) -> None:
+        """Sum up the rows of ``moves`` as they are."""
+        _kernels.relation_gather(
+            self.start, self.row, moves.rows.weight, moves.e, moves.q, self.root, self.e, self.q, self.spread,
+            self.tilt, n_threads,
+        )  # fmt: skip
+
+    def scatter(self, moves: Moves, before: tuple[Singles, Singles], n_threads: int) -> None:
+        """Let the rows of ``moves`` have what the relation's gained since their e and q were ``before``."""
+        _kernels.relation_scatter(self.of, moves.e, moves.q, *before, self.e, self.q, n_threads)
+
+
 @dataclass(eq=False)
 class Moves:
     """A table in training, with the errors and sums of every row, which each move keeps right.
 
+    Raises ``DataError`` for a feature that stands in a row twice.
+
     Attributes
     ----------
+    columns : Columns
+        Of the rows themselves.
+    together : list of Together
+        One for each relation.
+    features : uint32 (n_columns,)
+        All features that move, in the order of a sweep.
     e : float32 (n_rows,)
         Target less score. Every move rounds it; ``settle`` computes it again.
     q : float32 (n_rows, padded)
@@ -122,6 +161,8 @@ class Moves:
     rows: Rows
     columns: Columns
     table: Table
+    together: list[Together] = field(init=False)
+    features: NDArray[np.uint32] = field(init=False)
     e: Singles = field(init=False)
     q: Singles = field(init=False)
     root: Singles | None = field(init=False)
@@ -129,6 +170,10 @@ class Moves:
     def __post_init__(self) -> None:
         weight = self.rows.weight
         self.root = None if weight is None else np.sqrt(weight)
+        self.together = [Together(relation, self.table.padded) for relation in self.rows.relations]
+        parts = [self.columns, *(one.columns for one in self.together)]
+        self.features = np.concatenate([part.feature for part in parts])
+        _check_parts(self.features)
         self.e = np.empty(self.rows.n_rows, np.float32)
         self.q = aligned_zeros(self.rows.n_rows, self.table.padded)
         self.settle()
@@ -148,14 +193,25 @@ class Moves:
         ``alpha`` is the precision of a target of weight 1. ``noise`` (n_columns, 1 + n_factors) are standard normal
         numbers. The result does not depend on ``n_threads``.
         """
-        table, columns = self.table, self.columns
+        table = self.table
         wide = np.zeros((2, len(prior.mean), 1 + table.padded), np.float32)
         wide[:, :, : 1 + table.n_factors] = prior.precision, prior.mean
-        _kernels.gibbs_sweep(
-            columns.feature, columns.start, columns.row, columns.value, self.root, columns.colours, table.data,
-            table.padded, table.w_at, table.n_factors, self.e, self.q, single(alpha), prior.group, wide[0], wide[1],
-            noise, n_threads,
-        )  # fmt: skip
+
+        def move(columns: Columns, root: Any, e: Singles, q: Singles, at: int, *beside: Any) -> int:
+            own = None if noise is None else noise[at : at + columns.n_columns]
+            _kernels.gibbs_sweep(
+                columns.feature, columns.start, columns.row, columns.value, root, columns.colours, table.data,
+                table.padded, table.w_at, table.n_factors, e, q, single(alpha), prior.group, wide[0], wide[1],
+                own, *(beside or (None, None)), n_threads,
+            )  # fmt: skip
+            return at + columns.n_columns
+
+        at = move(self.columns, self.root, self.e, self.q, 0)
+        for one in self.together:
+            one.gather(self, n_threads)
+            before = one.e.copy(), one.q.copy()
+            at = move(one.columns, one.root, one.e, one.q, at, one.spread, one.tilt)
+            one.scatter(self, before, n_threads)
 
     def shift(self, by: float) -> tuple[float, float]:
         """Raise the bias by ``by``; return sum c e and sum c e^2, c the rows' weights."""
@@ -171,7 +227,22 @@ class Moves:
         count = np.zeros(len(prior.mean), np.int64)
         sums, squares = np.zeros((2, *prior.mean.shape))
         _kernels.gibbs_moments(
-            self.columns.feature, prior.group, self.table.data, self.table.w_at, self.table.n_factors, count, sums,
+            self.features,
+            prior.group,
+            self.table.data,
+            self.table.w_at,
+            self.table.n_factors,
+            count,
+            sums,
             squares,
-        )  # fmt: skip
+        )
         return count, sums, squares
+
+
+def _check_parts(features: NDArray[np.uint32]) -> None:
+    distinct, times = np.unique(features, return_counts=True)
+    if len(distinct) < len(features):
+        raise DataError(
+            f"feature {distinct[times > 1][0]} is in a relation and in another, or in the rows themselves, but als and "
+            "mcmc need each feature in one of them: number it again, or take another solver"
+        )

@@ -188,7 +188,7 @@ def sample(
         chain.alpha = draw_alpha(squares, n_rows, rng)
     chain.prior = draw_prior(chain.prior, *moves.moments(chain.prior), rng)
     moves.shift(total / weight + rng.standard_normal() / np.sqrt(chain.alpha * weight))
-    noise = rng.standard_normal((moves.columns.n_columns, 1 + moves.table.n_factors), np.float32)
+    noise = rng.standard_normal((len(moves.features), 1 + moves.table.n_factors), np.float32)
     moves.sweep(chain.alpha, chain.prior, noise, n_threads=n_threads)
     return moves.shift(0.0)[1] / 2 if positive is None else loss
 
@@ -263,7 +263,7 @@ def _whole(moves: Moves, prior: Prior, rng: np.random.Generator) -> FMParams:
     """Copy the table, with draws from the prior for the features that no row has."""
     params = moves.table.params()
     unseen = np.ones(params.n_features, bool)
-    unseen[moves.columns.feature] = False
+    unseen[moves.features] = False
     ids = np.flatnonzero(unseen)
     group = prior.group[ids]
     theta = rng.standard_normal((len(ids), 1 + params.n_factors))

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-CELLS = 1 << 20  # numbers that a piece makes at once, 4 MB: they stay in the cache, their memory is used again
+CELLS = 1 << 20  # numbers that a piece makes at once, 4 MB: they stay in the cache
 
 
 def in_pieces(layer: Callable[..., Tensor], n_cells: int, *inputs: Tensor) -> Tensor:
