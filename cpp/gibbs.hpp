@@ -20,7 +20,8 @@
 
 namespace crossfm::CROSSFM_ISA {
 
-constexpr int64_t kGibbsAhead = 8;  // rows fetched ahead
+constexpr int64_t kGibbsAhead = 8;   // rows fetched ahead
+constexpr int64_t kSpreadAhead = 2;  // rows whose spread is
 
 // Loaded from L - n on, n zeros and then ones.
 alignas(64) static constexpr float kSteps[32] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
@@ -76,7 +77,35 @@ struct GibbsWork {
     xx += sum_xx;
     xe += sum_xe;
   }
+
+  // Add what n rows that stand for several have beside their means: x^2 spread to A, x tilt to g.
+  void add_spread(const GibbsArgs& a, const uint32_t* row, const float* x, int64_t n) {
+    constexpr int R = L < 8 ? L : 8;
+    for (int64_t f = 0; f < k; f += R)
+      for (int64_t col = f / L * L; col < k; col += L) {
+        V sums[R] = {};
+        for (int64_t r = 0; r < n; ++r) {
+          const float* S = a.spread + (row[r] * k + f) * k + col;
+          for (int i = 0; i < R; ++i) sums[i] += load<V>(S + i * k) * (x[r] * x[r]);
+        }
+        for (int i = 0; i < R; ++i) store(A + (f + i) * k + col, load<V>(A + (f + i) * k + col) + sums[i]);
+      }
+    for (int64_t col = 0; col < k; col += L) {
+      V sums{};
+      for (int64_t r = 0; r < n; ++r) sums += load<V>(a.tilt + row[r] * k + col) * x[r];
+      store(g + col, load<V>(g + col) + sums);
+    }
+  }
 };
+
+template <class V>
+inline void fetch_spread(const GibbsArgs& a, int64_t at, int64_t end) {
+  if (at >= end) return;
+  const int64_t k = a.table.padded;
+  const float* S = a.spread + a.row[at] * k * k;
+  for (int64_t f = 0; f < k * k; f += 16) __builtin_prefetch(S + f);
+  for (int64_t f = 0; f < k; f += 16) __builtin_prefetch(a.tilt + a.row[at] * k + f, 1);
+}
 
 // 1 / the root of a pivot. It is at least the prior's precision but for rounding. 0, for no move along the
 // coordinate, where neither prior nor rows say anything of it; NaN stays NaN.
@@ -161,6 +190,7 @@ inline void gibbs_column(const GibbsArgs& a, int64_t column, GibbsWork<V>& work)
     const int64_t n = end - from < kGibbsChunk ? end - from : kGibbsChunk;
     for (int64_t r = 0; r < n; ++r) {
       fetch(from + r + kGibbsAhead);
+      if constexpr (Spread) fetch_spread<V>(a, from + r, end);
       const int64_t row = a.row[from + r];
       const float x = value(from + r), root = Plain || !a.root ? 1.0f : a.root[row];
       for (int64_t f = 0; f < k; f += L)
@@ -169,17 +199,11 @@ inline void gibbs_column(const GibbsArgs& a, int64_t column, GibbsWork<V>& work)
       work.E[r] = a.e[row] * root;
     }
     work.add(n);
-    if constexpr (Spread)
-      for (int64_t r = 0; r < n; ++r) {
-        const int64_t row = a.row[from + r];
-        const float x = value(from + r), xx = x * x;
-        const float* S = a.spread + row * k * k;
-        for (int64_t f = 0; f < k; ++f)
-          for (int64_t col = f / L * L; col < k; col += L)
-            store(work.A + f * k + col, load<V>(work.A + f * k + col) + load<V>(S + f * k + col) * xx);
-        for (int64_t f = 0; f < k; f += L)
-          store(work.g + f, load<V>(work.g + f) + load<V>(a.tilt + row * k + f) * x);
-      }
+    if constexpr (Spread) {
+      float x[kGibbsChunk];
+      for (int64_t r = 0; r < n; ++r) x[r] = value(from + r);
+      work.add_spread(a, a.row + from, x, n);
+    }
   }
   const int64_t prior = a.group[feature] * (1 + k);
   const float dw = solve(a, work, v, *w, a.lambda + prior, a.mu + prior,
@@ -210,12 +234,13 @@ inline void gibbs_column(const GibbsArgs& a, int64_t column, GibbsWork<V>& work)
   if constexpr (Spread)
     for (at = begin; at < end; ++at) {
       const int64_t row = a.row[at];
-      const float x = value(at);
-      float* tilt = a.tilt + row * k;
-      for (int64_t f = 0; f < a.n_factors; ++f) {
-        const float step = delta[f] * x;
-        for (int64_t col = 0; col < k; col += L)
-          store(tilt + col, load<V>(tilt + col) - load<V>(a.spread + (row * k + f) * k + col) * step);
+      fetch_spread<V>(a, at + kSpreadAhead, end);
+      for (int64_t col = 0; col < k; col += L) {
+        V along[2] = {};
+        for (int64_t f = 0; f < k; f += 2)
+          for (int i = 0; i < 2; ++i) along[i] += load<V>(a.spread + (row * k + f + i) * k + col) * delta[f + i];
+        float* tilt = a.tilt + row * k + col;
+        store(tilt, load<V>(tilt) - (along[0] + along[1]) * value(at));
       }
     }
   for (int64_t f = 0; f < k; f += L) store(v + f, load<V>(v + f) + load<V>(delta + f));

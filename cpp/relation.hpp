@@ -17,53 +17,48 @@
 
 namespace crossfm::CROSSFM_ISA {
 
+// Sums are made around the mean that was there before, so that they lose no digits.
 template <class V>
 void relation_gather(const RelationArgs& a) {
   constexpr int64_t L = lanes<V>;
-  const int64_t k = a.padded;
+  const int64_t k = a.padded, limit = a.start[a.end];
   GibbsWork<V> work(k, a.scratch);
-  const auto weight = [&](int64_t row) { return a.weight ? a.weight[row] : 1.0f; };
   for (int64_t b = a.begin; b < a.end; ++b) {
     const int64_t first = a.start[b], last = a.start[b + 1];
     float *m = a.mean_q + b * k, *S = a.spread + b * k * k;
-    float N = 0.0f, e = 0.0f;
-    for (int64_t f = 0; f < k; f += L) store(m + f, V{});
-    for (int64_t from = first; from < last; from += kGibbsChunk) {  // sums of a chunk first, as in GibbsWork::add
-      const int64_t to = last - from < kGibbsChunk ? last : from + kGibbsChunk;
-      float chunk_N = 0.0f, chunk_e = 0.0f;
-      for (int64_t f = 0; f < k; f += L) store(work.delta + f, V{});
-      for (int64_t at = from; at < to; ++at) {
-        const int64_t row = a.row[at];
-        const float c = weight(row);
-        chunk_N += c;
-        chunk_e += c * a.e[row];
-        for (int64_t f = 0; f < k; f += L)
-          store(work.delta + f, load<V>(work.delta + f) + load<V>(a.q + row * k + f) * c);
-      }
-      N += chunk_N;
-      e += chunk_e;
-      for (int64_t f = 0; f < k; f += L) store(m + f, load<V>(m + f) + load<V>(work.delta + f));
-    }
-    const float part = N > 0.0f ? 1.0f / N : 0.0f;
-    for (int64_t f = 0; f < k; f += L) store(m + f, load<V>(m + f) * part);
-    a.root[b] = __builtin_sqrtf(N);
-    a.mean_e[b] = e *= part;
     work.clear();
     for (int64_t from = first; from < last; from += kGibbsChunk) {
       const int64_t n = last - from < kGibbsChunk ? last - from : kGibbsChunk;
       for (int64_t r = 0; r < n; ++r) {
         const int64_t row = a.row[from + r];
+        if (from + r + kGibbsAhead < limit) {
+          const int64_t later = a.row[from + r + kGibbsAhead];
+          __builtin_prefetch(a.e + later);
+          for (int64_t f = 0; f < k; f += 16) __builtin_prefetch(a.q + later * k + f);
+        }
         const float root = a.weight ? __builtin_sqrtf(a.weight[row]) : 1.0f;
         for (int64_t f = 0; f < k; f += L)
           store(work.H + r * k + f, (load<V>(a.q + row * k + f) - load<V>(m + f)) * root);
-        work.X[r] = 0.0f;
-        work.E[r] = (a.e[row] - e) * root;
+        work.X[r] = root;
+        work.E[r] = a.e[row] * root;
       }
       work.add(n);
     }
+    const float N = work.xx, part = N > 0.0f ? 1.0f / N : 0.0f, e = work.xe * part;
+    a.root[b] = __builtin_sqrtf(N);
+    a.mean_e[b] = e;
+    float* apart = work.delta;  // the mean from that before
+    for (int64_t f = 0; f < k; f += L) {
+      const V sum = load<V>(work.c + f);
+      store(apart + f, sum * part);
+      store(m + f, load<V>(m + f) + sum * part);
+      store(a.tilt + b * k + f, load<V>(work.g + f) - sum * e);
+    }
+    for (int64_t f = 0; f < k; ++f)
+      for (int64_t col = f / L * L; col < k; col += L)
+        store(work.A + f * k + col, load<V>(work.A + f * k + col) - load<V>(apart + col) * (apart[f] * N));
     for (int64_t f = 0; f < k; ++f)
       for (int64_t col = 0; col < k; ++col) S[f * k + col] = work.A[f < col ? f * k + col : col * k + f];
-    for (int64_t f = 0; f < k; f += L) store(a.tilt + b * k + f, load<V>(work.g + f));
   }
 }
 
@@ -71,17 +66,26 @@ template <class V>
 void relation_scatter(const RelationArgs& a) {
   constexpr int64_t L = lanes<V>;
   const int64_t k = a.padded;
-  for (int64_t row = a.begin; row < a.end; ++row) {
+  const auto move = [&](int64_t row) {  // q of a row; returns by lanes what its score gains
     const int64_t b = a.of[row];
     float* q = a.q + row * k;
-    V less{};
+    V gain{};
     for (int64_t f = 0; f < k; f += L) {
       const V before = load<V>(a.old_q + b * k + f), moved = load<V>(a.mean_q + b * k + f) - before, own = load<V>(q + f);
-      less += moved * (own - before);
+      gain += moved * (own - before);
       store(q + f, own + moved);
     }
-    a.e[row] += a.mean_e[b] - a.old_e[b] - sum(less);
+    return gain;
+  };
+  const auto mean = [&](int64_t row) { return a.mean_e[a.of[row]] - a.old_e[a.of[row]]; };
+  int64_t row = a.begin;
+  for (; row + 4 <= a.end; row += 4) {
+    V gain[4];
+    for (int i = 0; i < 4; ++i) gain[i] = move(row + i);
+    const Vec4 total = sums(gain);
+    for (int i = 0; i < 4; ++i) a.e[row + i] += mean(row + i) - total[i];
   }
+  for (; row < a.end; ++row) a.e[row] += mean(row) - sum(move(row));
 }
 
 }  // namespace crossfm::CROSSFM_ISA
