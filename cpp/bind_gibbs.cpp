@@ -51,10 +51,11 @@ void gibbs_colours(Array<const int64_t> start, Array<const uint32_t> row, int64_
   }
 }
 
-// Columns of one colour are moved at the same time, colour after colour.
+// Columns of one colour are moved at the same time, colour after colour. n_factors of the table's factors move, from
+// `first` on, with room for `padded`; w moves with those from 0.
 void gibbs_sweep(Array<const uint32_t> feature, Array<const int64_t> start, Array<const uint32_t> row,
                  const nb::object& value, const nb::object& root, Array<const int64_t> colours, Array<float> table,
-                 int64_t padded, int64_t w_at, int64_t n_factors, Array<float> e, Array<float> q, float alpha,
+                 int64_t first, int64_t padded, int64_t w_at, int64_t n_factors, Array<float> e, Array<float> q, float alpha,
                  Array<const uint32_t> group, Array<const float> lambda, Array<const float> mu, const nb::object& noise,
                  const nb::object& spread, const nb::object& tilt, int n_threads) {
   GibbsArgs all{};
@@ -63,7 +64,9 @@ void gibbs_sweep(Array<const uint32_t> feature, Array<const int64_t> start, Arra
   all.row = row.data();
   all.value = data_or_null<const float>(value);
   all.root = data_or_null<const float>(root);
-  all.table = TableArrays{table, padded, w_at}.view();
+  all.table = TableArrays{table, padded, w_at - first}.view();
+  all.table.data += first;
+  all.fixed_w = first > 0;
   all.n_factors = n_factors;
   all.e = e.data();
   all.q = q.data();
@@ -99,15 +102,16 @@ void gibbs_sweep(Array<const uint32_t> feature, Array<const int64_t> start, Arra
 
 // The rows of each block row become one: fills root, mean_e, mean_q, spread and tilt.
 void relation_gather(Array<const int64_t> start, Array<const uint32_t> row, const nb::object& weight, Array<float> e,
-                     Array<float> q, Array<float> root, Array<float> mean_e, Array<float> mean_q, Array<float> spread,
-                     Array<float> tilt, int n_threads) {
+                     Array<float> q, int64_t first, Array<float> root, Array<float> mean_e, Array<float> mean_q,
+                     Array<float> spread, Array<float> tilt, int n_threads) {
   RelationArgs all{};
   all.start = start.data();
   all.row = row.data();
   all.weight = data_or_null<const float>(weight);
-  all.padded = static_cast<int64_t>(q.shape(1));
+  all.padded = static_cast<int64_t>(mean_q.shape(1));
   all.e = e.data();
-  all.q = q.data();
+  all.q = q.data() + first;
+  all.stride = static_cast<int64_t>(q.shape(1));
   all.root = root.data();
   all.mean_e = mean_e.data();
   all.mean_q = mean_q.data();
@@ -126,13 +130,15 @@ void relation_gather(Array<const int64_t> start, Array<const uint32_t> row, cons
 }
 
 // What the block rows have gained goes to their rows' e and q.
-void relation_scatter(Array<const uint32_t> of, Array<float> e, Array<float> q, Array<const float> old_e,
-                      Array<const float> old_q, Array<float> mean_e, Array<float> mean_q, int n_threads) {
+void relation_scatter(Array<const uint32_t> of, Array<float> e, Array<float> q, int64_t first,
+                      Array<const float> old_e, Array<const float> old_q, Array<float> mean_e, Array<float> mean_q,
+                      int n_threads) {
   RelationArgs all{};
   all.of = of.data();
-  all.padded = static_cast<int64_t>(q.shape(1));
+  all.padded = static_cast<int64_t>(mean_q.shape(1));
   all.e = e.data();
-  all.q = q.data();
+  all.q = q.data() + first;
+  all.stride = static_cast<int64_t>(q.shape(1));
   all.old_e = old_e.data();
   all.old_q = old_q.data();
   all.mean_e = mean_e.data();
@@ -196,16 +202,17 @@ void bind_gibbs(nb::module_& m) {
         nb::arg("colour").noconvert());
   m.def("gibbs_sweep", &gibbs_sweep, nb::arg("feature").noconvert(), nb::arg("start").noconvert(),
         nb::arg("row").noconvert(), nb::arg("value").none(), nb::arg("root").none(), nb::arg("colours").noconvert(),
-        nb::arg("table").noconvert(), nb::arg("padded"), nb::arg("w_at"), nb::arg("n_factors"),
+        nb::arg("table").noconvert(), nb::arg("first"), nb::arg("padded"), nb::arg("w_at"), nb::arg("n_factors"),
         nb::arg("e").noconvert(), nb::arg("q").noconvert(), nb::arg("alpha"), nb::arg("group").noconvert(),
         nb::arg("lambda_").noconvert(), nb::arg("mu").noconvert(), nb::arg("noise").none(), nb::arg("spread").none(),
         nb::arg("tilt").none(), nb::arg("n_threads"));
   m.def("relation_gather", &relation_gather, nb::arg("start").noconvert(), nb::arg("row").noconvert(),
-        nb::arg("weight").none(), nb::arg("e").noconvert(), nb::arg("q").noconvert(), nb::arg("root").noconvert(),
+        nb::arg("weight").none(), nb::arg("e").noconvert(), nb::arg("q").noconvert(), nb::arg("first"),
+        nb::arg("root").noconvert(),
         nb::arg("mean_e").noconvert(), nb::arg("mean_q").noconvert(), nb::arg("spread").noconvert(),
         nb::arg("tilt").noconvert(), nb::arg("n_threads"));
   m.def("relation_scatter", &relation_scatter, nb::arg("of").noconvert(), nb::arg("e").noconvert(),
-        nb::arg("q").noconvert(), nb::arg("old_e").noconvert(), nb::arg("old_q").noconvert(),
+        nb::arg("q").noconvert(), nb::arg("first"), nb::arg("old_e").noconvert(), nb::arg("old_q").noconvert(),
         nb::arg("mean_e").noconvert(), nb::arg("mean_q").noconvert(), nb::arg("n_threads"));
   m.def("gibbs_shift", &gibbs_shift, nb::arg("e").noconvert(), nb::arg("weight").none(), nb::arg("by"));
   m.def("gibbs_moments", &gibbs_moments, nb::arg("feature").noconvert(), nb::arg("group").noconvert(),

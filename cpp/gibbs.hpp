@@ -124,7 +124,7 @@ inline float solve(const GibbsArgs& a, GibbsWork<V>& work, const float* v, float
   float *__restrict A = work.A, *__restrict c = work.c, *__restrict g = work.g, *__restrict delta = work.delta;
   float* __restrict inverse = work.delta + k;
   const float p_w = alpha * work.xx + lambda[0];
-  const float inverse_w = inverse_root(p_w, lambda[0], p_w);
+  const float inverse_w = a.fixed_w ? 0.0f : inverse_root(p_w, lambda[0], p_w);
   const float y_w = (alpha * work.xe + lambda[0] * (mu[0] - w)) * inverse_w;
   for (int64_t f = 0; f < k; f += L) {
     const V u = load<V>(c + f) * (alpha * inverse_w);

@@ -25,6 +25,7 @@ struct GibbsArgs {
   const float* noise;       // (n_columns, 1 + n_factors) standard normal numbers, or null: move to the mean
   const float* spread;      // (n_rows, padded, padded) of rows that stand for several each (`relation.hpp`), or null
   float* tilt;              // (n_rows, padded) likewise
+  bool fixed_w;             // w stays
   float* scratch;           // (gibbs_scratch(padded),) of the thread's own
 };
 
@@ -35,9 +36,10 @@ struct RelationArgs {
   const uint32_t* of;       // (n_rows,) the block row of each
   const float* weight;      // (n_rows,) of the rows, or null: all 1
   int64_t begin, end;       // block rows to gather, or rows to scatter to
-  int64_t padded;
+  int64_t padded;           // factors, of those that q has
   float* e;                 // (n_rows,)
-  float* q;                 // (n_rows, padded)
+  float* q;                 // (n_rows, stride), from the first of the factors on
+  int64_t stride;
   float *mean_e, *mean_q;   // (n_blocks,), (n_blocks, padded)
   const float *old_e, *old_q;  // what they were before the block's features moved
   float* root;              // (n_blocks,) square roots of the sums of weights

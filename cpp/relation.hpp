@@ -10,14 +10,15 @@
 //
 // When the feature moves by d, all q_r and m move by x d alike, so S stays and t loses S (x d). Afterwards each row takes
 // over what its block row has gained: q_r gains u = m - m before, e_r what the mean gained and less <u, q_r - m before>.
-// The paper keeps sums for one factor at a time; here are those of all.
+// The paper moves one factor of all features at a time, with a look at all rows for each. Here are eight: S has k^2 numbers
+// for each block row, so all factors at once would take more time and memory than the fewer looks save.
 #pragma once
 
 #include "gibbs.hpp"
 
 namespace crossfm::CROSSFM_ISA {
 
-// Sums are made around the mean that was there before, so that they lose no digits.
+// Sums are made around the first row's q, so that they lose no digits.
 template <class V>
 void relation_gather(const RelationArgs& a) {
   constexpr int64_t L = lanes<V>;
@@ -26,6 +27,7 @@ void relation_gather(const RelationArgs& a) {
   for (int64_t b = a.begin; b < a.end; ++b) {
     const int64_t first = a.start[b], last = a.start[b + 1];
     float *m = a.mean_q + b * k, *S = a.spread + b * k * k;
+    const float* around = a.q + (last > first ? a.row[first] : 0) * a.stride;
     work.clear();
     for (int64_t from = first; from < last; from += kGibbsChunk) {
       const int64_t n = last - from < kGibbsChunk ? last - from : kGibbsChunk;
@@ -34,11 +36,11 @@ void relation_gather(const RelationArgs& a) {
         if (from + r + kGibbsAhead < limit) {
           const int64_t later = a.row[from + r + kGibbsAhead];
           __builtin_prefetch(a.e + later);
-          for (int64_t f = 0; f < k; f += 16) __builtin_prefetch(a.q + later * k + f);
+          for (int64_t f = 0; f < k; f += 16) __builtin_prefetch(a.q + later * a.stride + f);
         }
         const float root = a.weight ? __builtin_sqrtf(a.weight[row]) : 1.0f;
         for (int64_t f = 0; f < k; f += L)
-          store(work.H + r * k + f, (load<V>(a.q + row * k + f) - load<V>(m + f)) * root);
+          store(work.H + r * k + f, (load<V>(a.q + row * a.stride + f) - load<V>(around + f)) * root);
         work.X[r] = root;
         work.E[r] = a.e[row] * root;
       }
@@ -47,11 +49,11 @@ void relation_gather(const RelationArgs& a) {
     const float N = work.xx, part = N > 0.0f ? 1.0f / N : 0.0f, e = work.xe * part;
     a.root[b] = __builtin_sqrtf(N);
     a.mean_e[b] = e;
-    float* apart = work.delta;  // the mean from that before
+    float* apart = work.delta;  // the mean from there
     for (int64_t f = 0; f < k; f += L) {
       const V sum = load<V>(work.c + f);
       store(apart + f, sum * part);
-      store(m + f, load<V>(m + f) + sum * part);
+      store(m + f, load<V>(around + f) + sum * part);
       store(a.tilt + b * k + f, load<V>(work.g + f) - sum * e);
     }
     for (int64_t f = 0; f < k; ++f)
@@ -68,7 +70,7 @@ void relation_scatter(const RelationArgs& a) {
   const int64_t k = a.padded;
   const auto move = [&](int64_t row) {  // q of a row; returns by lanes what its score gains
     const int64_t b = a.of[row];
-    float* q = a.q + row * k;
+    float* q = a.q + row * a.stride;
     V gain{};
     for (int64_t f = 0; f < k; f += L) {
       const V before = load<V>(a.old_q + b * k + f), moved = load<V>(a.mean_q + b * k + f) - before, own = load<V>(q + f);

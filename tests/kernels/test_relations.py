@@ -61,12 +61,9 @@ def test_a_sweep_is_that_of_the_oracle_over_the_rows_written_out(k, weighted, ow
         noise = None
         if drawn:
             noise = np.random.default_rng(5).standard_normal((len(moves.features), 1 + k), np.float32)
-        written = moves_of(plain, params)
-        object.__setattr__(
-            written.columns, "feature", moves.features
-        )  # the order in which the oracle moves them
         weight = np.ones(rows.n_rows) if rows.weight is None else rows.weight.astype(float)
-        w, V = swept(as_lists(plain), rows.target, weight, written, prior, noise)
+        together = [one.columns.feature for one in moves.together]
+        w, V = swept(as_lists(plain), rows.target, weight, moves, prior, noise, together)
         with using_isa(isa):
             moves.sweep(ALPHA, prior, noise)
         np.testing.assert_allclose(moves.table.w, w, rtol=2e-3, atol=3e-4)

@@ -19,6 +19,7 @@ from crossfm.errors import DataError
 from crossfm.kernels.fm import scores, single
 from crossfm.kernels.table import Table, aligned_zeros
 
+TOGETHER = 8  # factors of a relation's features that move at once
 Singles = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 
@@ -111,31 +112,31 @@ class Prior:
 class Together:
     """The rows of a relation, each in place of all rows of the data that have it, while its features move.
 
-    What stands for them, and why that is exact: ``cpp/relation.hpp``.
+    What stands for them, and why that is exact: ``cpp/relation.hpp``. Features move by ``TOGETHER`` factors at a time.
     """
 
     def __init__(self, relation: Relation, padded: int) -> None:
-        n = relation.rows.n_rows
+        n, width = relation.rows.n_rows, min(padded, TOGETHER)
         self.columns = Columns.of(relation.rows)
         self.of = relation.index
         order = np.argsort(relation.index, kind="stable")
         self.row = order.astype(np.uint32)
         self.start = np.append(0, np.cumsum(np.bincount(relation.index, minlength=n))).astype(np.int64)
         self.root, self.e = np.zeros((2, n), np.float32)
-        self.q = aligned_zeros(n, padded)
-        self.spread = aligned_zeros(n * padded, padded)
-        self.tilt = aligned_zeros(n, padded)
+        self.q = aligned_zeros(n, width)
+        self.spread = aligned_zeros(n * width, width)
+        self.tilt = aligned_zeros(n, width)
 
-    def gather(self, moves: Moves, n_threads: int) -> None:
-        """Sum up the rows of ``moves`` as they are."""
+    def gather(self, moves: Moves, first: int, n_threads: int) -> None:
+        """Sum up the rows of ``moves`` as they are, with the factors from ``first`` on."""
         _kernels.relation_gather(
-            self.start, self.row, moves.rows.weight, moves.e, moves.q, self.root, self.e, self.q, self.spread,
+            self.start, self.row, moves.rows.weight, moves.e, moves.q, first, self.root, self.e, self.q, self.spread,
             self.tilt, n_threads,
         )  # fmt: skip
 
-    def scatter(self, moves: Moves, before: tuple[Singles, Singles], n_threads: int) -> None:
+    def scatter(self, moves: Moves, first: int, before: tuple[Singles, Singles], n_threads: int) -> None:
         """Let the rows of ``moves`` have what the relation's gained since their e and q were ``before``."""
-        _kernels.relation_scatter(self.of, moves.e, moves.q, *before, self.e, self.q, n_threads)
+        _kernels.relation_scatter(self.of, moves.e, moves.q, first, *before, self.e, self.q, n_threads)
 
 
 @dataclass(eq=False)
@@ -193,25 +194,48 @@ class Moves:
         ``alpha`` is the precision of a target of weight 1. ``noise`` (n_columns, 1 + n_factors) are standard normal
         numbers. The result does not depend on ``n_threads``.
         """
-        table = self.table
-        wide = np.zeros((2, len(prior.mean), 1 + table.padded), np.float32)
-        wide[:, :, : 1 + table.n_factors] = prior.precision, prior.mean
-
-        def move(columns: Columns, root: Any, e: Singles, q: Singles, at: int, *beside: Any) -> int:
-            own = None if noise is None else noise[at : at + columns.n_columns]
-            _kernels.gibbs_sweep(
-                columns.feature, columns.start, columns.row, columns.value, root, columns.colours, table.data,
-                table.padded, table.w_at, table.n_factors, e, q, single(alpha), prior.group, wide[0], wide[1],
-                own, *(beside or (None, None)), n_threads,
-            )  # fmt: skip
-            return at + columns.n_columns
-
-        at = move(self.columns, self.root, self.e, self.q, 0)
+        at = self._move(self.columns, self.root, self.e, self.q, alpha, prior, noise, n_threads=n_threads)
         for one in self.together:
-            one.gather(self, n_threads)
-            before = one.e.copy(), one.q.copy()
-            at = move(one.columns, one.root, one.e, one.q, at, one.spread, one.tilt)
-            one.scatter(self, before, n_threads)
+            own = None if noise is None else noise[at : at + one.columns.n_columns]
+            for first in range(0, max(self.table.n_factors, 1), TOGETHER):
+                one.gather(self, first, n_threads)
+                before = one.e.copy(), one.q.copy()
+                beside = one.spread, one.tilt
+                self._move(
+                    one.columns, one.root, one.e, one.q, alpha, prior, own, beside, first, n_threads=n_threads
+                )
+                one.scatter(self, first, before, n_threads)
+            at += one.columns.n_columns
+
+    def _move(
+        self,
+        columns: Columns,
+        root: Singles | None,
+        e: Singles,
+        q: Singles,
+        alpha: float,
+        prior: Prior,
+        noise: Singles | None,
+        beside: tuple[Singles | None, Singles | None] = (None, None),
+        first: int = 0,
+        *,
+        n_threads: int,
+    ) -> int:
+        """Move the factors from ``first`` on that ``q`` has, and w with those from 0; return the number of columns."""
+        table, width = self.table, q.shape[1]
+        n = min(table.n_factors - first, width)
+        here = np.r_[0, 1 + first : 1 + first + n]
+        wide = np.zeros((2, len(prior.mean), 1 + width), np.float32)
+        wide[:, :, : 1 + n] = prior.precision[:, here], prior.mean[:, here]
+        if noise is not None:
+            noise = (
+                noise[: columns.n_columns] if n == table.n_factors else np.ascontiguousarray(noise[:, here])
+            )
+        _kernels.gibbs_sweep(
+            columns.feature, columns.start, columns.row, columns.value, root, columns.colours, table.data, first, width,
+            table.w_at, n, e, q, single(alpha), prior.group, wide[0], wide[1], noise, *beside, n_threads,
+        )  # fmt: skip
+        return columns.n_columns
 
     def shift(self, by: float) -> tuple[float, float]:
         """Raise the bias by ``by``; return sum c e and sum c e^2, c the rows' weights."""
