@@ -141,8 +141,18 @@ inline float solve(const GibbsArgs& a, GibbsWork<V>& work, const float* v, float
   return (y_w + (noise ? noise[0] : 0.0f) - sum(done)) * inverse_w;
 }
 
-template <class V, bool Plain>
-inline void gibbs_column(const GibbsArgs& a, int64_t column, GibbsWork<V>& work) {
+// What a move has beside it: nothing, or the variances of a mean field (`vb.hpp`).
+struct Alone {
+  void fetch(int64_t) const {}
+  void start(const float*, uint32_t) {}
+  void add(int64_t, int64_t) {}
+  template <class V>
+  void settle(GibbsWork<V>&, const float*) {}
+  void move(int64_t, int64_t, const float*) {}
+};
+
+template <class V, bool Plain, class Beside>
+inline void gibbs_column(const GibbsArgs& a, int64_t column, GibbsWork<V>& work, Beside& beside) {
   constexpr int64_t L = lanes<V>;
   const int64_t k = work.k, begin = a.start[column], end = a.start[column + 1];
   const uint32_t feature = a.feature[column];
@@ -154,8 +164,10 @@ inline void gibbs_column(const GibbsArgs& a, int64_t column, GibbsWork<V>& work)
     if (at >= limit) return;
     __builtin_prefetch(a.e + a.row[at], 1);
     for (int64_t f = 0; f < k; f += 16) __builtin_prefetch(a.q + a.row[at] * k + f, 1);
+    beside.fetch(at);
   };
   work.clear();
+  beside.start(v, feature);
   for (int64_t from = begin; from < end; from += kGibbsChunk) {
     const int64_t n = end - from < kGibbsChunk ? end - from : kGibbsChunk;
     for (int64_t r = 0; r < n; ++r) {
@@ -168,8 +180,10 @@ inline void gibbs_column(const GibbsArgs& a, int64_t column, GibbsWork<V>& work)
       work.E[r] = a.e[row] * root;
     }
     work.add(n);
+    beside.add(from, n);
   }
   const int64_t prior = a.group[feature] * (1 + k);
+  beside.settle(work, a.lambda + prior);
   const float dw = solve(a, work, v, *w, a.lambda + prior, a.mu + prior,
                          a.noise ? a.noise + column * (1 + a.n_factors) : nullptr);
   const float* delta = work.delta;
@@ -195,14 +209,15 @@ inline void gibbs_column(const GibbsArgs& a, int64_t column, GibbsWork<V>& work)
     for (int i = 0; i < 4; ++i) a.e[a.row[at + i]] -= total[i] + value(at + i) * dw;
   }
   for (; at < end; ++at) a.e[a.row[at]] -= sum(move(at)) + value(at) * dw;
+  beside.move(begin, end, delta);
   for (int64_t f = 0; f < k; f += L) store(v + f, load<V>(v + f) + load<V>(delta + f));
   *w += dw;
 }
 
-template <class V, bool Plain>
-void gibbs_columns(const GibbsArgs& a) {
+template <class V, bool Plain, class Beside>
+void gibbs_columns(const GibbsArgs& a, Beside beside) {
   GibbsWork<V> work(a);
-  for (int64_t column = a.begin; column < a.end; ++column) gibbs_column<V, Plain>(a, column, work);
+  for (int64_t column = a.begin; column < a.end; ++column) gibbs_column<V, Plain>(a, column, work, beside);
 }
 
 }  // namespace crossfm::CROSSFM_ISA

@@ -23,11 +23,13 @@ struct GibbsArgs {
   const float* lambda;      // (n_groups, 1 + padded) precision of w and of each factor; 0 only with `noise` null
   const float* mu;          // (n_groups, 1 + padded) mean
   const float* noise;       // (n_columns, 1 + n_factors) standard normal numbers, or null: move to the mean
+  float* variance;          // mean field (`vb.hpp`): records as the table's, of variances; or null: no mean field
+  float *t, *u;             // (n_rows, padded) sum_i x_i^2 s_i and sum_i x_i^3 s_i v_i, s the variances of v
   float* scratch;           // (gibbs_scratch(padded),) of the thread's own
 };
 
 constexpr int64_t kGibbsChunk = 64;  // rows whose derivatives are held at a time
 
-inline int64_t gibbs_scratch(int64_t padded) { return (padded + 4 + kGibbsChunk) * padded + 2 * kGibbsChunk; }
+inline int64_t gibbs_scratch(int64_t padded) { return (padded + 6 + kGibbsChunk) * padded + 2 * kGibbsChunk; }
 
 }  // namespace crossfm

@@ -1,12 +1,18 @@
 // The exact solvers, compiled once per instruction set.
-#include "gibbs.hpp"
+#include "vb.hpp"
 
 namespace crossfm::CROSSFM_ISA {
 
+template <class V, bool Plain>
+static void move_with(const GibbsArgs& a) {
+  if (a.variance) gibbs_columns<V, Plain>(a, MeanField<V, Plain>(a));
+  else gibbs_columns<V, Plain>(a, Alone());
+}
+
 template <class V>
 static void move_columns(const GibbsArgs& a) {
-  if (a.value || a.root) gibbs_columns<V, false>(a);
-  else gibbs_columns<V, true>(a);
+  if (a.value || a.root) move_with<V, false>(a);
+  else move_with<V, true>(a);
 }
 
 void gibbs_move(const GibbsArgs& a) {

@@ -142,11 +142,20 @@ class Moves:
         self.e[:] = self.rows.target - score
         self.q[:, :k] = sums
 
-    def sweep(self, alpha: float, prior: Prior, noise: Singles | None, *, n_threads: int = 1) -> None:
+    def sweep(
+        self,
+        alpha: float,
+        prior: Prior,
+        noise: Singles | None,
+        *,
+        mean_field: tuple[Singles, Singles, Singles] | None = None,
+        n_threads: int = 1,
+    ) -> None:
         """Move w and V of every feature, one after another: to its mean given all others, or by ``noise`` to a draw.
 
         ``alpha`` is the precision of a target of weight 1. ``noise`` (n_columns, 1 + n_factors) are standard normal
-        numbers. The result does not depend on ``n_threads``.
+        numbers. ``mean_field`` are the arrays of ``kernels.vb.MeanField``, without ``noise``. The result does not
+        depend on ``n_threads``.
         """
         table, columns = self.table, self.columns
         wide = np.zeros((2, len(prior.mean), 1 + table.padded), np.float32)
@@ -154,7 +163,7 @@ class Moves:
         _kernels.gibbs_sweep(
             columns.feature, columns.start, columns.row, columns.value, self.root, columns.colours, table.data,
             table.padded, table.w_at, table.n_factors, self.e, self.q, single(alpha), prior.group, wide[0], wide[1],
-            noise, n_threads,
+            noise, *(mean_field or (None, None, None)), n_threads,
         )  # fmt: skip
 
     def shift(self, by: float) -> tuple[float, float]:
