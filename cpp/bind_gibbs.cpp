@@ -46,7 +46,7 @@ void gibbs_sweep(Array<const uint32_t> feature, Array<const int64_t> start, Arra
                  const nb::object& value, const nb::object& root, Array<const int64_t> colours, Array<float> table,
                  int64_t padded, int64_t w_at, int64_t n_factors, Array<float> e, Array<float> q, float alpha,
                  Array<const uint32_t> group, Array<const float> lambda, Array<const float> mu, const nb::object& noise,
-                 const nb::object& variance, const nb::object& t, const nb::object& u, int n_threads) {
+                 const nb::object& variance, const nb::object& tu, int n_threads) {
   GibbsArgs all{};
   all.feature = feature.data();
   all.start = start.data();
@@ -63,8 +63,7 @@ void gibbs_sweep(Array<const uint32_t> feature, Array<const int64_t> start, Arra
   all.mu = mu.data();
   all.noise = data_or_null<const float>(noise);
   all.variance = data_or_null<float>(variance);
-  all.t = data_or_null<float>(t);
-  all.u = data_or_null<float>(u);
+  all.tu = data_or_null<float>(tu);
   const int64_t* const colour = colours.data();
   const int64_t n_colours = static_cast<int64_t>(colours.size()) - 1;
   const auto room = static_cast<std::size_t>(gibbs_scratch(padded));
@@ -133,52 +132,28 @@ void gibbs_moments(Array<const uint32_t> feature, Array<const uint32_t> group, A
 
 using Strided = nb::ndarray<const float, nb::device::cpu>;
 
-// The variance of each row's score, the bias left out, under independent v_if of mean V and variance S and w of variance
-// s_w; t and u, if given, are filled as `vb.hpp` has them. With q the sum of x v over a row, in each factor
-// sum_{i<j} x_i v_i x_j v_j has the variance sum_i x_i^2 s_i ((q - x_i v_i)^2 + (t - x_i^2 s_i) / 2).
+// Variances of the rows' scores; `padded` is the table's.
 void vb_variances(const nb::object& indptr, Array<const uint32_t> indices, const nb::object& values, int64_t width,
-                  int64_t n_rows, Strided V, Strided S, Strided s_w, Array<float> out, const nb::object& t,
-                  const nb::object& u, int64_t padded, int n_threads) {
-  const RowsView rows = rows_view(indptr, indices, values, width);
-  const auto k = static_cast<int64_t>(V.shape(1));
-  const int64_t v_stride = V.stride(0), s_stride = S.stride(0), w_stride = s_w.stride(0);
-  const float *const means = V.data(), *const variances = S.data(), *const linear = s_w.data();
-  float *const keep_t = data_or_null<float>(t), *const keep_u = data_or_null<float>(u), *const to = out.data();
+                  int64_t n_rows, Strided V, Strided S, Strided s_w, Array<float> out, const nb::object& tu,
+                  int64_t padded, int n_threads) {
+  VarianceArgs all{};
+  all.rows = rows_view(indptr, indices, values, width);
+  all.n_factors = static_cast<int64_t>(V.shape(1));
+  all.padded = padded;
+  all.means = V.data();
+  all.mean_stride = V.stride(0);
+  all.variances = S.data();
+  all.variance_stride = S.stride(0);
+  all.w = s_w.data();
+  all.w_stride = s_w.stride(0);
+  all.out = out.data();
+  all.tu = data_or_null<float>(tu);
   nb::gil_scoped_release release;
   run_parts(n_threads, [&](int part) {
-    std::vector<float> room(static_cast<std::size_t>(4 * k));
-    float *const q = room.data(), *const sum_t = q + k, *const sum_u = sum_t + k, *const total = sum_u + k;
-    const int64_t last = part_begin(n_rows, part + 1, n_threads);
-    for (int64_t row = part_begin(n_rows, part, n_threads); row < last; ++row) {
-      const Row own = row_of(rows, row);
-      float of_w = 0.0f;
-      std::fill(room.begin(), room.end(), 0.0f);
-      for (int64_t at = 0; at < own.n; ++at) {
-        const int64_t id = own.ids[at];
-        const float x = own.values ? own.values[at] : 1.0f;
-        const float *const v = means + id * v_stride, *const s = variances + id * s_stride;
-        of_w += x * x * linear[id * w_stride];
-        for (int64_t f = 0; f < k; ++f) {
-          const float xv = x * v[f], xxs = x * x * s[f];
-          q[f] += xv;
-          sum_t[f] += xxs;
-          sum_u[f] += xxs * xv;
-        }
-      }
-      for (int64_t at = 0; at < own.n; ++at) {
-        const int64_t id = own.ids[at];
-        const float x = own.values ? own.values[at] : 1.0f;
-        const float *const v = means + id * v_stride, *const s = variances + id * s_stride;
-        for (int64_t f = 0; f < k; ++f) {
-          const float others = q[f] - x * v[f], xxs = x * x * s[f];
-          total[f] += xxs * (others * others + 0.5f * (sum_t[f] - xxs));
-        }
-      }
-      for (int64_t f = 0; f < k; ++f) of_w += total[f];
-      to[row] = of_w;
-      if (keep_t) std::copy(sum_t, sum_t + k, keep_t + row * padded);
-      if (keep_u) std::copy(sum_u, sum_u + k, keep_u + row * padded);
-    }
+    VarianceArgs own = all;
+    own.begin = part_begin(n_rows, part, n_threads);
+    own.end = part_begin(n_rows, part + 1, n_threads);
+    isa().variance(own);
   });
 }
 
@@ -192,15 +167,15 @@ void bind_gibbs(nb::module_& m) {
         nb::arg("table").noconvert(), nb::arg("padded"), nb::arg("w_at"), nb::arg("n_factors"),
         nb::arg("e").noconvert(), nb::arg("q").noconvert(), nb::arg("alpha"), nb::arg("group").noconvert(),
         nb::arg("lambda_").noconvert(), nb::arg("mu").noconvert(), nb::arg("noise").none(), nb::arg("variance").none(),
-        nb::arg("t").none(), nb::arg("u").none(), nb::arg("n_threads"));
+        nb::arg("tu").none(), nb::arg("n_threads"));
   m.def("gibbs_shift", &gibbs_shift, nb::arg("e").noconvert(), nb::arg("weight").none(), nb::arg("by"));
   m.def("gibbs_moments", &gibbs_moments, nb::arg("feature").noconvert(), nb::arg("group").noconvert(),
         nb::arg("table").noconvert(), nb::arg("w_at"), nb::arg("n_factors"), nb::arg("count").noconvert(),
         nb::arg("sums").noconvert(), nb::arg("squares").noconvert());
   m.def("vb_variances", &vb_variances, nb::arg("indptr").none(), nb::arg("indices").noconvert(),
         nb::arg("values").none(), nb::arg("width"), nb::arg("n_rows"), nb::arg("V").noconvert(),
-        nb::arg("S").noconvert(), nb::arg("s_w").noconvert(), nb::arg("out").noconvert(), nb::arg("t").none(),
-        nb::arg("u").none(), nb::arg("padded"), nb::arg("n_threads"));
+        nb::arg("S").noconvert(), nb::arg("s_w").noconvert(), nb::arg("out").noconvert(), nb::arg("tu").none(),
+        nb::arg("padded"), nb::arg("n_threads"));
 }
 
 }  // namespace crossfm

@@ -21,4 +21,10 @@ void gibbs_move(const GibbsArgs& a) {
   else move_columns<Vec8>(a);
 }
 
+void variance(const VarianceArgs& a) {
+  if (a.padded == 4) vb_variance<Vec4>(a);
+  else if (a.padded % lanes<Wide> == 0) vb_variance<Wide>(a);
+  else vb_variance<Vec8>(a);
+}
+
 }  // namespace crossfm::CROSSFM_ISA

@@ -27,5 +27,6 @@ void machine_score(Machine machine, const FieldPassArgs& a);
 void embedding_look_up(const LookupArgs& a);
 void embedding_update(Rule rule, const EmbeddingUpdateArgs& a);
 void gibbs_move(const GibbsArgs& a);
+void variance(const VarianceArgs& a);
 
 }  // namespace crossfm::CROSSFM_ISA

@@ -291,6 +291,7 @@ struct EmbeddingUpdateArgs {
 };
 
 struct GibbsArgs;  // gibbs_args.hpp
+struct VarianceArgs;
 
 struct Isa {
   const char* name;
@@ -312,6 +313,7 @@ struct Isa {
   void (*embedding_look_up)(const LookupArgs&);
   void (*embedding_update)(Rule, const EmbeddingUpdateArgs&);
   void (*gibbs_move)(const GibbsArgs&);
+  void (*variance)(const VarianceArgs&);
 };
 
 // The instruction set in use; set_isa returns false for a name that this processor lacks.

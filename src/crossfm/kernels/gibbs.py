@@ -148,7 +148,7 @@ class Moves:
         prior: Prior,
         noise: Singles | None,
         *,
-        mean_field: tuple[Singles, Singles, Singles] | None = None,
+        mean_field: tuple[Singles, Singles] | None = None,
         n_threads: int = 1,
     ) -> None:
         """Move w and V of every feature, one after another: to its mean given all others, or by ``noise`` to a draw.
@@ -163,7 +163,7 @@ class Moves:
         _kernels.gibbs_sweep(
             columns.feature, columns.start, columns.row, columns.value, self.root, columns.colours, table.data,
             table.padded, table.w_at, table.n_factors, self.e, self.q, single(alpha), prior.group, wide[0], wide[1],
-            noise, *(mean_field or (None, None, None)), n_threads,
+            noise, *(mean_field or (None, None)), n_threads,
         )  # fmt: skip
 
     def shift(self, by: float) -> tuple[float, float]:

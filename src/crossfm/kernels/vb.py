@@ -11,7 +11,7 @@ from crossfm import _kernels
 from crossfm.core.params import FMParams
 from crossfm.data.rows import Rows
 from crossfm.kernels.gibbs import Doubles, Moves, Prior, Singles
-from crossfm.kernels.table import Table, aligned_zeros
+from crossfm.kernels.table import Table, aligned_zeros, padded_factors
 
 
 @dataclass(eq=False)
@@ -22,18 +22,16 @@ class MeanField:
     ----------
     variance : Table
         Laid out as the table: variances of w, V and the bias.
-    t, u : float32 (n_rows, padded)
-        sum_i x_i^2 s_i and sum_i x_i^3 s_i m_i, m and s the means and variances of V.
+    tu : float32 (n_rows, 2 * padded)
+        sum_i x_i^2 s_i, and then sum_i x_i^3 s_i m_i, m and s the means and variances of V.
     """
 
     moves: Moves
     variance: Table
-    t: Singles = field(init=False)
-    u: Singles = field(init=False)
+    tu: Singles = field(init=False)
 
     def __post_init__(self) -> None:
-        shape = self.moves.rows.n_rows, self.moves.table.padded
-        self.t, self.u = aligned_zeros(*shape), aligned_zeros(*shape)
+        self.tu = aligned_zeros(self.moves.rows.n_rows, 2 * self.moves.table.padded)
         self._look()
 
     def settle(self, n_threads: int = 1) -> None:
@@ -42,7 +40,7 @@ class MeanField:
         self._look(n_threads)
 
     def _look(self, n_threads: int = 1) -> None:
-        _variances(self.moves.rows, self.moves.table, self.variance, self.t, self.u, n_threads)
+        _variances(self.moves.rows, self.moves.table, self.variance, self.tu, n_threads)
 
     def sweep(self, alpha: float, prior: Prior, *, n_threads: int = 1) -> None:
         """Move means and variances of w and V of every feature, one after another, to their best given all others.
@@ -50,7 +48,7 @@ class MeanField:
         ``alpha`` is the expected precision of a target of weight 1; ``prior`` has the expected precisions, and the
         means expected under them. The result does not depend on ``n_threads``.
         """
-        arrays = self.variance.data, self.t, self.u
+        arrays = self.variance.data, self.tu
         self.moves.sweep(alpha, prior, None, mean_field=arrays, n_threads=n_threads)
 
     def score_variances(self, *, n_threads: int = 1) -> Doubles:
@@ -87,22 +85,20 @@ def score_variances(
     sum_i x_i^2 s_i ((q - x_i m_i)^2 + (t - x_i^2 s_i) / 2). The features of a row are distinct.
     """
     bias = variance.bias if isinstance(variance, FMParams) else variance.bias[0]
-    return _variances(rows, mean, variance, None, None, n_threads).astype(np.float64) + float(bias)
+    return _variances(rows, mean, variance, None, n_threads).astype(np.float64) + float(bias)
 
 
 def _variances(
     rows: Rows,
     mean: FMParams | Table,
     variance: FMParams | Table,
-    t: Singles | None,
-    u: Singles | None,
+    tu: Singles | None,
     n_threads: int,
 ) -> Singles:
     out = np.empty(rows.n_rows, np.float32)
-    padded = 0 if t is None else t.shape[1]
     _kernels.vb_variances(
         rows.indptr, rows.indices, rows.values, rows.width, rows.n_rows, _packed(mean.V), _packed(variance.V),
-        variance.w, out, t, u, padded, n_threads,
+        variance.w, out, tu, padded_factors(mean.n_factors), n_threads,
     )  # fmt: skip
     return out
 
