@@ -37,12 +37,13 @@ class FMRegressor(RegressorMixin, BaseFM):  # type: ignore[misc]
         on validation rows (Rendle, WSDM 2012), one for each column of a table and factor, starting from those given.
         The rows are ``eval_set``, or ``validation_fraction`` of the rows, and early stopping watches the same.
         "als", "mcmc" and "vb" have no learning rate. They are for squared loss (mcmc and vb also for two classes), need
-        all rows in memory and visit features, not rows: an epoch is a sweep over all features, ``shuffle`` is without meaning, and
-        the bits do not depend on ``n_threads``. "als", alternating least squares, moves all weights of a feature to
-        their best given the others. "mcmc" draws them, the noise, and mean and precision of each group of features from
-        the posterior of a Bayesian machine (Gibbs sampling); predictions are means over the samples. It is the best
-        on ratings; give it some hundred iterations. "vb", variational Bayes, learns the same model by independent
-        normals around one set of weights: quick to predict, done in some twenty epochs, a little worse than mcmc.
+        all rows in memory and visit features, not rows: an epoch is a sweep over all features, ``shuffle`` is without
+        meaning, and the bits do not depend on ``n_threads``. "als", alternating least squares, moves all weights of a
+        feature to their best given the others. "mcmc" draws them, the noise, and mean and precision of each group of
+        features from the posterior of a Bayesian machine (Gibbs sampling); predictions are means over the samples. It
+        is the best on ratings; give it some hundred iterations. "vb", variational Bayes, learns the same model by
+        independent normals around one set of weights: quick to predict, done in some twenty epochs, a little worse than
+        mcmc.
     loss : {"squared", "poisson"}, default="squared"
         "poisson" predicts exp(score), for counts.
     learning_rate : float or None, default=None
@@ -70,8 +71,8 @@ class FMRegressor(RegressorMixin, BaseFM):  # type: ignore[misc]
     burn_in : int or None, default=None
         mcmc: so many iterations do not count; None: a tenth of ``max_iter``. A chain that goes on has no second one.
     groups : "fields", None or int array (n_features,), default="fields"
-        mcmc, vb: which features share mean and precision. "fields": the columns of a table, the fields of ``Rows`` or of
-        ``fields``, or the one-hot blocks that a matrix is made of, if it is; None: all are one group.
+        mcmc, vb: which features share mean and precision. "fields": the columns of a table, the fields of ``Rows`` or
+        of ``fields``, or the one-hot blocks that a matrix is made of, if it is; None: all are one group.
     keep_samples : int, default=50
         mcmc: keep so many samples at most, evenly spaced, for later predictions and in the model file. Each takes
         4 n_features (n_factors + 1) bytes.
