@@ -1,6 +1,7 @@
-"""ALS and Gibbs sampling on MovieLens-100K, ids only, against myFM: processor time an iteration and test RMSE.
+"""ALS, Gibbs sampling and variational Bayes on MovieLens-100K, ids only, against myFM: processor time an iteration and
+test RMSE.
 
-    python benchmarks/exact.py FOLDER [--split u3] [--iterations 300] [--peer PYTHON]
+    python benchmarks/exact.py FOLDER [--split u3] [--iterations 300] [--peer PYTHON] [--factors 8] [--engines vb mcmc]
 
 ``FOLDER`` has u3.base.gz and u3.test.gz. ``PYTHON`` is an interpreter with myfm, where it is not this one's: peers and
 we take turns, one thread each, and the median of three turns counts. Predictions are clipped to 1 and 5.
@@ -22,6 +23,7 @@ import numpy as np
 from scipy.sparse import csr_matrix
 
 USERS, ITEMS = 943, 1682
+ENGINES = ("mcmc", "myfm", "als", "vb", "myfm-vb")
 
 
 def read(folder: Path, name: str) -> tuple[csr_matrix, np.ndarray]:
@@ -45,6 +47,11 @@ def learner(run: str, n_factors: int, iterations: int, threads: int) -> Any:
         return lambda X, y: model.fit(
             X, y, n_iter=iterations, n_kept_samples=kept, group_shapes=[USERS, ITEMS]
         ), model
+    if run == "myfm-vb":
+        import myfm
+
+        model = myfm.VariationalFMRegressor(rank=n_factors, random_seed=0)
+        return lambda X, y: model.fit(X, y, n_iter=iterations, group_shapes=[USERS, ITEMS]), model
     from crossfm import FMRegressor
 
     burn_in = 20 if run == "mcmc" and iterations > 20 else None
@@ -77,17 +84,18 @@ def main() -> None:
     parser.add_argument("--peer", default=sys.executable)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--factors", type=int)
-    parser.add_argument("--run", choices=["als", "mcmc", "myfm"])
+    parser.add_argument("--run", choices=ENGINES)
+    parser.add_argument("--engines", choices=ENGINES, nargs="+", default=ENGINES)
     args = parser.parse_args()
     if args.run:
         one(args)
         return
     print("k, engine: processor ms an iteration (median of 3), wall ms; test RMSE", flush=True)
-    for k in (8, 16, 32):
-        turns: dict[str, list[str]] = {"mcmc": [], "myfm": [], "als": []}
+    for k in (8, 16, 32) if args.factors is None else (args.factors,):
+        turns: dict[str, list[str]] = {engine: [] for engine in args.engines}
         for _ in range(3):
             for run, lines in turns.items():
-                python = args.peer if run == "myfm" else sys.executable
+                python = args.peer if run.startswith("myfm") else sys.executable
                 words = [
                     python,
                     __file__,

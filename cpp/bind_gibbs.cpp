@@ -57,7 +57,8 @@ void gibbs_sweep(Array<const uint32_t> feature, Array<const int64_t> start, Arra
                  const nb::object& value, const nb::object& root, Array<const int64_t> colours, Array<float> table,
                  int64_t first, int64_t padded, int64_t w_at, int64_t n_factors, Array<float> e, Array<float> q, float alpha,
                  Array<const uint32_t> group, Array<const float> lambda, Array<const float> mu, const nb::object& noise,
-                 const nb::object& spread, const nb::object& tilt, int n_threads) {
+                 const nb::object& spread, const nb::object& tilt, const nb::object& variance,
+                 const nb::object& tu, int n_threads) {
   GibbsArgs all{};
   all.feature = feature.data();
   all.start = start.data();
@@ -77,6 +78,8 @@ void gibbs_sweep(Array<const uint32_t> feature, Array<const int64_t> start, Arra
   all.noise = data_or_null<const float>(noise);
   all.spread = data_or_null<const float>(spread);
   all.tilt = data_or_null<float>(tilt);
+  all.variance = data_or_null<float>(variance);
+  all.tu = data_or_null<float>(tu);
   const int64_t* const colour = colours.data();
   const int64_t n_colours = static_cast<int64_t>(colours.size()) - 1;
   nb::gil_scoped_release release;
@@ -195,6 +198,33 @@ void gibbs_moments(Array<const uint32_t> feature, Array<const uint32_t> group, A
   }
 }
 
+using Strided = nb::ndarray<const float, nb::device::cpu>;
+
+// Variances of the rows' scores; `padded` is the table's.
+void vb_variances(const nb::object& indptr, Array<const uint32_t> indices, const nb::object& values, int64_t width,
+                  int64_t n_rows, Strided V, Strided S, Strided s_w, Array<float> out, const nb::object& tu,
+                  int64_t padded, int n_threads) {
+  VarianceArgs all{};
+  all.rows = rows_view(indptr, indices, values, width);
+  all.n_factors = static_cast<int64_t>(V.shape(1));
+  all.padded = padded;
+  all.means = V.data();
+  all.mean_stride = V.stride(0);
+  all.variances = S.data();
+  all.variance_stride = S.stride(0);
+  all.w = s_w.data();
+  all.w_stride = s_w.stride(0);
+  all.out = out.data();
+  all.tu = data_or_null<float>(tu);
+  nb::gil_scoped_release release;
+  run_parts(n_threads, [&](int part) {
+    VarianceArgs own = all;
+    own.begin = part_begin(n_rows, part, n_threads);
+    own.end = part_begin(n_rows, part + 1, n_threads);
+    isa().variance(own);
+  });
+}
+
 }  // namespace
 
 void bind_gibbs(nb::module_& m) {
@@ -205,7 +235,7 @@ void bind_gibbs(nb::module_& m) {
         nb::arg("table").noconvert(), nb::arg("first"), nb::arg("padded"), nb::arg("w_at"), nb::arg("n_factors"),
         nb::arg("e").noconvert(), nb::arg("q").noconvert(), nb::arg("alpha"), nb::arg("group").noconvert(),
         nb::arg("lambda_").noconvert(), nb::arg("mu").noconvert(), nb::arg("noise").none(), nb::arg("spread").none(),
-        nb::arg("tilt").none(), nb::arg("n_threads"));
+        nb::arg("tilt").none(), nb::arg("variance").none(), nb::arg("tu").none(), nb::arg("n_threads"));
   m.def("relation_gather", &relation_gather, nb::arg("start").noconvert(), nb::arg("row").noconvert(),
         nb::arg("weight").none(), nb::arg("e").noconvert(), nb::arg("q").noconvert(), nb::arg("first"),
         nb::arg("root").noconvert(),
@@ -218,6 +248,10 @@ void bind_gibbs(nb::module_& m) {
   m.def("gibbs_moments", &gibbs_moments, nb::arg("feature").noconvert(), nb::arg("group").noconvert(),
         nb::arg("table").noconvert(), nb::arg("w_at"), nb::arg("n_factors"), nb::arg("count").noconvert(),
         nb::arg("sums").noconvert(), nb::arg("squares").noconvert());
+  m.def("vb_variances", &vb_variances, nb::arg("indptr").none(), nb::arg("indices").noconvert(),
+        nb::arg("values").none(), nb::arg("width"), nb::arg("n_rows"), nb::arg("V").noconvert(),
+        nb::arg("S").noconvert(), nb::arg("s_w").noconvert(), nb::arg("out").noconvert(), nb::arg("tu").none(),
+        nb::arg("padded"), nb::arg("n_threads"));
 }
 
 }  // namespace crossfm

@@ -20,8 +20,7 @@
 
 namespace crossfm::CROSSFM_ISA {
 
-constexpr int64_t kGibbsAhead = 8;   // rows fetched ahead
-constexpr int64_t kSpreadAhead = 2;  // rows whose spread is
+constexpr int64_t kGibbsAhead = 8;  // rows fetched ahead
 
 // Loaded from L - n on, n zeros and then ones.
 alignas(64) static constexpr float kSteps[32] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
@@ -77,13 +76,7 @@ struct GibbsWork {
     xx += sum_xx;
     xe += sum_xe;
   }
-
-  // Add what n rows that stand for several have beside their means: x^2 spread to A, x tilt to g.
-  void add_spread(const GibbsArgs& a, const uint32_t* row, const float* x, int64_t n) {
-    constexpr int R = L < 8 ? L : 8;
-    for (int64_t f = 0; f < k; f += R)
-      for (int64_t col = f / L * L; col < k; col += L) {
-        V sums[R] = {};
+};
         for (int64_t r = 0; r < n; ++r) {
           const float* S = a.spread + (row[r] * k + f) * k + col;
           for (int i = 0; i < R; ++i) sums[i] += load<V>(S + i * k) * (x[r] * x[r]);
@@ -97,15 +90,6 @@ struct GibbsWork {
     }
   }
 };
-
-template <class V>
-inline void fetch_spread(const GibbsArgs& a, int64_t at, int64_t end) {
-  if (at >= end) return;
-  const int64_t k = a.table.padded;
-  const float* S = a.spread + a.row[at] * k * k;
-  for (int64_t f = 0; f < k * k; f += 16) __builtin_prefetch(S + f);
-  for (int64_t f = 0; f < k; f += 16) __builtin_prefetch(a.tilt + a.row[at] * k + f, 1);
-}
 
 // 1 / the root of a pivot. It is at least the prior's precision but for rounding. 0, for no move along the
 // coordinate, where neither prior nor rows say anything of it; NaN stays NaN.
@@ -170,9 +154,21 @@ inline float solve(const GibbsArgs& a, GibbsWork<V>& work, const float* v, float
   return (y_w + (noise ? noise[0] : 0.0f) - sum(done)) * inverse_w;
 }
 
-// Plain: all values and weights are 1. Spread: a row stands for several, see `relation.hpp`.
-template <class V, bool Plain, bool Spread>
-inline void gibbs_column(const GibbsArgs& a, int64_t column, GibbsWork<V>& work) {
+// What a move has beside it: nothing, the variances of a mean field (`vb.hpp`), or what several rows have beside their
+// mean (`relation.hpp`).
+struct Alone {
+  void fetch(int64_t) const {}
+  void start(const float*, uint32_t) {}
+  template <class V>
+  void add(GibbsWork<V>&, int64_t, int64_t) {}
+  template <class V>
+  void settle(GibbsWork<V>&, const float*) {}
+  void move(int64_t, int64_t, const float*) {}
+};
+
+// Plain: all values and weights are 1.
+template <class V, bool Plain, class Beside>
+inline void gibbs_column(const GibbsArgs& a, int64_t column, GibbsWork<V>& work, Beside& beside) {
   constexpr int64_t L = lanes<V>;
   const int64_t k = work.k, begin = a.start[column], end = a.start[column + 1];
   const uint32_t feature = a.feature[column];
@@ -184,13 +180,14 @@ inline void gibbs_column(const GibbsArgs& a, int64_t column, GibbsWork<V>& work)
     if (at >= limit) return;
     __builtin_prefetch(a.e + a.row[at], 1);
     for (int64_t f = 0; f < k; f += 16) __builtin_prefetch(a.q + a.row[at] * k + f, 1);
+    beside.fetch(at);
   };
   work.clear();
+  beside.start(v, feature);
   for (int64_t from = begin; from < end; from += kGibbsChunk) {
     const int64_t n = end - from < kGibbsChunk ? end - from : kGibbsChunk;
     for (int64_t r = 0; r < n; ++r) {
       fetch(from + r + kGibbsAhead);
-      if constexpr (Spread) fetch_spread<V>(a, from + r, end);
       const int64_t row = a.row[from + r];
       const float x = value(from + r), root = Plain || !a.root ? 1.0f : a.root[row];
       for (int64_t f = 0; f < k; f += L)
@@ -199,13 +196,10 @@ inline void gibbs_column(const GibbsArgs& a, int64_t column, GibbsWork<V>& work)
       work.E[r] = a.e[row] * root;
     }
     work.add(n);
-    if constexpr (Spread) {
-      float x[kGibbsChunk];
-      for (int64_t r = 0; r < n; ++r) x[r] = value(from + r);
-      work.add_spread(a, a.row + from, x, n);
-    }
+    beside.add(work, from, n);
   }
   const int64_t prior = a.group[feature] * (1 + k);
+  beside.settle(work, a.lambda + prior);
   const float dw = solve(a, work, v, *w, a.lambda + prior, a.mu + prior,
                          a.noise ? a.noise + column * (1 + a.n_factors) : nullptr);
   const float* delta = work.delta;
@@ -231,26 +225,15 @@ inline void gibbs_column(const GibbsArgs& a, int64_t column, GibbsWork<V>& work)
     for (int i = 0; i < 4; ++i) a.e[a.row[at + i]] -= total[i] + value(at + i) * dw;
   }
   for (; at < end; ++at) a.e[a.row[at]] -= sum(move(at)) + value(at) * dw;
-  if constexpr (Spread)
-    for (at = begin; at < end; ++at) {
-      const int64_t row = a.row[at];
-      fetch_spread<V>(a, at + kSpreadAhead, end);
-      for (int64_t col = 0; col < k; col += L) {
-        V along[2] = {};
-        for (int64_t f = 0; f < k; f += 2)
-          for (int i = 0; i < 2; ++i) along[i] += load<V>(a.spread + (row * k + f + i) * k + col) * delta[f + i];
-        float* tilt = a.tilt + row * k + col;
-        store(tilt, load<V>(tilt) - (along[0] + along[1]) * value(at));
-      }
-    }
+  beside.move(begin, end, delta);
   for (int64_t f = 0; f < k; f += L) store(v + f, load<V>(v + f) + load<V>(delta + f));
   *w += dw;
 }
 
-template <class V, bool Plain, bool Spread>
-void gibbs_columns(const GibbsArgs& a) {
+template <class V, bool Plain, class Beside>
+void gibbs_columns(const GibbsArgs& a, Beside beside) {
   GibbsWork<V> work(a.table.padded, a.scratch);
-  for (int64_t column = a.begin; column < a.end; ++column) gibbs_column<V, Plain, Spread>(a, column, work);
+  for (int64_t column = a.begin; column < a.end; ++column) gibbs_column<V, Plain>(a, column, work, beside);
 }
 
 }  // namespace crossfm::CROSSFM_ISA

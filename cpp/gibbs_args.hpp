@@ -26,6 +26,8 @@ struct GibbsArgs {
   const float* spread;      // (n_rows, padded, padded) of rows that stand for several each (`relation.hpp`), or null
   float* tilt;              // (n_rows, padded) likewise
   bool fixed_w;             // w stays
+  float* variance;          // mean field (`vb.hpp`): records as the table's, of variances; or null: no mean field
+  float* tu;                // (n_rows, 2, padded) sum_i x_i^2 s_i and sum_i x_i^3 s_i v_i, s the variances of v
   float* scratch;           // (gibbs_scratch(padded),) of the thread's own
 };
 
@@ -47,8 +49,21 @@ struct RelationArgs {
   float* scratch;           // as that of GibbsArgs
 };
 
+// Rows whose scores' variances are asked for, under independent weights; records may stand anywhere, as in ScoreArgs.
+struct VarianceArgs {
+  RowsView rows;
+  int64_t begin, end;
+  int64_t n_factors, padded;
+  const float *means, *variances;  // of v: feature i's at i times the stride
+  int64_t mean_stride, variance_stride;
+  const float* w;  // variances of w, feature i's at i * w_stride
+  int64_t w_stride;
+  float* out;  // (n_rows,)
+  float* tu;   // (n_rows, 2, padded) as in GibbsArgs, or null
+};
+
 constexpr int64_t kGibbsChunk = 64;  // rows whose derivatives are held at a time
 
-inline int64_t gibbs_scratch(int64_t padded) { return (padded + 4 + kGibbsChunk) * padded + 2 * kGibbsChunk; }
+inline int64_t gibbs_scratch(int64_t padded) { return (padded + 6 + kGibbsChunk) * padded + 2 * kGibbsChunk; }
 
 }  // namespace crossfm

@@ -1,13 +1,20 @@
 // The exact solvers, compiled once per instruction set.
 #include "relation.hpp"
+#include "vb.hpp"
 
 namespace crossfm::CROSSFM_ISA {
 
+template <class V, bool Plain>
+static void move_with(const GibbsArgs& a) {
+  if (a.variance) gibbs_columns<V, Plain>(a, MeanField<V, Plain>(a));
+  else gibbs_columns<V, Plain>(a, Alone());
+}
+
 template <class V>
 static void move_columns(const GibbsArgs& a) {
-  if (a.spread) gibbs_columns<V, false, true>(a);
-  else if (a.value || a.root) gibbs_columns<V, false, false>(a);
-  else gibbs_columns<V, true, false>(a);
+  if (a.spread) gibbs_columns<V, false>(a, Spread<V>(a));
+  else if (a.value || a.root) move_with<V, false>(a);
+  else move_with<V, true>(a);
 }
 
 // f of a vector as wide as the set has and `padded` factors fill.
@@ -28,6 +35,10 @@ void gibbs_gather(const RelationArgs& a) {
 
 void gibbs_scatter(const RelationArgs& a) {
   by_width(a.padded, [&](auto v) { relation_scatter<decltype(v)>(a); });
+}
+
+void variance(const VarianceArgs& a) {
+  by_width(a.padded, [&](auto v) { vb_variance<decltype(v)>(a); });
 }
 
 }  // namespace crossfm::CROSSFM_ISA

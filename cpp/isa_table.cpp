@@ -9,6 +9,6 @@ static void top(const TopArgs& a) { top_items<Wide>(a); }
 extern const Isa table;
 const Isa table = {CROSSFM_ISA_NAME, pass, merge, batch_forward, batch_update, score, pair_pass, warp_pass, softmax_pass,
                    top, sgda_pass, machine_scratch, machine_pass, machine_forward, machine_update, machine_score,
-                   embedding_look_up, embedding_update, gibbs_move, gibbs_gather, gibbs_scatter};
+                   embedding_look_up, embedding_update, gibbs_move, gibbs_gather, gibbs_scatter, variance};
 
 }  // namespace crossfm::CROSSFM_ISA

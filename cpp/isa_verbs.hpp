@@ -29,5 +29,6 @@ void embedding_update(Rule rule, const EmbeddingUpdateArgs& a);
 void gibbs_move(const GibbsArgs& a);
 void gibbs_gather(const RelationArgs& a);
 void gibbs_scatter(const RelationArgs& a);
+void variance(const VarianceArgs& a);
 
 }  // namespace crossfm::CROSSFM_ISA

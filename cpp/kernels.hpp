@@ -292,6 +292,7 @@ struct EmbeddingUpdateArgs {
 
 struct GibbsArgs;  // gibbs_args.hpp
 struct RelationArgs;
+struct VarianceArgs;
 
 struct Isa {
   const char* name;
@@ -315,6 +316,7 @@ struct Isa {
   void (*gibbs_move)(const GibbsArgs&);
   void (*gibbs_gather)(const RelationArgs&);
   void (*gibbs_scatter)(const RelationArgs&);
+  void (*variance)(const VarianceArgs&);
 };
 
 // The instruction set in use; set_isa returns false for a name that this processor lacks.

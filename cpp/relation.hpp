@@ -18,6 +18,63 @@
 
 namespace crossfm::CROSSFM_ISA {
 
+template <class V>
+struct Spread {
+  static constexpr int64_t L = lanes<V>;
+  const GibbsArgs& a;
+  const int64_t k;
+
+  explicit Spread(const GibbsArgs& a) : a(a), k(a.table.padded) {}
+
+  void fetch(int64_t at) const {
+    const int64_t row = a.row[at];
+    for (int64_t f = 0; f < k * k; f += 16) __builtin_prefetch(a.spread + row * k * k + f);
+    for (int64_t f = 0; f < k; f += 16) __builtin_prefetch(a.tilt + row * k + f, 1);
+  }
+
+  float value(int64_t at) const { return a.value ? a.value[at] : 1.0f; }
+
+  void start(const float*, uint32_t) {}
+
+  void add(GibbsWork<V>& work, int64_t from, int64_t n) {
+    constexpr int R = L < 8 ? L : 8;
+    const uint32_t* row = a.row + from;
+    float x[kGibbsChunk];
+    for (int64_t r = 0; r < n; ++r) x[r] = value(from + r);
+    for (int64_t f = 0; f < k; f += R)
+      for (int64_t col = f / L * L; col < k; col += L) {
+        V sums[R] = {};
+        for (int64_t r = 0; r < n; ++r) {
+          const float* S = a.spread + (row[r] * k + f) * k + col;
+          for (int i = 0; i < R; ++i) sums[i] += load<V>(S + i * k) * (x[r] * x[r]);
+        }
+        float* A = work.A + f * k + col;
+        for (int i = 0; i < R; ++i) store(A + i * k, load<V>(A + i * k) + sums[i]);
+      }
+    for (int64_t col = 0; col < k; col += L) {
+      V sums{};
+      for (int64_t r = 0; r < n; ++r) sums += load<V>(a.tilt + row[r] * k + col) * x[r];
+      store(work.g + col, load<V>(work.g + col) + sums);
+    }
+  }
+
+  void settle(GibbsWork<V>&, const float*) {}
+
+  void move(int64_t begin, int64_t end, const float* delta) {
+    for (int64_t at = begin; at < end; ++at) {
+      if (at + kGibbsAhead < end) fetch(at + kGibbsAhead);
+      const int64_t row = a.row[at];
+      for (int64_t col = 0; col < k; col += L) {
+        V along[2] = {};
+        for (int64_t f = 0; f < k; f += 2)
+          for (int i = 0; i < 2; ++i) along[i] += load<V>(a.spread + (row * k + f + i) * k + col) * delta[f + i];
+        float* tilt = a.tilt + row * k + col;
+        store(tilt, load<V>(tilt) - (along[0] + along[1]) * value(at));
+      }
+    }
+  }
+};
+
 // Sums are made around the first row's q, so that they lose no digits.
 template <class V>
 void relation_gather(const RelationArgs& a) {

@@ -6,6 +6,7 @@ Slow and obvious on purpose: loops over rows, pairs and users. One section a fam
 from __future__ import annotations
 
 import copy
+import itertools
 import math
 from dataclasses import replace
 
@@ -1139,3 +1140,126 @@ def mean_conditional(thetas, precision, gamma_0, mu_0):
     """Return mean and precision of the normal distribution of a group's mu given its lambda and parameters."""
     n = len(thetas) + gamma_0
     return (sum(thetas) + gamma_0 * mu_0) / n, n * precision
+
+
+# ------------------------------------------------------------------------------------------ variational Bayes
+
+
+def two_points(means, variances):
+    """Return every choice of mean - deviation or mean + deviation (2^n, n).
+
+    Evenly likely they have the means and variances of independent numbers, and no more is needed for the expectation
+    of a product of two polynomials that are linear in each number.
+    """
+    signs = np.array(list(itertools.product((-1.0, 1.0), repeat=len(means)))).reshape(
+        2 ** len(means), len(means)
+    )
+    return means + signs * np.sqrt(variances)
+
+
+def pairs_sum(xs, v):
+    """Return sum_{i<j} v_i v_j x_i x_j of one factor."""
+    return sum(v[a] * v[b] * xs[a] * xs[b] for a in range(len(v)) for b in range(a + 1, len(v)))
+
+
+def score_moments(row, mean, variance):
+    """Return mean and variance of a row's score; ``mean`` and ``variance`` are (bias, w, V), all independent."""
+    ids, xs = [i for i, _ in row], [x for _, x in row]
+    centre = float(mean[0]) + sum(mean[1][i] * x for i, x in row)
+    spread = float(variance[0]) + sum(variance[1][i] * x * x for i, x in row)
+    for f in range(mean[2].shape[1]):
+        values = [pairs_sum(xs, v) for v in two_points(mean[2][ids, f], variance[2][ids, f])]
+        centre, spread = centre + np.mean(values), spread + np.var(values)
+    return centre, spread
+
+
+def mean_field_feature(rows, target, weight, mean, variance, i, alpha, precision, prior_mean):
+    """Return the best means (1 + k,) and variances (1 + k,) of (w_i, v_i), independent, all others held.
+
+    Mean field: the expected log density is -1/2 theta' P theta + b' theta, P and b expectations over the others; of all
+    normals with a diagonal covariance the nearest has the mean P^-1 b and the variances 1 / P_ff.
+    """
+    bias, w, V = mean
+    k = V.shape[1]
+    P, b = np.diag(np.array(precision, float)), np.asarray(precision, float) * prior_mean
+    for row, y, c in zip(rows, target, weight, strict=True):
+        own = [x for j, x in row if j == i]
+        if not own:
+            continue
+        ids, xs = [j for j, _ in row if j != i], np.array([x for j, x in row if j != i])
+        rest = bias + sum(w[j] * x for j, x in row if j != i)
+        h, hh, h_pairs, pairs = np.zeros((4, 1 + k))
+        h[0], hh[0] = own[0], own[0] ** 2
+        for f in range(k):
+            each = two_points(V[ids, f], variance[2][ids, f])
+            slopes = own[0] * (each @ xs)
+            products = np.array([pairs_sum(xs, v) for v in each])
+            h[1 + f], hh[1 + f] = slopes.mean(), (slopes**2).mean()
+            pairs[1 + f], h_pairs[1 + f] = products.mean(), (slopes * products).mean()
+        together = np.outer(h, h)
+        np.fill_diagonal(together, hh)
+        P = P + alpha * c * together
+        b = b + alpha * c * (h * (y - rest - pairs.sum()) + h * pairs - h_pairs)
+    return np.linalg.solve(P, b), 1 / np.diag(P)
+
+
+def cut_normal_mean(score, positive):
+    """Return the mean of a normal number around ``score`` that is known to be above 0, or below."""
+    sign = 1 if positive else -1
+    density = math.exp(-(score**2) / 2) / math.sqrt(2 * math.pi)
+    return score + sign * density / (math.erfc(-sign * score / math.sqrt(2)) / 2)
+
+
+def gamma_terms(shape, rate, prior_shape, prior_rate):
+    """Return E[x], E[log x] and E[log p(x)] - E[log q(x)] of q = Gamma(shape, rate)."""
+    from scipy.special import digamma, gammaln
+    from scipy.stats import gamma
+
+    expected, log = shape / rate, digamma(shape) - np.log(rate)
+    prior = (
+        prior_shape * np.log(prior_rate)
+        - gammaln(prior_shape)
+        + (prior_shape - 1) * log
+        - prior_rate * expected
+    )
+    return expected, log, prior + gamma(shape, scale=1 / rate).entropy()
+
+
+def evidence_bound(rows, target, weight, mean, variance, noise, groups, group, seen, beliefs, positive=None):
+    """Return E[log p] - E[log q] term by term, without what the flat prior of the bias would give.
+
+    ``noise`` are shape and rate of alpha; ``groups`` are kappa, mean, shape and rate of (mu, lambda), each
+    (n_groups, 1 + k); ``seen`` the features that count. With ``positive`` the targets are latent and cut at 0.
+    """
+    total = 0.0
+    if positive is None:
+        alpha, log_alpha, bound = gamma_terms(*noise, beliefs.alpha_0 / 2, beliefs.beta_0 / 2)
+        total += bound
+        for row, y, c in zip(rows, target, weight, strict=True):
+            centre, spread = score_moments(row, mean, variance)
+            if c > 0:
+                total += (log_alpha + math.log(c) - math.log(2 * math.pi)) / 2
+                total -= alpha * c * ((y - centre) ** 2 + spread) / 2
+    else:
+        for row, is_positive in zip(rows, positive, strict=True):
+            centre, spread = score_moments(row, mean, variance)
+            total += math.log(math.erfc((-1 if is_positive else 1) * centre / math.sqrt(2)) / 2) - spread / 2
+    total += (1 + math.log(2 * math.pi * float(variance[0]))) / 2
+    kappa, centre, shape, rate = groups
+    log_lambda = np.zeros_like(rate)
+    for at in np.ndindex(rate.shape):
+        a, b = beliefs.alpha_lambda / 2, beliefs.beta_lambda / 2
+        expected, log_lambda[at], bound = gamma_terms(shape[at], rate[at], a, b)
+        apart = 1 / kappa[at] + expected * (centre[at] - beliefs.mu_0) ** 2  # E[lambda (mu - mu_0)^2]
+        total += (
+            bound + (math.log(beliefs.gamma_0) - beliefs.gamma_0 * apart) / 2 + (1 - math.log(kappa[at])) / 2
+        )
+    for i in seen:
+        for f in range(rate.shape[1]):
+            at = group[i], f
+            m, s = (part[1][i] if f == 0 else part[2][i, f - 1] for part in (mean, variance))
+            apart = 1 / kappa[at] + shape[at] / rate[at] * (
+                (m - centre[at]) ** 2 + s
+            )  # E[lambda (theta - mu)^2]
+            total += (log_lambda[at] - apart) / 2 + (1 + math.log(s)) / 2
+    return total

@@ -167,3 +167,18 @@ def test_sampling_does_as_many_iterations_as_it_needs_and_is_not_stopped_early(
     result = crossfm(*words, "--out", "m.crossfm", "--early-stopping")
     assert result.exit_code == 2
     assert "not stopped early" in result.output
+
+
+@pytest.mark.parametrize(("target", "task"), [("price", "regression"), ("click", "classification")])
+def test_variational_bayes_stops_early_and_predicts(
+    crossfm: Any, clicks: Path, target: str, task: str
+) -> None:
+    words = ("train", clicks, "--target", target, "--task", task, "--solver", "vb", "--drop", "time")
+    result = crossfm(*words, "--out", "m.crossfm")
+    assert result.exit_code == 0, result.output
+    assert "ELBO" in result.stderr
+    model = load("m.crossfm")
+    assert model.early_stopping
+    assert "elbo" in model.history_[-1]
+    assert crossfm("predict", "m.crossfm", clicks).exit_code == 0
+    assert "elbo" in crossfm("inspect", "m.crossfm").output

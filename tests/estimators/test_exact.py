@@ -8,14 +8,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.sparse import csr_matrix, hstack
+from scipy.sparse import csr_matrix
 
 import crossfm
 from contracts import COLUMNS, SEED, EstimatorContract, assert_lets_go_of_the_file, clicks
 from crossfm import Categorical, FFMRegressor, FMClassifier, FMRanker, FMRegressor, MultiCategorical, Rows
 from crossfm.errors import DataError, OptionError
+from one_hot import classes, noisy
 
-SOLVERS = ("als", "mcmc")
+SOLVERS = ("als", "mcmc", "vb")
 
 
 class TestAls(EstimatorContract):
@@ -40,25 +41,6 @@ class TestMcmc(EstimatorContract):
         odd["item"] = ["never", None, "i1"]
         odd.loc[odd.index[1], "price"] = np.nan
         assert np.isfinite(model.predict(odd)).all()  # draws from the prior
-
-
-def blocks(n: int = 3000, sizes: tuple[int, ...] = (40, 30), seed: int = 0) -> tuple[csr_matrix, np.ndarray]:
-    """One-hot blocks, and the score that a machine of two factors gives them."""
-    rng = np.random.default_rng(seed)
-    ids = [rng.integers(0, size, n) for size in sizes]
-    rows = np.arange(n)
-    X = hstack(
-        [csr_matrix((np.ones(n), (rows, i)), shape=(n, size)) for i, size in zip(ids, sizes, strict=True)]
-    )
-    w = [rng.standard_normal(size) for size in sizes]
-    V = [rng.standard_normal((size, 2)) for size in sizes]
-    score = sum(part[i] for part, i in zip(w, ids, strict=True)) + (V[0][ids[0]] * V[1][ids[1]]).sum(1)
-    return X.tocsr(), 50 + 5 * score
-
-
-def noisy(n: int = 3000, noise: float = 2.0, **options: Any) -> tuple[csr_matrix, np.ndarray, np.ndarray]:
-    X, score = blocks(n, **options)
-    return X, score, score + noise * np.random.default_rng(1).standard_normal(n)
 
 
 def mcmc(**options: Any) -> FMRegressor:
@@ -324,16 +306,6 @@ class TestMcmcClassifier(EstimatorContract):
 
     @pytest.mark.skip("weights of classes are refused: test_classes_have_no_weights")
     def test_sample_weights_matter(self, data: Any) -> None: ...
-
-
-def classes(n: int = 4000) -> tuple[csr_matrix, np.ndarray, np.ndarray]:
-    """One-hot blocks, the probit probabilities of a known machine, and labels drawn by them."""
-    from scipy.special import ndtr
-
-    X, score = blocks(n)
-    probability = ndtr((score - 50) / 5)
-    label = np.random.default_rng(2).random(n) < probability
-    return X, probability, np.where(label, "yes", "no")
 
 
 def classifier(**options: Any) -> FMClassifier:

@@ -8,7 +8,7 @@ import pytest
 from crossfm import FMClassifier
 from crossfm.errors import DataError
 from crossfm.solvers.callbacks import Epoch
-from crossfm.solvers.csv_log import HEADER, CSVLog
+from crossfm.solvers.csv_log import HEADER, NAMES, CSVLog
 
 
 def fit(log, **settings):
@@ -22,11 +22,12 @@ def lines(path):
         return list(csv.DictReader(file))
 
 
-def test_every_epoch_is_a_line_with_what_the_history_has(tmp_path):
-    model = fit(CSVLog(tmp_path / "log.csv"), early_stopping=True, monitor="auc")
+@pytest.mark.parametrize("settings", [{"early_stopping": True, "monitor": "auc"}, {"solver": "vb"}])
+def test_every_epoch_is_a_line_with_what_the_history_has(tmp_path, settings):
+    model = fit(CSVLog(tmp_path / "log.csv"), **settings)
     found = lines(tmp_path / "log.csv")
     assert [{**line, "best": line["best"] == "True"} for line in found] == [
-        {name: value if name == "best" else str(value) for name, value in epoch.items()}
+        dict.fromkeys(NAMES, "") | {n: value if n == "best" else str(value) for n, value in epoch.items()}
         for epoch in model.history_
     ]
     assert [float(line["train_loss"]) for line in found] == [e["train_loss"] for e in model.history_]

@@ -74,7 +74,13 @@ def test_a_training_is_a_run_with_parameters_and_the_metrics_of_each_epoch(runs,
     assert run.params["model"] == "FMClassifier"
     assert run.params["n_factors"] == "8"
     assert "callbacks" not in run.params
-    assert run.metrics == {name: [(e["epoch"], e[name]) for e in model.history_] for name in METRICS}
+    names = [name for name in METRICS if name != "elbo"]
+    assert run.metrics == {name: [(e["epoch"], e[name]) for e in model.history_] for name in names}
+
+
+def test_the_bound_of_variational_bayes_is_a_metric(runs):
+    model = fit(MLflowLog("http://localhost:5000"), solver="vb")
+    assert runs["r0"].metrics["elbo"] == [(e["epoch"], e["elbo"]) for e in model.history_]
 
 
 def test_without_validation_there_are_no_validation_metrics(runs):

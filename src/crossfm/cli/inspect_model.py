@@ -204,7 +204,7 @@ def _show_history(model: Any) -> None:
         return
     keys = [
         key
-        for key in ("train_loss", "valid_loss", "valid_auc", "seconds")
+        for key in ("train_loss", "valid_loss", "valid_auc", "elbo", "seconds")
         if any(key in epoch for epoch in history)
     ]
     shown = sorted({0, *range(max(0, len(history) - LAST), len(history))})

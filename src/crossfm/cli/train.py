@@ -159,7 +159,7 @@ def train(
         Text,
         _option(
             "--solver",
-            help="adagrad, adagrad-row, sgd, adam, ftrl or sgda; FM of numbers also als, mcmc; networks the first 4.",
+            help="adagrad, adagrad-row, sgd, adam, ftrl, sgda; FM in memory also als, mcmc, vb; networks the first 4.",
             panel=LEARNING,
         ),
     ] = None,

@@ -64,7 +64,8 @@ SGDA = Rule("sgda", -1, states=1, row_wise=False, counts=False, learning_rate=0.
 # Exact solvers move a feature at a time over all its rows (``cpp/gibbs.hpp``) and keep nothing beside the weights.
 ALS = Rule("als", -2, states=0, row_wise=False, counts=False, learning_rate=1.0, l2_V=10.0, l2_w=5.0)
 MCMC = Rule("mcmc", -3, states=0, row_wise=False, counts=False, learning_rate=1.0)
-EXACT = (ALS, MCMC)
+VB = Rule("vb", -4, states=0, row_wise=False, counts=False, learning_rate=1.0)
+EXACT = (ALS, MCMC, VB)
 
 # Of a table that only scores: it keeps no state.
 NO_RULE = Rule("none", 0, states=0, row_wise=False, counts=False, learning_rate=1.0)

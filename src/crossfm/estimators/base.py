@@ -22,7 +22,7 @@ from crossfm.core.options import (
     thread_count,
 )
 from crossfm.core.random import stream
-from crossfm.core.rules import ALS, EXACT, MCMC, SGDA, Rule, find_rule
+from crossfm.core.rules import ALS, EXACT, MCMC, SGDA, VB, Rule, find_rule
 from crossfm.data.relation import expand
 from crossfm.data.rows import Rows
 from crossfm.data.side import transform
@@ -31,7 +31,7 @@ from crossfm.data.stream import RowStream
 from crossfm.data.tables import as_table
 from crossfm.errors import DataError, LabelError, OptionError
 from crossfm.estimators.adaptive import adaptive_visit
-from crossfm.estimators.exact import START, check_exact, exact_training, predictive
+from crossfm.estimators.exact import START, check_exact, exact_training, field_bytes, predictive
 from crossfm.estimators.growing import grow, wider_input
 from crossfm.estimators.inputs import fit_encoder, has_names, normalized, rows_from_matrix, with_fields
 from crossfm.estimators.resuming import belong_rows, belong_start, resuming
@@ -146,9 +146,9 @@ class BaseFM(Stored):
 
     def _prepared(self, rows: Rows) -> Rows:
         """Return rows as the machine takes them: with fields where it needs them, normalised where asked for, and
-        relations written out but for the exact solvers.
+        relations written out but for "als" and "mcmc".
         """
-        if rows.relations and (self._rule() not in EXACT or getattr(self, "normalize", False)):
+        if rows.relations and (self._rule() not in (ALS, MCMC) or getattr(self, "normalize", False)):
             rows = expand(rows)
         if self._machine.FIELDS:
             rows = with_fields(rows)
@@ -230,6 +230,8 @@ class BaseFM(Stored):
 
     def _start_tables(self, rows: Rows | Prepared, biases: list[float], rule: Rule, hyper: Hyper) -> None:
         needed = self._machine.table_bytes(rows, self.n_factors, rule) * len(biases)
+        if rule is VB and isinstance(rows, Rows):
+            needed += field_bytes(rows, self.n_factors)
         if self.verbose:
             print(f"{show_size(needed)} for weights and the optimizer's state", file=sys.stderr)
         check_memory(needed, self._advice(rule))
@@ -308,7 +310,7 @@ class BaseFM(Stored):
             self._check_going_on(rows)
         rows = self._weigh(rows, sample_weight)
         if fresh:
-            self.history_, self._chain = [], None
+            self.history_, self._chain, self._posterior = [], None, None
             self._learn_target(y, rows.weight, classes)
         targets = self._targets(y)
         positives = [float(target.sum()) for target in targets]
@@ -419,9 +421,10 @@ class BaseFM(Stored):
         visit: Visit = plain
         exact = None
         self._chain = self._chain if tables[0].rule is MCMC else None
+        self._posterior = self._posterior if tables[0].rule is VB else None
         if tables[0].rule in EXACT:
             exact = exact_training(self, data, valid, tables[0], hyper, plan, threads)
-            visit = exact.visit
+            visit, tables = exact.visit, [*tables, *exact.beside]
         if tables[0].rule is SGDA:
             assert valid is not None
             held_weight = self._row_weights(valid[0].weight, valid[1])
@@ -437,6 +440,12 @@ class BaseFM(Stored):
                 return self._judge([exact.valid_scores()], valid[1], valid[0].weight, loss)
             return self._validation_scores(valid[0], valid[1], loss, threads)
 
+        def with_bound() -> Scores:
+            assert exact is not None
+            assert exact.elbo is not None
+            scores = validate() if valid is not None else Scores(None, None, 0.0)
+            return replace(scores, elbo=exact.elbo())
+
         done = self._epochs_done()
         run_epochs(
             tables,
@@ -447,8 +456,12 @@ class BaseFM(Stored):
             self._numbers(f"order {done}"),
             total_weight=rows.n_rows if weight is None else float(weight.sum(dtype=np.float64)),
             nnz=rows.nnz * len(tables),
-            validate=validate if valid else None,
-            callback=self._callback(),
+            validate=with_bound
+            if exact is not None and exact.elbo is not None
+            else validate
+            if valid
+            else None,
+            callback=self._callback() if exact is None else Callbacks([self._callback(), *exact.callbacks]),
             model=self,
             first_epoch=done,
             orders=exact.orders if exact is not None else None,
@@ -572,6 +585,8 @@ class BaseFM(Stored):
         threads = thread_count(self.n_threads)
         if self._chain is not None and self._chain.samples:
             return [self._chain.scores(rows, n_threads=threads)]
+        if self._posterior is not None:
+            return [self._posterior.scores(rows, self._machines[0], n_threads=threads)]
         return [self._machine.scores(rows, machine, n_threads=threads) for machine in self._machines]
 
     def explain(self, X: Any, *, machine: int = 0) -> Explanation:

@@ -1,8 +1,8 @@
-"""``solver="als"`` and ``solver="mcmc"``: what they refuse, their groups, and a training run."""
+"""``solver="als"``, ``solver="mcmc"`` and ``solver="vb"``: what they refuse, their groups, and a training run."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,14 +11,17 @@ from numpy.typing import NDArray
 from sklearn.base import is_classifier
 
 from crossfm.core.options import Hyper, check_count
-from crossfm.core.rules import ALS, MCMC, Rule
+from crossfm.core.rules import ALS, EXACT, MCMC, VB, Rule
 from crossfm.data.rows import Rows
 from crossfm.errors import OptionError
 from crossfm.kernels import fm
 from crossfm.kernels.gibbs import Columns, Moves, Prior
-from crossfm.kernels.table import Table
+from crossfm.kernels.table import Table, padded_factors
+from crossfm.kernels.vb import MeanField
+from crossfm.solvers.callbacks import Callback, Epoch
 from crossfm.solvers.epochs import Plan, Visit
 from crossfm.solvers.gibbs import SETTLE, Chain, least_squares, log_odds, probability, sample
+from crossfm.solvers.vb import Posterior, ascend, converged
 
 START = 0.1  # deviation of V at the start, as in libFM; from a smaller one a chain takes many iterations to learn pairs
 UNUSED: dict[str, Any] = {
@@ -27,23 +30,31 @@ UNUSED: dict[str, Any] = {
     "precision": "float32",
     "checkpoint": None,
 }
-LEARNT: dict[str, Any] = {"l2_w": None, "l2_V": None, "early_stopping": False}
-CHAINS: dict[str, Any] = {"burn_in": None, "groups": "fields", "keep_samples": 50}
+PENALTIES: dict[str, Any] = {"l2_w": None, "l2_V": None}
+LEARNT: dict[str, Any] = {**PENALTIES, "early_stopping": False}
+CHAINS: dict[str, Any] = {"burn_in": None, "keep_samples": 50}
+GROUPS: dict[str, Any] = {"groups": "fields"}
 
 
 def check_exact(model: Any, rule: Rule) -> None:
     """Raise ``OptionError`` for options that an exact solver does not know, and for its own beside another solver."""
     name = rule.name
-    if name in (ALS.name, MCMC.name):  # also where it is to have factors in bfloat16
+    if name in {exact.name for exact in EXACT}:  # also where it is to have factors in bfloat16
         classifier = is_classifier(model)
-        known = name == MCMC.name if classifier else getattr(model, "loss", None) == "squared"
+        known = name != ALS.name if classifier else getattr(model, "loss", None) == "squared"
         if model._machine is not fm or not known:
-            others = ', and "mcmc" for FMClassifier' if classifier else ""
+            others = ', and "mcmc" and "vb" for FMClassifier' if classifier else ""
             raise OptionError(
                 f'solver={name!r} is for FMRegressor with loss="squared"{others}; take another solver'
             )
         _refuse(model, UNUSED, f"solver={name!r} has no use for it")
+    if name == VB.name:
+        _refuse(model, {"checkpoint": None}, 'solver="vb" has no use for it')
+        _refuse(model, PENALTIES, 'solver="vb" learns penalties')
+        _refuse(model, CHAINS, f'it needs solver="mcmc", not {name!r}')
+        return
     if name != MCMC.name:
+        _refuse(model, GROUPS, f'it needs solver="mcmc" or "vb", not {name!r}')
         _refuse(model, CHAINS, f'it needs solver="mcmc", not {name!r}')
         return
     _refuse(model, LEARNT, 'solver="mcmc" learns penalties and is not stopped early')
@@ -121,17 +132,23 @@ def _blocks(moves: Moves) -> tuple[NDArray[np.uint32], int]:
 
 @dataclass(frozen=True, eq=False)
 class Exact:
-    """What the epoch loop calls: an epoch is a sweep over all features."""
+    """What the epoch loop calls: an epoch is a sweep over all features.
+
+    ``beside`` are what else is kept of the best epoch; ``elbo`` gives the evidence lower bound, where there is one.
+    """
 
     visit: Visit
     orders: Callable[[], Iterator[NDArray[np.int64]]]
     valid_scores: Callable[[], NDArray[np.float64]]
+    beside: Sequence[Any] = ()
+    elbo: Callable[[], float] | None = None
+    callbacks: Sequence[Callback | Callable[[Epoch, Any], bool]] = ()
 
 
 def exact_training(
     model: Any, data: list[Rows], valid: Any, table: Table, hyper: Hyper, plan: Plan, n_threads: int
 ) -> Exact:
-    """Prepare a run on the one of ``data`` with its target; leaves the chain of "mcmc" in ``model._chain``.
+    """Prepare a run on the one of ``data`` with its target; leaves what "mcmc" and "vb" believe in ``model``.
 
     Raises ``DataError`` for a feature that stands in a row twice, ``OptionError`` for more than two classes or weighted
     ones.
@@ -140,16 +157,18 @@ def exact_training(
     if is_classifier(model):
         if len(data) > 1:
             raise OptionError(
-                f'solver="mcmc" learns two classes, but there are {len(data)}; take another solver'
+                f"solver={table.rule.name!r} learns two classes, but there are {len(data)}; take another solver"
             )
         if rows.weight is not None:
             raise OptionError(
-                'solver="mcmc" has no sample_weight and no class_weight for classes; leave them out'
+                f"solver={table.rule.name!r} has no sample_weight and no class_weight for classes; leave them out"
             )
         assert rows.target is not None
         positive = rows.target > 0
         rows = rows.with_target(np.where(positive, 1.0, -1.0))
     moves = Moves(rows, Columns.of(rows), table)
+    if table.rule is VB:
+        return _ascending(model, moves, positive, valid, n_threads)
     rng = model._numbers(f"exact {model._epochs_done()}")
     left = 0
     if table.rule is MCMC:
@@ -178,8 +197,59 @@ def exact_training(
             said = mean = said if done == left + 1 else mean + (said - mean) / (done - left)
         return said if positive is None else log_odds(said)
 
-    nothing = np.broadcast_to(np.int64(0), rows.n_rows)  # sweeps look at all rows, in no order
-    return Exact(visit, lambda: iter([nothing]), valid_scores)
+    return Exact(visit, _no_order(rows), valid_scores)
+
+
+def _no_order(rows: Rows) -> Callable[[], Iterator[NDArray[np.int64]]]:
+    """Return what an epoch visits: sweeps look at all rows, in no order."""
+    nothing = np.broadcast_to(np.int64(0), rows.n_rows)
+    return lambda: iter([nothing])
+
+
+def _ascending(model: Any, moves: Moves, positive: Any, valid: Any, n_threads: int) -> Exact:
+    """Prepare a run of "vb"; leaves ``model._posterior``."""
+    group, n_groups = feature_groups(model, moves)
+    posterior = model._posterior
+    if posterior is None:
+        posterior = Posterior.start(moves.table, group, n_groups, probit=positive is not None)
+    else:
+        _same_groups(n_groups, len(posterior.mean), "posterior")
+        posterior.group = group
+    model._posterior = posterior
+    field = MeanField(moves, posterior.variance)
+    little = converged(0.0 if model.early_stopping else model.tol)
+    done, bound = 0, 0.0
+
+    def visit(order: NDArray[np.int64], hyper: Hyper) -> float:
+        nonlocal done, bound
+        done += 1
+        if done % SETTLE == 0:
+            field.settle(n_threads)
+        loss, bound = ascend(field, posterior, positive=positive, n_threads=n_threads)
+        return loss
+
+    return Exact(
+        visit,
+        _no_order(moves.rows),
+        lambda: posterior.scores(valid[0], moves.table, n_threads=n_threads),
+        beside=[posterior],
+        elbo=lambda: bound,
+        callbacks=[lambda epoch, model: little(bound)],
+    )
+
+
+def field_bytes(rows: Rows, n_factors: int) -> int:
+    """Return the bytes that "vb" takes beside its table: variances, and what is known of every row."""
+    padded = padded_factors(n_factors)
+    return fm.table_bytes(rows, n_factors, VB) + 4 * rows.n_rows * (1 + 3 * padded)
+
+
+def _same_groups(n_groups: int, before: int, what: str) -> None:
+    if n_groups != before:
+        raise OptionError(
+            f"groups: {n_groups}, but the {what} to go on with has {before}, which stay. Set groups back, or fit anew "
+            "with warm_start=False."
+        )
 
 
 def _penalties(rows: Rows, table: Table, hyper: Hyper) -> Prior:
@@ -193,11 +263,7 @@ def _chain_of(model: Any, moves: Moves, plan: Plan) -> int:
     group, n_groups = feature_groups(model, moves)
     chain = model._chain
     if chain is not None:
-        if n_groups != len(chain.prior.mean):
-            raise OptionError(
-                f"groups: {n_groups}, but the chain to go on with has {len(chain.prior.mean)}, which stay. Set "
-                "groups back, or fit anew with warm_start=False."
-            )
+        _same_groups(n_groups, len(chain.prior.mean), "chain")
         chain.prior = Prior(group, chain.prior.precision, chain.prior.mean)
         chain.limit(model.keep_samples)
         return 0 if chain.drawn else burn_in(model)
@@ -210,8 +276,11 @@ def _chain_of(model: Any, moves: Moves, plan: Plan) -> int:
 
 def predictive(model: Any, rows: Rows, n_threads: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return mean and variance (n_rows,) of a new target of each row, in the standardised unit."""
-    chain = model._chain
+    chain, posterior = model._chain, model._posterior
+    if posterior is not None:
+        mean, variance = posterior.moments(rows, model._machines[0], n_threads=n_threads)
+        return mean, variance + 1 / posterior.alpha
     if chain is None or not chain.samples:
-        raise OptionError('return_std needs samples: fit with solver="mcmc"')
+        raise OptionError('return_std needs samples: fit with solver="mcmc", or "vb"')
     mean, variance = chain.moments(rows, n_threads=n_threads)
     return mean, variance + float(np.mean(1 / np.asarray(chain.alphas)))

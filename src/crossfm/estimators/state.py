@@ -16,6 +16,7 @@ from crossfm.data.side import SideTable
 from crossfm.kernels import fm
 from crossfm.kernels.machine import Machine
 from crossfm.solvers.gibbs import Chain
+from crossfm.solvers.vb import Posterior
 
 
 class Stored(BaseEstimator):  # type: ignore[misc]
@@ -31,6 +32,7 @@ class Stored(BaseEstimator):  # type: ignore[misc]
     best_iter_: int
     n_iter_: int
     _chain: Chain | None = None  # of solver="mcmc"
+    _posterior: Posterior | None = None  # of solver="vb"
     followed_: dict[str, Any]  # how far a growing file has been learnt; see crossfm.cli.follow_run
 
     def save(self, path: Any, *, with_state: bool = False) -> None:
@@ -74,6 +76,9 @@ class Stored(BaseEstimator):  # type: ignore[misc]
         if self._chain is not None:
             own, meta["chain"] = self._chain.to_state()
             arrays |= {f"chain.{name}": array for name, array in own.items()}
+        if self._posterior is not None:
+            own, meta["posterior"] = self._posterior.to_state()
+            arrays |= {f"posterior.{name}": array for name, array in own.items()}
         if hasattr(self, "followed_"):
             meta["followed"] = self.followed_
         if self.encoder_ is not None:
@@ -111,6 +116,8 @@ class Stored(BaseEstimator):  # type: ignore[misc]
         model.n_iter_ = meta["n_iter"]
         if "chain" in meta:
             model._chain = Chain.from_state(_part(arrays, "chain."), meta["chain"])
+        if "posterior" in meta:
+            model._posterior = Posterior.from_state(_part(arrays, "posterior."), meta["posterior"])
         if "followed" in meta:
             model.followed_ = meta["followed"]
         model.encoder_ = None

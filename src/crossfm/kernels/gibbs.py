@@ -188,19 +188,31 @@ class Moves:
         self.e[:] = self.rows.target - score
         self.q[:, :k] = sums
 
-    def sweep(self, alpha: float, prior: Prior, noise: Singles | None, *, n_threads: int = 1) -> None:
+    def sweep(
+        self,
+        alpha: float,
+        prior: Prior,
+        noise: Singles | None,
+        *,
+        mean_field: tuple[Singles, Singles] | None = None,
+        n_threads: int = 1,
+    ) -> None:
         """Move w and V of every feature, one after another: to its mean given all others, or by ``noise`` to a draw.
 
         ``alpha`` is the precision of a target of weight 1. ``noise`` (n_columns, 1 + n_factors) are standard normal
-        numbers. The result does not depend on ``n_threads``.
+        numbers. ``mean_field`` are the arrays of ``kernels.vb.MeanField``, without ``noise``. The result does not
+        depend on ``n_threads``.
         """
-        at = self._move(self.columns, self.root, self.e, self.q, alpha, prior, noise, n_threads=n_threads)
+        alone = (None, None, *(mean_field or (None, None)))
+        at = self._move(
+            self.columns, self.root, self.e, self.q, alpha, prior, noise, alone, n_threads=n_threads
+        )
         for one in self.together:
             own = None if noise is None else noise[at : at + one.columns.n_columns]
             for first in range(0, max(self.table.n_factors, 1), TOGETHER):
                 one.gather(self, first, n_threads)
                 before = one.e.copy(), one.q.copy()
-                beside = one.spread, one.tilt
+                beside = one.spread, one.tilt, None, None
                 self._move(
                     one.columns, one.root, one.e, one.q, alpha, prior, own, beside, first, n_threads=n_threads
                 )
@@ -216,7 +228,7 @@ class Moves:
         alpha: float,
         prior: Prior,
         noise: Singles | None,
-        beside: tuple[Singles | None, Singles | None] = (None, None),
+        beside: tuple[Singles | None, ...],
         first: int = 0,
         *,
         n_threads: int,

@@ -24,6 +24,8 @@ class Epoch:
         On the validation rows, after the pass.
     best : bool
         Whether this is the best epoch so far (always, without validation).
+    elbo : float or None
+        Evidence lower bound after the pass, of "vb".
     """
 
     epoch: int
@@ -33,6 +35,7 @@ class Epoch:
     valid_loss: float | None = None
     valid_auc: float | None = None
     best: bool = True
+    elbo: float | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields that have a value."""

@@ -26,11 +26,15 @@ Validate = Callable[[], "Scores"]
 
 @dataclass(frozen=True)
 class Scores:
-    """How the machine does on the validation rows; ``merit`` is what early stopping makes large."""
+    """How the machine does on the validation rows; ``merit`` is what early stopping makes large.
+
+    ``elbo`` is the evidence lower bound of "vb", which takes no validation rows.
+    """
 
     loss: float | None
     auc: float | None
     merit: float
+    elbo: float | None = None
 
 
 @dataclass(frozen=True)
@@ -103,7 +107,9 @@ def run_epochs(
             if plan.patience is not None and better:
                 loop.best, loop.at_best = (scores.merit, _kept(tables, loop.best)), True
             loop.since_best = 0 if better else loop.since_best + 1
-            loop.epochs.append(Epoch(number, loop.seconds, loss, eta, scores.loss, scores.auc, better))
+            loop.epochs.append(
+                Epoch(number, loop.seconds, loss, eta, scores.loss, scores.auc, better, scores.elbo)
+            )
             loop.parts, loop.total, loop.seconds = 0, 0.0, 0.0
             stop = bool(callback.on_epoch(loop.epochs[-1], model))
             if resume is not None and not (stop or _over(loop, plan)):

@@ -10,16 +10,16 @@ from typing import Any
 from crossfm.errors import DataError, OptionError
 from crossfm.solvers.callbacks import Callback, Epoch
 
-METRICS = ("train_loss", "valid_loss", "valid_auc", "learning_rate", "seconds")
+METRICS = ("train_loss", "valid_loss", "valid_auc", "elbo", "learning_rate", "seconds")
 LONGEST = 500  # letters of a parameter
 
 
 class MLflowLog(Callback):
     """Make a run for each training: the model's parameters, and the metrics of each epoch at its number.
 
-    Metrics are ``train_loss``, ``valid_loss``, ``valid_auc``, ``learning_rate`` and ``seconds``; what an epoch does not
-    have is left out. The run ends as FINISHED, KILLED (Ctrl-C) or FAILED. A training that goes on from its checkpoint
-    makes a run of its own, with the epochs from before. The active run of ``mlflow`` is not touched.
+    Metrics are ``train_loss``, ``valid_loss``, ``valid_auc``, ``elbo``, ``learning_rate`` and ``seconds``; what an
+    epoch does not have is left out. The run ends as FINISHED, KILLED (Ctrl-C) or FAILED. A training that goes on from
+    its checkpoint makes a run of its own, with the epochs from before. The active run of ``mlflow`` is not touched.
 
     Parameters
     ----------

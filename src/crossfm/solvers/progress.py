@@ -20,6 +20,8 @@ def describe(epoch: Epoch) -> str:
         parts.append(f"valid loss {epoch.valid_loss:.5f}")
     if epoch.valid_auc is not None:
         parts.append(f"valid AUC {epoch.valid_auc:.5f}")
+    if epoch.elbo is not None:
+        parts.append(f"ELBO {epoch.elbo:.1f}")
     parts.append(f"{epoch.seconds:.2f} s")
     if epoch.valid_loss is not None and epoch.best:
         parts.append("best")

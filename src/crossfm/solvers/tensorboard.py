@@ -13,9 +13,9 @@ from crossfm.solvers.callbacks import Callback, Epoch
 class TensorBoard(Callback):
     """Write each epoch's losses, AUC, learning rate and seconds to ``folder``; look with ``tensorboard --logdir``.
 
-    Scalars are ``loss/train``, ``loss/valid``, ``auc/valid``, ``learning_rate`` and ``seconds``, at the epoch's
-    number; what an epoch does not have is left out. Each training adds an event file to ``folder``, which is made
-    when it is not there.
+    Scalars are ``loss/train``, ``loss/valid``, ``auc/valid``, ``elbo``, ``learning_rate`` and ``seconds``, at the
+    epoch's number; what an epoch does not have is left out. Each training adds an event file to ``folder``, which is
+    made when it is not there.
 
     Parameters
     ----------
@@ -33,6 +33,7 @@ class TensorBoard(Callback):
         "train_loss": "loss/train",
         "valid_loss": "loss/valid",
         "valid_auc": "auc/valid",
+        "elbo": "elbo",
         "learning_rate": "learning_rate",
         "seconds": "seconds",
     }
