@@ -145,7 +145,7 @@ def test_two_levels_are_probit() -> None:
     ("y", "message"),
     [
         (["bad", "good"] * 50, "number them in their order"),
-        ([1.0] * 100, "1 different values, but 2 to 256 levels"),
+        ([1.0] * 100, "1 class only"),
         ([np.nan, *[1.0, 2.0] * 49, 1.0], "row 0 has target nan|contains NaN"),
     ],
 )

@@ -40,6 +40,11 @@ def check_exact(model: Any, rule: Rule) -> None:
         classifier = is_classifier(model)
         hidden = model._link() != "normal"
         known = name == MCMC.name if hidden else getattr(model, "loss", None) == "squared"
+        if name == MCMC.name and model._machine is fm and getattr(model, "loss", None) == "poisson":
+            raise OptionError(
+                'solver="mcmc" cannot draw counts: no latent targets make a Poisson likelihood exactly normal. Take '
+                'another solver, or loss="squared"'
+            )
         if model._machine is not fm or not known:
             others = ', and "mcmc" for FMClassifier' if classifier else ""
             raise OptionError(
@@ -151,7 +156,8 @@ def exact_training(
     if link != "normal":
         if len(data) > 1:
             raise OptionError(
-                f'solver="mcmc" learns two classes, but there are {len(data)}; take another solver'
+                f'solver="mcmc" learns two classes, but there are {len(data)}; take another solver, or one machine a '
+                "class by sklearn.multiclass.OneVsRestClassifier"
             )
         assert rows.target is not None
         level, count = rows.target.astype(np.int64), _counts(rows.weight)

@@ -176,9 +176,13 @@ class FMOrdinalRegressor(RegressorMixin, BaseFM):  # type: ignore[misc]
         if y.dtype.kind not in "biu":
             y = self._numbers_of(y)
         found = np.unique(y)
-        if not 2 <= len(found) <= MOST:
+        if len(found) < 2:
             raise LabelError(
-                f"y has {len(found)} different values, but 2 to {MOST} levels are expected; FMRegressor is for more"
+                f"y has 1 class only, level {found[:1].tolist()}, but at least two levels are needed"
+            )
+        if len(found) > MOST:
+            raise LabelError(
+                f"y has {len(found)} different values, but levels are at most {MOST}; FMRegressor is for more"
             )
         self.classes_ = found
 

@@ -112,29 +112,32 @@ class Ordered:
 
 
 def move_cuts(ordered: Ordered, score: Doubles, rng: np.random.Generator) -> NDArray[np.bool_]:
-    """Move every other cut point given the scores (n_rows,), level by level; return which moved (n_levels - 1,).
+    """Move the cut points given the scores (n_rows,), level by level; return which moved (n_levels - 1,).
 
-    A level lies between a cut point that may move and one that stays. So each is drawn given those beside it, and
-    accepted or not by itself. Which half it is is drawn too.
+    Every other cut point moves, and then those between: as a level has at most one that may move, each is accepted or
+    not by itself.
     """
-    cuts = ordered.cuts
-    first = int(rng.integers(min(2, len(cuts))))
-    mine = np.arange(len(cuts)) % 2 == first
-    now = _levels(ordered, score)
-    mean, spread = _proposal(cuts, now)
-    before = cuts.copy()
-    cuts[:] = np.where(mine, mean + spread * rng.standard_normal(len(cuts)), before)
-    between = np.concatenate([[-np.inf], cuts, [np.inf]])
-    inside = mine & (between[:-2] < cuts) & (cuts < between[2:])
-    cuts[:] = np.where(inside, cuts, before)
-    then = _levels(ordered, score)
-    back, wide = _proposal(cuts, then)
-    gain = (then - now)[:, 0]
-    gain = gain[:-1] + gain[1:] + np.log(spread / wide)
-    gain += 0.5 * ((cuts - mean) / spread) ** 2 - 0.5 * ((before - back) / wide) ** 2
-    accepted = inside & (np.log(1.0 - rng.random(len(cuts))) < gain)
-    cuts[:] = np.where(accepted, cuts, before)
-    return np.asarray(accepted)
+    cuts, now = ordered.cuts, _levels(ordered, score)
+    accepted = np.zeros(len(cuts), bool)
+    for first in range(min(2, len(cuts))):
+        mine = np.arange(len(cuts)) % 2 == first
+        mean, spread = _proposal(cuts, now)
+        before = cuts.copy()
+        cuts[:] = np.where(mine, mean + spread * rng.standard_normal(len(cuts)), before)
+        between = np.concatenate([[-np.inf], cuts, [np.inf]])
+        inside = mine & (between[:-2] < cuts) & (cuts < between[2:])
+        cuts[:] = np.where(inside, cuts, before)
+        then = _levels(ordered, score)
+        back, wide = _proposal(cuts, then)
+        gain = (then - now)[:, 0]
+        gain = gain[:-1] + gain[1:] + np.log(spread / wide)
+        gain += 0.5 * ((cuts - mean) / spread) ** 2 - 0.5 * ((before - back) / wide) ** 2
+        taken = inside & (np.log(1.0 - rng.random(len(cuts))) < gain)
+        cuts[:] = np.where(taken, cuts, before)
+        of_level = np.append(taken, False) | np.append(False, taken)
+        now = np.where(of_level[:, None], then, now)
+        accepted |= taken
+    return accepted
 
 
 def _levels(ordered: Ordered, score: Doubles) -> Doubles:
@@ -147,15 +150,15 @@ def _levels(ordered: Ordered, score: Doubles) -> Doubles:
     for at, (part, low, high) in enumerate(ordered.parts()):
         s, count = score[part], ordered.counts(part)
         mass = _mass(s, low, high)[0]
-        each = [np.log(mass)]
-        for cut, sign in ((low, -1.0), (high, 1.0)):
+        log = np.log(mass)
+        found[at, 0] = (log if count is None else log * count).sum()
+        for cut, sign, where in ((low, -1.0, 1), (high, 1.0, 3)):
             if np.isfinite(cut):
                 away = cut - s
-                slope = sign * np.exp(-0.5 * away**2) / (np.sqrt(2 * np.pi) * mass)
-                each += [slope, -away * slope - slope**2]
-            else:
-                each += [np.zeros(1), np.zeros(1)]
-        found[at] = [np.sum(one) if count is None or len(one) < len(count) else one @ count for one in each]
+                slope = np.exp(-0.5 * away * away) / mass
+                slope *= sign / np.sqrt(2 * np.pi)
+                times = slope if count is None else slope * count
+                found[at, where : where + 2] = times.sum(), -((away + slope) * times).sum()
     return found
 
 
@@ -194,7 +197,7 @@ def _between(
     from scipy.special import ndtri
 
     mass, below, mirror = _mass(score, low, high)
-    log = np.log(mass).sum() if count is None else np.log(mass) @ count
+    log = (np.log(mass) if count is None else np.log(mass) * count).sum()
 
     def draw() -> Doubles:
         share = below + (1.0 - rng.random(len(score))) * mass
