@@ -16,24 +16,9 @@
 #include <cstdint>
 #include <numbers>
 
-#include "negatives.hpp"
+#include "draws.hpp"
 
 namespace crossfm {
-
-// Random numbers of one row: SplitMix64 from a start that depends on the seed and the row alone.
-class Draws {
- public:
-  Draws(uint64_t seed, uint64_t row) : state_(mix64(seed + kGolden * (row + 1))) {}
-
-  double uniform() {  // above 0, below 1
-    state_ += kGolden;
-    return (static_cast<double>(mix64(state_) >> 12) + 0.5) * 0x1p-52;
-  }
-  double exponential() { return -std::log(uniform()); }
-
- private:
-  uint64_t state_;
-};
 
 class PolyaGamma {
  public:
@@ -96,8 +81,7 @@ class PolyaGamma {
     }
     const double mean = 1.0 / z_;
     for (;;) {  // J. Michael, W. Schucany, R. Haas, "Generating Random Variates Using Transformations with Multiple Roots", 1976
-      const double normal =
-          std::sqrt(2.0 * draws.exponential()) * std::cos(2.0 * kPi * draws.uniform());
+      const double normal = draws.normal();
       const double y = mean * normal * normal;
       double x = mean * (1.0 + 0.5 * (y - std::sqrt(y * (4.0 + y))));
       if (draws.uniform() * (mean + x) > mean) x = mean * mean / x;

@@ -1,10 +1,10 @@
-"""Polya-Gamma numbers against what is known of their distribution."""
+"""Polya-Gamma numbers, and latent targets of levels, against what is known of their distributions."""
 
 import numpy as np
 import pytest
 
-from crossfm.kernels.latent import polya_gamma
-from oracles import polya_gamma_moments, polya_gamma_sums, polya_gamma_transform
+from crossfm.kernels.latent import Sorted, polya_gamma
+from oracles import level_probability, polya_gamma_moments, polya_gamma_sums, polya_gamma_transform
 
 
 def drawn(c, z, n, seed=0):
@@ -51,3 +51,70 @@ def test_scores_at_the_ends_have_an_answer():
     assert np.isfinite(omega[:3]).all()
     assert np.isnan(omega[3:]).all()
     assert polya_gamma(np.array([1.0, 2.0]), np.array([0, 1], np.int32), seed=0)[0] == 0
+
+
+@pytest.mark.parametrize("cuts", [[0.0], [-1.0, 0.3, 2.0], [-30.0, -29.9, 7.9, 8.1]])
+@pytest.mark.parametrize("counted", [False, True])
+def test_sums_of_levels_are_the_log_likelihood_and_its_slopes(cuts, counted):
+    rng = np.random.default_rng(3)
+    cuts, n_levels = np.array(cuts), len(cuts) + 1
+    level = np.sort(rng.integers(0, n_levels, 300))
+    score = np.where(rng.random(300) < 0.5, rng.normal(size=300), np.append(cuts, 0)[level]).astype(
+        np.float32
+    )
+    count = rng.integers(0, 4, 300).astype(np.int32) if counted else None
+    times = np.ones(300) if count is None else count
+
+    def log(level_cuts):
+        mass = [level_probability(float(s), y, level_cuts) for s, y in zip(score, level, strict=True)]
+        return np.bincount(level, times * np.log(np.maximum(mass, 1e-300)), n_levels)
+
+    rows = Sorted(np.searchsorted(level, np.arange(n_levels + 1)), count)
+    found = rows.sums(score, cuts)
+    near = np.abs(score - np.append(cuts, 0)[level]) < 6
+    if near.all():
+        np.testing.assert_allclose(found[:, 0], log(cuts), rtol=1e-7)
+    h = 1e-4
+    for at in range(len(cuts)):
+        step = h * np.eye(len(cuts))[at]
+        up, down = rows.sums(score, cuts + step), rows.sums(score, cuts - step)
+        for of_level, where in ((at, 3), (at + 1, 1)):
+            slope = (up - down)[of_level, 0] / (2 * h)
+            curve = (up - down)[of_level, where] / (2 * h)
+            assert found[of_level, where] == pytest.approx(slope, rel=1e-4, abs=1e-3)
+            assert found[of_level, where + 1] == pytest.approx(curve, rel=1e-4, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    "ends",
+    [
+        (-0.1, 0.2),
+        (-3.0, 1.0),
+        (0.0, 2.6),
+        (0.5, 0.6),
+        (1.0, 9.0),
+        (5.0, np.inf),
+        (-np.inf, 0.7),
+        (-9.0, -8.0),
+    ],
+)
+def test_targets_have_the_distribution_of_a_truncated_normal(ends):
+    from scipy.stats import kstest, norm
+
+    low, high = ends
+    cuts = np.array([e for e in ends if np.isfinite(e)])
+    level = 0 if low == -np.inf else 1
+    begin = np.where(np.arange(len(cuts) + 2) > level, 20_000, 0)
+    drawn = Sorted(begin, n_threads=2).draw(np.full(20_000, 0.25, np.float32), cuts, 4).astype(np.float64)
+    a, b = (low - 0.25, high - 0.25) if low < 0 else (0.25 - high, 0.25 - low)  # the tail that has the digits
+    away = drawn - 0.25 if low < 0 else 0.25 - drawn
+    share = (norm.cdf(away) - norm.cdf(a)) / (norm.cdf(b) - norm.cdf(a))
+    assert kstest(share, "uniform").pvalue > 1e-3
+    assert np.array_equal(Sorted(begin).draw(np.full(20_000, 0.25, np.float32), cuts, 4), drawn)
+
+
+def test_a_score_that_is_no_number_ends_a_draw():
+    drawn = Sorted(np.array([0, 0, 2, 2])).draw(
+        np.array([np.nan, np.inf], np.float32), np.array([0.0, 1.0]), 0
+    )
+    assert not np.isfinite(drawn).any()

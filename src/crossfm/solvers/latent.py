@@ -18,6 +18,7 @@ A row that counts c times is c rows: whole numbers only, for the likelihood to t
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -25,11 +26,10 @@ from numpy.typing import NDArray
 
 from crossfm.data.rows import Rows
 from crossfm.kernels.gibbs import Moves
-from crossfm.kernels.latent import polya_gamma
+from crossfm.kernels.latent import Sorted, polya_gamma
 
 Doubles = NDArray[np.float64]
 LINKS = ("probit", "logistic")  # of two classes
-SMALL = 1e-300  # no probability is below
 
 
 class Latent(Protocol):
@@ -80,44 +80,33 @@ class Ordered:
         learn: bool = False,
     ) -> None:
         self.cuts, self.learn, self.has_bias = cuts, learn, not learn
-        self._order = np.argsort(level, kind="stable")  # rows of one level side by side
-        self._begin = np.searchsorted(level[self._order], np.arange(len(cuts) + 2))
-        self._count = None if count is None else count[self._order]
+        self._order = np.argsort(level, kind="stable")
+        begin = np.searchsorted(level[self._order], np.arange(len(cuts) + 2))
+        self._rows = Sorted(begin, None if count is None else count[self._order])
 
     def draw(self, moves: Moves, rng: np.random.Generator, n_threads: int = 1) -> float:
         """Draw the cut points, if they are learnt, and then the targets."""
         target = moves.rows.target
         assert target is not None
+        rows = replace(self._rows, n_threads=n_threads)
         score = target - moves.e
-        ordered = score[self._order].astype(np.float64)
+        ordered = score[self._order].astype(np.float32, copy=False)
+        now = rows.sums(ordered, self.cuts)
         if self.learn:
-            move_cuts(self, ordered, rng)
-        drawn, loss = np.empty(len(ordered)), 0.0
-        for part, low, high in self.parts():
-            drawn[part], log = _between(ordered[part], low, high, self.counts(part), rng)
-            loss -= log
-        target[self._order] = drawn
+            move_cuts(rows, ordered, self.cuts, now, rng)
+        target[self._order] = rows.draw(ordered, self.cuts, int(rng.integers(2**63)))
         moves.e[:] = target - score
-        return loss
-
-    def parts(self) -> list[tuple[slice, float, float]]:
-        """Return the rows of each level and the cut points around it."""
-        ends = [-np.inf, *self.cuts.tolist(), np.inf]
-        bounds = [slice(a, b) for a, b in zip(self._begin[:-1], self._begin[1:], strict=True)]
-        return list(zip(bounds, ends[:-1], ends[1:], strict=True))
-
-    def counts(self, part: slice) -> Any:
-        """Return how often each row of a part counts, None where once."""
-        return None if self._count is None else self._count[part]
+        return -float(now[:, 0].sum())
 
 
-def move_cuts(ordered: Ordered, score: Doubles, rng: np.random.Generator) -> NDArray[np.bool_]:
-    """Move the cut points given the scores (n_rows,), level by level; return which moved (n_levels - 1,).
+def move_cuts(
+    rows: Sorted, score: NDArray[np.float32], cuts: Doubles, now: Doubles, rng: np.random.Generator
+) -> NDArray[np.bool_]:
+    """Move ``cuts`` given the scores (n_rows,), of which ``now`` are the sums; return which moved (n_levels - 1,).
 
     Every other cut point moves, and then those between: as a level has at most one that may move, each is accepted or
     not by itself.
     """
-    cuts, now = ordered.cuts, _levels(ordered, score)
     accepted = np.zeros(len(cuts), bool)
     for first in range(min(2, len(cuts))):
         mine = np.arange(len(cuts)) % 2 == first
@@ -127,7 +116,7 @@ def move_cuts(ordered: Ordered, score: Doubles, rng: np.random.Generator) -> NDA
         between = np.concatenate([[-np.inf], cuts, [np.inf]])
         inside = mine & (between[:-2] < cuts) & (cuts < between[2:])
         cuts[:] = np.where(inside, cuts, before)
-        then = _levels(ordered, score)
+        then = rows.sums(score, cuts)
         back, wide = _proposal(cuts, then)
         gain = (then - now)[:, 0]
         gain = gain[:-1] + gain[1:] + np.log(spread / wide)
@@ -140,76 +129,11 @@ def move_cuts(ordered: Ordered, score: Doubles, rng: np.random.Generator) -> NDA
     return accepted
 
 
-def _levels(ordered: Ordered, score: Doubles) -> Doubles:
-    """Return of each level (n_levels, 5): the log-likelihood, and by its lower and upper cut point slope and curvature.
-
-    With P = Phi(b) - Phi(a), a and b the cut points less the score, the slope by b is phi(b) / P and its own slope
-    -b phi(b) / P - (phi(b) / P)^2; by a both signs of phi turn.
-    """
-    found = np.zeros((len(ordered.cuts) + 1, 5))
-    for at, (part, low, high) in enumerate(ordered.parts()):
-        s, count = score[part], ordered.counts(part)
-        mass = _mass(s, low, high)[0]
-        log = np.log(mass)
-        found[at, 0] = (log if count is None else log * count).sum()
-        for cut, sign, where in ((low, -1.0, 1), (high, 1.0, 3)):
-            if np.isfinite(cut):
-                away = cut - s
-                slope = np.exp(-0.5 * away * away) / mass
-                slope *= sign / np.sqrt(2 * np.pi)
-                times = slope if count is None else slope * count
-                found[at, where : where + 2] = times.sum(), -((away + slope) * times).sum()
-    return found
-
-
 def _proposal(cuts: Doubles, levels: Doubles) -> tuple[Doubles, Doubles]:
     """Return mean and deviation (n_levels - 1,) of the new cut points."""
     slope = levels[:-1, 3] + levels[1:, 1]
     curvature = np.maximum(-levels[:-1, 4] - levels[1:, 2], 1e-6)
     return cuts + slope / curvature, 1 / np.sqrt(curvature)
-
-
-def _mass(score: Doubles, low: float, high: float) -> tuple[Doubles, Doubles, Any]:
-    """Return the probability that a number around ``score`` with deviation 1 is between ``low`` and ``high``.
-
-    Also that it is below, and whether both are of the mirror image: where probabilities of being below are near 1,
-    those of being above have more digits.
-    """
-    from scipy.special import ndtr
-
-    if high == np.inf:
-        return np.maximum(ndtr(score - low), SMALL), np.zeros(1), True
-    if low == -np.inf:
-        return np.maximum(ndtr(high - score), SMALL), np.zeros(1), False
-    a, b = low - score, high - score
-    mirror = a > 0
-    below = ndtr(np.where(mirror, -b, a))
-    return np.maximum(ndtr(np.where(mirror, -a, b)) - below, SMALL), below, mirror
-
-
-def _between(
-    score: Doubles, low: float, high: float, count: Any, rng: np.random.Generator
-) -> tuple[Doubles, float]:
-    """Draw targets between ``low`` and ``high``, of rows that count more than once the mean of as many.
-
-    Returns with them the sum of the logs of the probabilities of that interval.
-    """
-    from scipy.special import ndtri
-
-    mass, below, mirror = _mass(score, low, high)
-    log = (np.log(mass) if count is None else np.log(mass) * count).sum()
-
-    def draw() -> Doubles:
-        share = below + (1.0 - rng.random(len(score))) * mass
-        away = ndtri(np.clip(share, SMALL, 1 - 1e-16))
-        return np.asarray(np.clip(score + np.where(mirror, -away, away), low, high))
-
-    drawn = draw()
-    if count is not None:
-        for number in range(1, int(count.max(initial=0))):
-            drawn += np.where(count > number, draw(), 0.0)
-        drawn = np.where(count > 0, drawn / np.maximum(count, 1), score)
-    return drawn, float(log)
 
 
 class Logistic:
@@ -231,7 +155,7 @@ class Logistic:
         weight[:] = polya_gamma(score, self._count, seed=int(rng.integers(2**63)), n_threads=n_threads)
         np.sqrt(weight, out=moves.root)
         times = 1.0 if self._count is None else self._count
-        np.divide(0.5 * self._sign * times, weight, out=target, where=weight > 0, casting="same_kind")
+        np.divide(0.5 * self._sign * times, weight, out=target, where=weight > 0)
         moves.e[:] = target - score
         return float((times * np.logaddexp(0.0, -self._sign * score)).sum())
 
