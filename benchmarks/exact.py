@@ -37,7 +37,7 @@ def read(folder: Path, name: str) -> tuple[csr_matrix, np.ndarray]:
     )
 
 
-def learner(run: str, n_factors: int, iterations: int, threads: int) -> Any:
+def learner(run: str, n_factors: int, iterations: int, threads: int, seed: int = 0, keep: int = 50) -> Any:
     """Return what fits one-hot users and items to ratings, and the model that predicts then."""
     if run == "myfm":
         import myfm
@@ -52,11 +52,22 @@ def learner(run: str, n_factors: int, iterations: int, threads: int) -> Any:
 
         model = myfm.VariationalFMRegressor(rank=n_factors, random_seed=0)
         return lambda X, y: model.fit(X, y, n_iter=iterations, group_shapes=[USERS, ITEMS]), model
-    from crossfm import FMRegressor
+    from crossfm import FMOrdinalRegressor, FMRegressor
 
+    if run == "ordinal":
+        levels = FMOrdinalRegressor(
+            n_factors, max_iter=iterations, keep_samples=keep, n_threads=threads, random_state=seed
+        )
+        return levels.fit, levels
     burn_in = 20 if run == "mcmc" and iterations > 20 else None
     model = FMRegressor(
-        n_factors, solver=run, max_iter=iterations, burn_in=burn_in, n_threads=threads, random_state=0
+        n_factors,
+        solver=run,
+        max_iter=iterations,
+        burn_in=burn_in,
+        keep_samples=keep,
+        n_threads=threads,
+        random_state=seed,
     )
     return model.fit, model
 
@@ -66,7 +77,7 @@ def one(args: argparse.Namespace) -> None:
     folder = Path(args.folder)
     X, y = read(folder, f"{args.split}.base.gz")
     test = read(folder, f"{args.split}.test.gz")
-    fit, model = learner(args.run, args.factors, args.iterations, args.threads)
+    fit, model = learner(args.run, args.factors, args.iterations, args.threads, args.seed, args.keep)
     wall, cpu = time.perf_counter(), time.process_time()
     fit(X, y)
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
@@ -86,6 +97,8 @@ def main() -> None:
     parser.add_argument("--factors", type=int)
     parser.add_argument("--run", choices=ENGINES)
     parser.add_argument("--engines", choices=ENGINES, nargs="+", default=ENGINES)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--keep", type=int, default=50, help="samples")
     args = parser.parse_args()
     if args.run:
         one(args)

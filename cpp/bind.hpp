@@ -23,6 +23,7 @@ void bind_pairs(nb::module_& m);
 void bind_choices(nb::module_& m);
 void bind_sgda(nb::module_& m);
 void bind_gibbs(nb::module_& m);
+void bind_latent(nb::module_& m);
 void bind_machines(nb::module_& m);
 void bind_embedding(nb::module_& m);
 void bind_topk(nb::module_& m);

@@ -8,6 +8,7 @@ NB_MODULE(_kernels, m) {
   crossfm::bind_choices(m);
   crossfm::bind_sgda(m);
   crossfm::bind_gibbs(m);
+  crossfm::bind_latent(m);
   crossfm::bind_machines(m);
   crossfm::bind_embedding(m);
   crossfm::bind_topk(m);

@@ -1263,3 +1263,33 @@ def evidence_bound(rows, target, weight, mean, variance, noise, groups, group, s
             )  # E[lambda (theta - mu)^2]
             total += (log_lambda[at] - apart) / 2 + (1 + math.log(s)) / 2
     return total
+
+
+# ------------------------------------------------------------------------------------- classes and levels
+
+
+def level_probability(score, level, cuts):
+    """P(cut below < score + e < cut above), e standard normal: levels count from 0, two classes have cuts=[0]."""
+    from scipy.stats import norm
+
+    ends = [-np.inf, *cuts, np.inf]
+    return norm.cdf(ends[level + 1] - score) - norm.cdf(ends[level] - score)
+
+
+def polya_gamma_sums(rng, c, z, n, terms=400):
+    """Return n draws by the definition, eq. (1) of Polson, Scott, Windle (2013); the terms left out by their mean."""
+    k = np.arange(1, 100_000)
+    scale = 1 / ((k - 0.5) ** 2 + z**2 / (4 * np.pi**2)) / (2 * np.pi**2)
+    return rng.gamma(c, size=(n, terms)) @ scale[:terms] + c * scale[terms:].sum()
+
+
+def polya_gamma_moments(c, z):
+    """Return mean and variance of PG(c, z)."""
+    if z == 0:
+        return c / 4, c / 24
+    return c / (2 * z) * np.tanh(z / 2), c / (4 * z**3) * (np.sinh(z) - z) / np.cosh(z / 2) ** 2
+
+
+def polya_gamma_transform(c, z, t):
+    """Return E exp(-t omega) of PG(c, z): the ratio of its characterisation, section 2 of the same paper."""
+    return (np.cosh(z / 2) / np.cosh(np.sqrt((z**2 / 2 + t) / 2))) ** c

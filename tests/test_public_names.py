@@ -14,6 +14,7 @@ PUBLIC = [
     "FFMClassifier",
     "FFMRegressor",
     "FMClassifier",
+    "FMOrdinalRegressor",
     "FMRanker",
     "FMRegressor",
     "FmFMClassifier",

@@ -18,6 +18,7 @@ _HOME = {
     "FFMClassifier": "crossfm.estimators.ffm",
     "FFMRegressor": "crossfm.estimators.ffm",
     "FMClassifier": "crossfm.estimators.fm",
+    "FMOrdinalRegressor": "crossfm.estimators.ordinal",
     "FMRanker": "crossfm.estimators.ranker",
     "FMRegressor": "crossfm.estimators.fm",
     "FmFMClassifier": "crossfm.estimators.fwfm",

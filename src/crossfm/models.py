@@ -19,6 +19,7 @@ _KINDS = {
         "crossfm.estimators.neural",
     ),
     "NeuralFMRanker": "crossfm.estimators.neural_ranker",
+    "FMOrdinalRegressor": "crossfm.estimators.ordinal",
     "FMRanker": "crossfm.estimators.ranker",
     "Recommender": "crossfm.recommender.recommender",
 }

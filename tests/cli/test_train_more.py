@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pacsv
 import pytest
 
 from crossfm import FMClassifier, load
@@ -182,3 +184,43 @@ def test_variational_bayes_stops_early_and_predicts(
     assert "elbo" in model.history_[-1]
     assert crossfm("predict", "m.crossfm", clicks).exit_code == 0
     assert "elbo" in crossfm("inspect", "m.crossfm").output
+
+
+def test_levels_are_learnt_judged_and_predicted(crossfm: Any, clicks: Path) -> None:
+    from crossfm import read
+
+    table = read(clicks)
+    stars = np.digitize(table["price"].to_numpy(), [3.0, 6.0, 9.0]) + 1
+    data = Path("stars.csv")
+    pacsv.write_csv(table.append_column("stars", pa.array(stars)), data)
+    words = ("train", data, "--target", "stars", "--drop", "time,price", "--task", "ordinal")
+    result = crossfm(*words, "--epochs", 12, "--out", "m.crossfm")
+    assert result.exit_code == 0, result.output
+    assert "ordinal of 'stars'" in result.output
+    assert "RMSE" in result.output
+    model = load("m.crossfm")
+    assert type(model).__name__ == "FMOrdinalRegressor"
+    assert model.classes_.tolist() == [1, 2, 3, 4]
+    assert "levels: 1, 2, 3, 4" in crossfm("inspect", "m.crossfm").output
+    assert crossfm("predict", "m.crossfm", data).exit_code == 0
+    assert crossfm("evaluate", "m.crossfm", data, "--target", "stars").exit_code == 0
+    assert crossfm(*words[:4], "--init", "m.crossfm", "--epochs", 3, "--out", "m.crossfm").exit_code == 0
+    assert len(load("m.crossfm").history_) == 15
+    for more, message in (
+        (("--model", "ffm"), "--task ordinal is for --model fm or linear"),
+        (("--early-stopping",), "--task ordinal draws samples"),
+        (("--learning-rate", 0.1), "--learning-rate 0.1 means nothing for the task ordinal"),
+        (("--solver", "als"), "--solver 'als', but"),
+    ):
+        result = crossfm(*words, "--out", "n.crossfm", *more)
+        assert result.exit_code == 2
+        assert message in result.output.replace("\n", " ")
+
+
+def test_the_link_of_sampled_classes(crossfm: Any, clicks: Path) -> None:
+    words = ("train", clicks, "--target", "click", "--drop", "time", "--epochs", 5, "--out", "m.crossfm")
+    assert crossfm(*words, "--solver", "mcmc", "--link", "logistic").exit_code == 0
+    assert load("m.crossfm").link == "logistic"
+    result = crossfm(*words, "--link", "logistic")
+    assert result.exit_code == 2
+    assert "--link 'logistic', but it needs --solver" in result.output.replace("\n", " ")

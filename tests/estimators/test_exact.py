@@ -13,7 +13,7 @@ from scipy.sparse import csr_matrix
 import crossfm
 from contracts import COLUMNS, SEED, EstimatorContract, assert_lets_go_of_the_file, clicks
 from crossfm import Categorical, FFMRegressor, FMClassifier, FMRanker, FMRegressor, MultiCategorical, Rows
-from crossfm.errors import DataError, OptionError
+from crossfm.errors import DataError, LabelError, OptionError
 from one_hot import classes, noisy
 
 SOLVERS = ("als", "mcmc", "vb")
@@ -265,7 +265,8 @@ def test_options_of_sampling_are_refused_elsewhere(solver: str, options: dict[st
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_other_estimators_refuse_them(solver: str, tmp_path: Path) -> None:
     X, _, y = noisy(50)
-    with pytest.raises(OptionError, match="is for FMRegressor"):
+    message = "is for FMRegressor" if solver == "als" else "cannot draw counts"
+    with pytest.raises(OptionError, match=message):
         mcmc(solver=solver, loss="poisson").fit(X, np.arange(50))
     with pytest.raises(OptionError, match="is for FMRegressor"):
         FMClassifier(solver="als").fit(X, y > 50)
@@ -304,17 +305,20 @@ class TestMcmcClassifier(EstimatorContract):
         odd["item"] = ["never", None, "i1"]
         assert np.isfinite(model.predict_proba(odd)).all()
 
-    @pytest.mark.skip("weights of classes are refused: test_classes_have_no_weights")
-    def test_sample_weights_matter(self, data: Any) -> None: ...
+
+class TestLogistic(TestMcmcClassifier):
+    def make(self, **options: Any) -> FMClassifier:
+        return super().make(**{"link": "logistic", **options})
 
 
 def classifier(**options: Any) -> FMClassifier:
     return FMClassifier(**{"n_factors": 2, "solver": "mcmc", "max_iter": 100, "random_state": 0, **options})
 
 
-def test_probabilities_are_those_that_made_the_classes() -> None:
-    X, probability, label = classes()
-    model = classifier().fit(X[:3000], label[:3000], eval_set=(X[3000:], label[3000:]))
+@pytest.mark.parametrize("link", ["probit", "logistic"])
+def test_probabilities_are_those_that_made_the_classes(link: str) -> None:
+    X, probability, label = classes(link=link)
+    model = classifier(link=link).fit(X[:3000], label[:3000], eval_set=(X[3000:], label[3000:]))
     said = model.predict_proba(X[3000:])[:, 1]
     logistic = (
         classifier(solver="adagrad", max_iter=20).fit(X[:3000], label[:3000]).predict_proba(X[3000:])[:, 1]
@@ -328,27 +332,63 @@ def test_probabilities_are_those_that_made_the_classes() -> None:
         log_loss, rel=0.01
     )  # all samples, not the kept ones
     assert np.array_equal(
-        classifier(n_threads=2).fit(X[:3000], label[:3000]).predict_proba(X[3000:])[:, 1], said
+        classifier(n_threads=2, link=link).fit(X[:3000], label[:3000]).predict_proba(X[3000:])[:, 1], said
     )
 
 
-def test_a_saved_classifier_predicts_and_goes_on(tmp_path: Path) -> None:
+def test_more_classes_are_refused_and_learnt_one_against_the_rest() -> None:
+    from sklearn.multiclass import OneVsRestClassifier
+
+    table, score = clicks()
+    y = np.digitize(score, np.quantile(score, [0.3, 0.6]))
+    model = classifier(max_iter=30, columns=COLUMNS)
+    with pytest.raises(OptionError, match=r"two classes, but there are 3; .*OneVsRestClassifier"):
+        model.fit(table, y)
+    probability = OneVsRestClassifier(model).fit(table, y).predict_proba(table)
+    np.testing.assert_allclose(probability.sum(axis=1), 1.0)
+    assert np.mean(probability.argmax(axis=1) == y) > 0.7
+
+
+@pytest.mark.parametrize("link", ["probit", "logistic"])
+def test_a_saved_classifier_predicts_and_goes_on(tmp_path: Path, link: str) -> None:
     X, _, label = classes(500)
-    model = classifier(max_iter=10, warm_start=True, calibrate=True).fit(X, label)
+    model = classifier(max_iter=10, warm_start=True, calibrate=True, link=link).fit(X, label)
     model.save(tmp_path / "m.crossfm")
     loaded = crossfm.load(tmp_path / "m.crossfm")
     assert np.array_equal(loaded.predict_proba(X), model.predict_proba(X))
     assert np.array_equal(loaded.fit(X, label).predict_proba(X), model.fit(X, label).predict_proba(X))
 
 
-def test_classes_have_no_weights() -> None:
+def test_weights_of_classes_are_whole_numbers_for_as_many_rows() -> None:
+    X, _, label = classes(300)
+    weight = np.where(label == "yes", 3, 1)
+    for link in ("probit", "logistic"):
+        model = classifier(link=link, n_factors=0, max_iter=500, keep_samples=500)
+        weighted = model.fit(X, label, sample_weight=weight).decision_function(X)
+        by_class = model.set_params(class_weight={"yes": 3}).fit(X, label).decision_function(X)
+        assert np.array_equal(by_class, weighted)
+        twice = np.repeat(np.arange(300), weight)
+        repeated = model.set_params(class_weight=None).fit(X[twice], label[twice]).decision_function(X)
+        assert np.corrcoef(weighted, repeated)[0, 1] > 0.99
+        assert np.mean(weighted - repeated) == pytest.approx(0, abs=0.1)
+    for odd in (np.arange(300) / 2, np.full(300, 1001)):
+        with pytest.raises(OptionError, match=r"sample_weight.*counts a row 0 to 1000 times"):
+            classifier().fit(X, label, sample_weight=odd)
+    with pytest.raises(OptionError, match=r"class_weight.*whole numbers"):
+        classifier(class_weight="balanced").fit(X, label)
+    with pytest.raises(LabelError, match="'yes' has no row"):
+        classifier().fit(X, label, sample_weight=(label == "no").astype(int))
+
+
+def test_the_link_is_one_of_two_is_for_mcmc_and_stays() -> None:
     X, _, label = classes(100)
-    with pytest.raises(OptionError, match="sample_weight"):
-        classifier().fit(X, label, sample_weight=np.arange(100))
-    with pytest.raises(OptionError, match="class_weight"):
-        classifier(class_weight={"yes": 2.0}).fit(X, label)
-    with pytest.raises(OptionError, match="two classes, but there are 3"):
-        classifier().fit(X, np.arange(100) % 3)
+    with pytest.raises(OptionError, match="link"):
+        classifier(link="cauchit").fit(X, label)
+    with pytest.raises(OptionError, match=r"link=.*needs solver=\"mcmc\""):
+        classifier(solver="adagrad", link="logistic").fit(X, label)
+    model = classifier(max_iter=3, warm_start=True).fit(X, label)
+    with pytest.raises(OptionError, match="link='logistic', but the chain to go on with has 'probit'"):
+        model.set_params(link="logistic").fit(X, label)
 
 
 def test_classes_that_a_feature_tells_apart_stay_finite() -> None:

@@ -7,7 +7,7 @@ from crossfm.core.options import Hyper
 from crossfm.core.rules import ALS
 from crossfm.kernels.gibbs import Columns, Moves, Prior
 from crossfm.kernels.table import Table
-from crossfm.solvers.gibbs import Beliefs, Chain, draw_alpha, draw_latent, draw_prior, least_squares, sample
+from crossfm.solvers.gibbs import Beliefs, Chain, draw_alpha, draw_prior, least_squares, sample
 from machines import as_lists, as_rows, random_params, random_rows
 from oracles import fm_score, mean_conditional, noise_conditional, precision_conditional
 
@@ -209,46 +209,3 @@ def test_features_that_no_row_has_are_drawn_from_their_prior():
     for part, mean, spread in ((w[2:2500], 3, 0.5), (w[2500:], -3, 0.1), (V[2:2500], 0, 1), (V[2500:], 2, 1)):
         assert part.mean() == pytest.approx(mean, abs=0.1)
         assert part.std() == pytest.approx(spread, rel=0.1)
-
-
-@pytest.mark.parametrize("bias", [-30.0, -3.0, 0.0, 2.0, 30.0])
-def test_latent_targets_are_normal_around_the_score_cut_at_zero(bias):
-    from scipy.stats import norm, truncnorm
-
-    n = 20_000
-    rng = np.random.default_rng(10)
-    moves = moves_of([[]] * n, np.ones(n), 1, 0)
-    moves.shift(bias - float(moves.table.bias[0]))
-    positive = np.arange(n) % 2 == 0
-    loss = draw_latent(moves, positive, rng)
-    assert loss == pytest.approx(-(norm.logcdf(bias) + norm.logcdf(-bias)) * n / 2, rel=1e-3)
-    target = moves.rows.target
-    np.testing.assert_allclose(target - moves.e, bias, rtol=1e-5, atol=1e-5)
-    for own, sign in ((target[positive], 1), (-target[~positive], -1)):
-        exact = truncnorm(-sign * bias, np.inf, loc=sign * bias)
-        assert (own > 0).all()
-        assert own.mean() == pytest.approx(exact.mean(), abs=5 * exact.std() / np.sqrt(n / 2))
-        assert own.std() == pytest.approx(exact.std(), rel=0.06)
-
-
-def test_latent_targets_give_the_posterior_of_probit_regression():
-    """The reference is a sum over a grid of the one weight."""
-    from scipy.special import ndtr
-
-    rng = np.random.default_rng(11)
-    rows = [[(0, x)] for x in (1.0, -0.5, 2.0, 0.3)]
-    positive = np.array([True, True, False, True])
-    moves = moves_of(rows, np.where(positive, 1.0, -1.0), 1, 0)
-    moves.shift(-float(moves.table.bias[0]))
-    prior = one_group(1, 0, 0.8)
-    grid = np.linspace(-8, 8, 4001)
-    x = np.array([row[0][1] for row in rows])
-    density = np.exp(-0.4 * grid**2) * ndtr(np.where(positive, 1, -1) * x * grid[:, None]).prod(1)
-    mean = np.average(grid, weights=density)
-    drawn = []
-    for _ in range(20_000):
-        draw_latent(moves, positive, rng)
-        moves.sweep(1.0, prior, rng.standard_normal((1, 1), np.float32))
-        drawn.append(float(moves.table.w[0]))
-    assert np.mean(drawn) == pytest.approx(mean, abs=0.03)
-    assert np.std(drawn) == pytest.approx(np.sqrt(np.average((grid - mean) ** 2, weights=density)), rel=0.05)

@@ -67,7 +67,7 @@ def _folds(
 
     if len(y) < n_folds:
         raise DataError(f"{len(y)} rows cannot be parted in {n_folds} folds; lower --cv")
-    if task == "regression":
+    if task in ("regression", "ordinal"):
         return iter(KFold(n_folds, shuffle=True, random_state=seed).split(y))
     labels, counts = np.unique(y, return_counts=True)
     if counts.min() < n_folds:

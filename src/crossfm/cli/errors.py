@@ -32,7 +32,7 @@ _SAME = (
     "learning_rate|memory_limit|n_features|normalize|poll_seconds"
 )
 # Words too: options only before "=".
-_PLAIN = "checkpoint|encoding|format|loss|monitor|precision|schedule|separator|solver"
+_PLAIN = "checkpoint|encoding|format|link|loss|monitor|precision|schedule|separator|solver"
 _NAME = re.compile(
     rf"(?<![\w-])(?:({'|'.join(_FLAGS)}|{_SAME}|{_NETWORK})\b(=?)|({_PLAIN}|{_NETWORK_PLAIN})(=))"
 )

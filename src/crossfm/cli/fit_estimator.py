@@ -91,7 +91,7 @@ def fit_estimator(job: Job) -> None:
     if job.with_state and task == "ranking":
         raise OptionError("--with-state is for models that can go on learning, but a ranker cannot")
     if job.group is not None and (
-        task == "regression" or (len(np.unique(whole.y)) > 2 and task != "ranking")
+        task in ("regression", "ordinal") or (len(np.unique(whole.y)) > 2 and task != "ranking")
     ):
         raise OptionError("--group is for ranking and for two classes; leave it out")
     train, valid = hold_back(whole, target, job)
@@ -146,6 +146,8 @@ def make_model(job: Job, y: NDArray[Any], target: str | None) -> tuple[Any, str]
         return _go_on(load(job.init), job)
     kinds: dict[str, Any] = {**ESTIMATORS[job.machine or "fm"], "ranking": FMRanker}
     task, why = (job.task, "") if job.task != "auto" else _guess_task(y, target)
+    if task not in kinds:
+        raise OptionError(f"--task {task} is for --model fm or linear, not for --model {job.machine}")
     settings = check_settings(
         job.settings,
         kinds[task](),
@@ -179,7 +181,7 @@ def _go_on(model: Any, job: Job) -> tuple[Any, str]:
             f"--init {job.init}: a {type(model).__name__} cannot be trained further; train it anew"
         )
     machine, task = found
-    starts = job.machine in NETWORKS and machine == "fm"  # where it goes on otherwise
+    starts = job.machine in NETWORKS and machine == "fm" and task != "ordinal"  # where it goes on otherwise
     if job.machine not in (None, machine) and not starts:
         only = "; a network starts at an fm, or goes on" if job.machine in NETWORKS else ""
         raise OptionError(f"--model {job.machine}, but the model in {job.init} is {machine}{only}")
@@ -266,6 +268,9 @@ def set_options(model: Any, task: str, valid: Any, job: Job, callbacks: list[Any
     if task == "ranking":
         if job.early_stopping:
             raise OptionError("--early-stopping is for classification and regression, not for ranking")
+    elif task == "ordinal":
+        if job.early_stopping:
+            raise OptionError("--early-stopping: --task ordinal draws samples and is not stopped early")
     elif valid is None and job.early_stopping:
         raise OptionError("--early-stopping needs validation rows: pass --valid or --valid-fraction")
     else:

@@ -24,8 +24,12 @@ def show(path: Path, model: Any) -> None:
         _show_recommender(model)
         return
     if hasattr(model, "classes_"):
-        classes = [repr(label) for label in model.classes_.tolist()]
-        say(f"classes: {', '.join(classes[:10])}" + (", ..." if len(classes) > 10 else ""))
+        levels = kind == "FMOrdinalRegressor"
+        classes = [f"{label:g}" if levels else repr(label) for label in model.classes_.tolist()]
+        say(
+            f"{'levels' if levels else 'classes'}: {', '.join(classes[:10])}"
+            + (", ..." if len(classes) > 10 else "")
+        )
     if is_network(model):
         _show_network(model)
     first = machines(model)[0][1]

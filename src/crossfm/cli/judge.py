@@ -74,7 +74,7 @@ def _judge_numbers(model: Any, X: Any, y: NDArray[Any], title: str) -> Report:
     report = Report(title, len(target), "constant")
     for name, metric in (("RMSE", rmse), ("MAE", mae)):
         report.metrics[name] = (metric(target, predicted), metric(target, constant))
-    if model.loss == "poisson":
+    if getattr(model, "loss", None) == "poisson":
         base = poisson_deviance(target, constant) if target.mean() > 0 else None
         report.metrics["Poisson deviance"] = (poisson_deviance(target, predicted), base)
     report.notes.append(f"the constant is the mean of these targets, {target.mean():.4g}")

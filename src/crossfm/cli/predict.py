@@ -131,7 +131,7 @@ def predictions(model: Any, X: Any, output: str | None) -> dict[str, Any]:
     if type(model).__name__ == "FMRanker":
         return {"score": values}
     if output == "score":
-        return {"score": np.log(values) if model.loss == "poisson" else values}
+        return {"score": np.log(values) if getattr(model, "loss", None) == "poisson" else values}
     return {"prediction": values}
 
 

@@ -62,6 +62,7 @@ class Task(str, Enum):
     auto = "auto"
     classification = "classification"
     regression = "regression"
+    ordinal = "ordinal"
     ranking = "ranking"
     recommendation = "recommendation"
 
@@ -107,7 +108,10 @@ def train(
         Path, typer.Argument(help="Rows: libsvm, libffm, csv, tsv, parquet, arrow; .gz and .zst too.")
     ],
     out: Annotated[File, typer.Option("--out", "-o", help="The model file to write; none for --cv.")] = None,
-    task: Annotated[Task, typer.Option(help="auto looks at the target (and at --user, --item).")] = Task.auto,
+    task: Annotated[
+        Task,
+        typer.Option(help="auto looks at the target (and at --user, --item); ordinal: levels such as stars."),
+    ] = Task.auto,
     target: Annotated[
         Text,
         _option(
@@ -162,6 +166,10 @@ def train(
             help="adagrad, adagrad-row, sgd, adam, ftrl, sgda; FM in memory also als, mcmc, vb; networks the first 4.",
             panel=LEARNING,
         ),
+    ] = None,
+    link: Annotated[
+        Text,
+        _option("--link", help="Classes with mcmc: probit, or logistic.", panel=LEARNING),
     ] = None,
     loss: Annotated[
         Text,
@@ -363,6 +371,7 @@ def train(
     settings: dict[str, Any] = {
         "n_factors": 0 if model is Machine.linear else factors,
         "solver": solver,
+        "link": link,
         "loss": loss,
         "max_iter": epochs,
         "learning_rate": learning_rate,

@@ -65,6 +65,7 @@ class BaseFM(Stored):
     groups: Any = "fields"
     keep_samples: int = 50
     tables: Any = None
+    link: str | None = None
     _seed: int | None = None  # drawn for this fit, where the user gave none and a checkpoint needs it
     _share_of_l2_V: ClassVar[float] = 1.0  # of the solver's own penalty
     _y_checks: ClassVar[dict[str, Any]] = {}
@@ -374,6 +375,10 @@ class BaseFM(Stored):
     def _loss(self) -> Loss:
         raise NotImplementedError
 
+    def _link(self) -> str:
+        """Return how targets come from scores where a solver draws them: see ``crossfm.solvers.latent``."""
+        return "normal"
+
     def _learn_target(self, y: Any, weight: Any, classes: Any) -> None:
         """Learn from the first ``y`` what its later forms need: the classes, or mean and spread."""
         raise NotImplementedError
@@ -437,7 +442,8 @@ class BaseFM(Stored):
         def validate() -> Scores:
             assert valid is not None
             if exact is not None:
-                return self._judge([exact.valid_scores()], valid[1], valid[0].weight, loss)
+                held_weight = self._row_weights(valid[0].weight, valid[1])
+                return self._judge([exact.valid_scores()], valid[1], held_weight, loss)
             return self._validation_scores(valid[0], valid[1], loss, threads)
 
         def with_bound() -> Scores:

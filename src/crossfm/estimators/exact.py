@@ -10,17 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import is_classifier
 
-from crossfm.core.options import Hyper, check_count
+from crossfm.core.options import Hyper, check_choice, check_count
 from crossfm.core.rules import ALS, EXACT, MCMC, VB, Rule
 from crossfm.data.rows import Rows
-from crossfm.errors import OptionError
+from crossfm.errors import LabelError, OptionError
 from crossfm.kernels import fm
 from crossfm.kernels.gibbs import Columns, Moves, Prior
 from crossfm.kernels.table import Table, padded_factors
 from crossfm.kernels.vb import MeanField
 from crossfm.solvers.callbacks import Callback, Epoch
 from crossfm.solvers.epochs import Plan, Visit
-from crossfm.solvers.gibbs import SETTLE, Chain, least_squares, log_odds, probability, sample
+from crossfm.solvers.gibbs import SETTLE, Chain, least_squares, sample
+from crossfm.solvers.latent import LINKS, latent, latent_rows, start_cuts
 from crossfm.solvers.vb import Posterior, ascend, converged
 
 START = 0.1  # deviation of V at the start, as in libFM; from a smaller one a chain takes many iterations to learn pairs
@@ -32,8 +33,9 @@ UNUSED: dict[str, Any] = {
 }
 PENALTIES: dict[str, Any] = {"l2_w": None, "l2_V": None}
 LEARNT: dict[str, Any] = {**PENALTIES, "early_stopping": False}
-CHAINS: dict[str, Any] = {"burn_in": None, "keep_samples": 50}
+CHAINS: dict[str, Any] = {"burn_in": None, "keep_samples": 50, "link": None}
 GROUPS: dict[str, Any] = {"groups": "fields"}
+MOST_TIMES = 1000  # that a row of a class may count: each time is a draw
 
 
 def check_exact(model: Any, rule: Rule) -> None:
@@ -41,7 +43,13 @@ def check_exact(model: Any, rule: Rule) -> None:
     name = rule.name
     if name in {exact.name for exact in EXACT}:  # also where it is to have factors in bfloat16
         classifier = is_classifier(model)
-        known = name != ALS.name if classifier else getattr(model, "loss", None) == "squared"
+        hidden = model._link() != "normal"
+        known = name != ALS.name if hidden else getattr(model, "loss", None) == "squared"
+        if name == MCMC.name and model._machine is fm and getattr(model, "loss", None) == "poisson":
+            raise OptionError(
+                'solver="mcmc" cannot draw counts: no latent targets make a Poisson likelihood exactly normal. Take '
+                'another solver, or loss="squared"'
+            )
         if model._machine is not fm or not known:
             others = ', and "mcmc" and "vb" for FMClassifier' if classifier else ""
             raise OptionError(
@@ -58,6 +66,8 @@ def check_exact(model: Any, rule: Rule) -> None:
         _refuse(model, CHAINS, f'it needs solver="mcmc", not {name!r}')
         return
     _refuse(model, LEARNT, 'solver="mcmc" learns penalties and is not stopped early')
+    if model.link is not None:
+        check_choice("link", model.link, LINKS)
     check_count("keep_samples", model.keep_samples, low=1)
     burn_in(model)
 
@@ -68,6 +78,21 @@ def _refuse(model: Any, usual: dict[str, Any], why: str) -> None:
         if isinstance(given, np.ndarray) or given != value:
             shown = "an array" if isinstance(given, np.ndarray) else repr(given)
             raise OptionError(f"{option}={shown}, but {why}; leave it at {value!r}")
+
+
+def _counts(weight: Any) -> NDArray[np.int32] | None:
+    """Return how often rows of weights (n_rows,) count."""
+    if weight is None:
+        return None
+    odd = (weight != np.floor(weight)) | (weight > MOST_TIMES)
+    if odd.any():
+        row = int(np.argmax(odd))
+        raise OptionError(
+            f"row {row} has weight {weight[row]:g} (sample_weight times class_weight), but of classes and levels "
+            f'solver="mcmc" counts a row 0 to {MOST_TIMES} times: a part of a row has no exact draw. Give whole '
+            "numbers, or take another solver"
+        )
+    return np.asarray(weight, np.int32)
 
 
 def burn_in(model: Any) -> int:
@@ -150,29 +175,40 @@ def exact_training(
 ) -> Exact:
     """Prepare a run on the one of ``data`` with its target; leaves what "mcmc" and "vb" believe in ``model``.
 
-    Raises ``DataError`` for a feature that stands in a row twice, ``OptionError`` for more than two classes or weighted
-    ones.
+    Raises ``DataError`` for a feature that stands in a row twice, ``OptionError`` for more than two classes, or classes
+    or levels whose weights are no whole numbers.
     """
-    rows, positive = data[0], None
-    if is_classifier(model):
+    rows, link = data[0], model._link()
+    level, count, positive = np.zeros(0, np.int64), None, None
+    if link != "normal":
         if len(data) > 1:
             raise OptionError(
-                f"solver={table.rule.name!r} learns two classes, but there are {len(data)}; take another solver"
-            )
-        if rows.weight is not None:
-            raise OptionError(
-                f"solver={table.rule.name!r} has no sample_weight and no class_weight for classes; leave them out"
+                f"solver={table.rule.name!r} learns two classes, but there are {len(data)}; take another solver, or "
+                "one machine a class by sklearn.multiclass.OneVsRestClassifier"
             )
         assert rows.target is not None
-        positive = rows.target > 0
-        rows = rows.with_target(np.where(positive, 1.0, -1.0))
+        if table.rule is VB:
+            if rows.weight is not None:
+                raise OptionError(
+                    'solver="vb" has no sample_weight and no class_weight for classes; leave them out'
+                )
+            positive = rows.target > 0
+            rows = rows.with_target(np.where(positive, 1.0, -1.0))
+        else:
+            level, count = rows.target.astype(np.int64), _counts(rows.weight)
+            _check_levels(model.classes_, level, count)
+            rows = latent_rows(rows, link, count)
     moves = Moves(rows, Columns.of(rows), table)
     if table.rule is VB:
         return _ascending(model, moves, positive, valid, n_threads)
     rng = model._numbers(f"exact {model._epochs_done()}")
-    left = 0
+    left, hidden = 0, None
     if table.rule is MCMC:
         left = _chain_of(model, moves, plan)
+    if link != "normal":
+        if link == "ordinal" and not len(model._chain.cuts):
+            model._chain.cuts = start_cuts(level, len(model.classes_), count)
+        hidden = latent(link, level, model._chain.cuts, count)
     fixed = _penalties(rows, table, hyper)
     done = 0
     mean: NDArray[np.float64] = np.zeros(0)
@@ -184,18 +220,20 @@ def exact_training(
             moves.settle(n_threads)
         if table.rule is ALS:
             return least_squares(moves, fixed, n_threads=n_threads)
-        loss = sample(moves, model._chain, rng, positive=positive, n_threads=n_threads)
+        loss = sample(moves, model._chain, rng, latent=hidden, n_threads=n_threads)
         if done > left:
             model._chain.add(moves, rng)
         return loss
 
     def valid_scores() -> NDArray[np.float64]:
         nonlocal mean
-        scores = fm.scores(valid[0], table, n_threads=n_threads).astype(np.float64)
-        said = scores if positive is None else probability(scores)
-        if table.rule is MCMC and done > left:
+        scores = fm.scores(valid[0], table, n_threads=n_threads)
+        if table.rule is ALS:
+            return scores.astype(np.float64)
+        said = model._chain.said(scores)
+        if done > left:
             said = mean = said if done == left + 1 else mean + (said - mean) / (done - left)
-        return said if positive is None else log_odds(said)
+        return np.asarray(model._chain.combined(said))
 
     return Exact(visit, _no_order(rows), valid_scores)
 
@@ -252,6 +290,16 @@ def _same_groups(n_groups: int, before: int, what: str) -> None:
         )
 
 
+def _check_levels(classes: NDArray[Any], level: NDArray[np.int64], count: Any) -> None:
+    """Raise ``LabelError`` for a class or level without rows: nothing says where its cut points are."""
+    missing = np.bincount(level, count, len(classes)) == 0
+    if missing.any():
+        raise LabelError(
+            f"{classes[missing][:1].tolist()[0]!r} has no row with a sample_weight above 0 among those trained on; "
+            'solver="mcmc" needs rows of all classes and levels'
+        )
+
+
 def _penalties(rows: Rows, table: Table, hyper: Hyper) -> Prior:
     precision = np.full((1, 1 + table.n_factors), hyper.l2_V)
     precision[:, 0] = hyper.l2_w
@@ -264,13 +312,18 @@ def _chain_of(model: Any, moves: Moves, plan: Plan) -> int:
     chain = model._chain
     if chain is not None:
         _same_groups(n_groups, len(chain.prior.mean), "chain")
+        if chain.link != model._link():
+            raise OptionError(
+                f"link={model._link()!r}, but the chain to go on with has {chain.link!r}, which stays. Set link "
+                "back, or fit anew with warm_start=False."
+            )
         chain.prior = Prior(group, chain.prior.precision, chain.prior.mean)
         chain.limit(model.keep_samples)
         return 0 if chain.drawn else burn_in(model)
     left = burn_in(model)
     every = -(-(plan.max_iter - left) // model.keep_samples)
     model._chain = Chain.start(group, n_groups, moves.table.n_factors, model.keep_samples, every)
-    model._chain.probit = is_classifier(model)
+    model._chain.link = model._link()
     return left
 
 

@@ -321,9 +321,13 @@ class FMClassifier(ClassifierMixin, BaseFM):  # type: ignore[misc]
         decide on the label, and the probability is the one that comes true. ``partial_fit`` keeps them.
 
     solver : as in ``FMRegressor``, but for "als"; default="adagrad"
-        "mcmc" is for two classes without weights, with probit in place of logistic loss: the mean probability over the
-        samples is what ``predict_proba`` returns, its log-odds are the raw score. An epoch's ``train_loss`` is that of
-        the sample before. "vb" likewise, with the probability Phi(mean / sqrt(1 + variance)) of a score's.
+        "mcmc" is for two classes: the mean probability over the samples is what ``predict_proba`` returns, its log-odds
+        are the raw score. An epoch's ``train_loss`` is that of the sample before. Weights of rows and classes say how
+        often a row counts: whole numbers up to 1000.
+        "vb" is for two classes without weights: the probability is Phi(mean / sqrt(1 + variance)) of a score's.
+    link : {"probit", "logistic"} or None, default=None
+        mcmc: the probability is the normal distribution function of the score, or 1 / (1 + exp(-score)). None is
+        probit, the quicker one; other solvers are logistic.
 
     All other parameters are those of ``FMRegressor`` (there is no ``loss``).
 
@@ -362,6 +366,7 @@ class FMClassifier(ClassifierMixin, BaseFM):  # type: ignore[misc]
         burn_in: int | None = None,
         groups: Any = "fields",
         keep_samples: int = 50,
+        link: str | None = None,
         init_scale: float | None = None,
         normalize: bool = False,
         fields: Any = None,
@@ -398,6 +403,7 @@ class FMClassifier(ClassifierMixin, BaseFM):  # type: ignore[misc]
         self.burn_in = burn_in
         self.groups = groups
         self.keep_samples = keep_samples
+        self.link = link
         self.init_scale = init_scale
         self.normalize = normalize
         self.fields = fields
@@ -477,6 +483,9 @@ class FMClassifier(ClassifierMixin, BaseFM):  # type: ignore[misc]
             )
         check_classification_targets(y)
         self.classes_ = self._find_classes(y, classes)
+
+    def _link(self) -> str:
+        return "probit" if self.link is None else self.link
 
     def _find_classes(self, y: Any, classes: Any) -> NDArray[Any]:
         found = np.unique(y if classes is None else np.asarray(classes))

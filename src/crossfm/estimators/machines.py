@@ -18,6 +18,7 @@ from crossfm.estimators.neural import (
     NFMClassifier,
     NFMRegressor,
 )
+from crossfm.estimators.ordinal import FMOrdinalRegressor
 
 # The models of crossfm.neural.models that are no classic machine: a list of its own, for that room imports PyTorch.
 NETWORKS = (
@@ -26,7 +27,7 @@ NETWORKS = (
 )  # fmt: skip
 
 ESTIMATORS: dict[str, dict[str, Any]] = {
-    "fm": {"classification": FMClassifier, "regression": FMRegressor},
+    "fm": {"classification": FMClassifier, "regression": FMRegressor, "ordinal": FMOrdinalRegressor},
     "ffm": {"classification": FFMClassifier, "regression": FFMRegressor},
     "fwfm": {"classification": FwFMClassifier, "regression": FwFMRegressor},
     "fmfm": {"classification": FmFMClassifier, "regression": FmFMRegressor},

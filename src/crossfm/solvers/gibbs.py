@@ -7,8 +7,7 @@ and each factor of the features of a group g are normal with mean mu_g and preci
     alpha ~ Gamma(alpha_0 / 2, beta_0 / 2),  lambda ~ Gamma(alpha_lambda / 2, beta_lambda / 2),
     mu ~ Normal(mu_0, 1 / (gamma_0 lambda)).
 
-Classes are the sign of a latent target with precision 1, which is drawn too (probit; J. Albert, S. Chib, "Bayesian
-Analysis of Binary and Polychotomous Response Data", JASA 1993).
+Classes and levels have latent targets, which are drawn too (``crossfm.solvers.latent``).
 
 Ours: the weights of a feature are drawn together (``cpp/gibbs.hpp``); the bias has a flat prior; features that no row
 has are not part of the chain, and are drawn from their prior for each kept sample, which is the same posterior.
@@ -26,6 +25,7 @@ from crossfm.core.params import FMParams
 from crossfm.data.rows import Rows
 from crossfm.kernels.fm import scores
 from crossfm.kernels.gibbs import Moves, Prior
+from crossfm.solvers.latent import LINKS, Latent, log_odds, probability
 
 Doubles = NDArray[np.float64]
 SETTLE = 50  # sweeps after which errors and sums are computed again
@@ -54,8 +54,10 @@ class Chain:
     ----------
     prior : Prior
     alpha : float
-    probit : bool
-        Whether targets are classes.
+    link : {"normal", "probit", "logistic", "ordinal"}
+        How targets come from scores.
+    cuts : float64 (n_levels - 1,)
+        The cut points now; none but for "ordinal".
     keep : int
         Samples kept at most: every ``every``-th, and whenever there are more, every other of them goes.
     drawn : int
@@ -64,6 +66,8 @@ class Chain:
         Evenly spaced.
     alphas : list of float
         Precision of the targets in each.
+    kept_cuts : list of float64 (n_levels - 1,)
+        Cut points of each.
     """
 
     prior: Prior
@@ -73,7 +77,9 @@ class Chain:
     drawn: int = 0
     samples: list[FMParams] = field(default_factory=list)
     alphas: list[float] = field(default_factory=list)
-    probit: bool = False
+    link: str = "normal"
+    cuts: Doubles = field(default_factory=lambda: np.zeros(0))
+    kept_cuts: list[Doubles] = field(default_factory=list)
 
     @classmethod
     def start(
@@ -90,6 +96,7 @@ class Chain:
             return
         self.samples.append(_whole(moves, self.prior, rng))
         self.alphas.append(self.alpha)
+        self.kept_cuts.append(self.cuts.copy())
         self.limit(self.keep)
 
     def limit(self, keep: int) -> None:
@@ -97,6 +104,7 @@ class Chain:
         self.keep = keep
         while len(self.samples) > keep:
             self.samples, self.alphas, self.every = self.samples[1::2], self.alphas[1::2], 2 * self.every
+            self.kept_cuts = self.kept_cuts[1::2]
 
     def moments(self, rows: Rows, *, n_threads: int = 1) -> tuple[Doubles, Doubles]:
         """Return mean and variance (n_rows,) of the scores of ``rows`` over the samples."""
@@ -108,13 +116,29 @@ class Chain:
         return mean, squares / max(len(self.samples) - 1, 1)
 
     def scores(self, rows: Rows, *, n_threads: int = 1) -> Doubles:
-        """Return what the samples say of ``rows`` (n_rows,): the mean score, or the mean probability's log-odds."""
-        if not self.probit:
+        """Return what the samples say of ``rows`` (n_rows,): the mean score, or the mean probability's log-odds.
+
+        Of levels: the mean probabilities (n_rows, n_levels).
+        """
+        if self.link == "normal":
             return self.moments(rows, n_threads=n_threads)[0]
-        total = np.zeros(rows.n_rows)
-        for params in self.samples:
-            total += probability(scores(rows, params, n_threads=n_threads))
-        return log_odds(total / len(self.samples))
+        total: Any = 0.0
+        for params, cuts in zip(self.samples, self.kept_cuts, strict=True):
+            total = total + self.said(scores(rows, params, n_threads=n_threads), cuts)
+        return self.combined(total / len(self.samples))
+
+    def said(self, score: NDArray[Any], cuts: Doubles | None = None) -> Doubles:
+        """Return what is to be averaged over samples: the scores, or the probabilities that they and ``cuts`` give.
+
+        ``cuts`` are those now, where None.
+        """
+        if self.link == "normal":
+            return score.astype(np.float64)
+        return probability(self.link, score, self.cuts if cuts is None else cuts)
+
+    def combined(self, mean: Doubles) -> Doubles:
+        """Return a mean of what is said, as ``scores`` does: of two classes its log-odds."""
+        return log_odds(mean) if self.link in LINKS else mean
 
     def to_state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         """Return the chain as arrays and JSON."""
@@ -123,6 +147,8 @@ class Chain:
             "precision": self.prior.precision,
             "mean": self.prior.mean,
             "alphas": np.array(self.alphas, np.float64),
+            "cuts": self.cuts,
+            "kept_cuts": np.array(self.kept_cuts, np.float64).reshape(len(self.samples), len(self.cuts)),
         }
         for number, params in enumerate(self.samples):
             arrays |= {f"{number}.{name}": array for name, array in params.to_arrays().items()}
@@ -131,7 +157,7 @@ class Chain:
             "keep": self.keep,
             "every": self.every,
             "drawn": self.drawn,
-            "probit": self.probit,
+            "link": self.link,
         }
         return arrays, own | {"n_samples": len(self.samples)}
 
@@ -151,7 +177,9 @@ class Chain:
             int(meta["drawn"]),
             [FMParams.from_arrays(one).packed() for one in each],
             [float(alpha) for alpha in arrays["alphas"]],
-            bool(meta["probit"]),
+            str(meta["link"]),
+            arrays["cuts"].copy(),
+            list(arrays["kept_cuts"].copy()),
         )
 
 
@@ -171,59 +199,26 @@ def sample(
     chain: Chain,
     rng: np.random.Generator,
     *,
-    positive: NDArray[np.bool_] | None = None,
+    latent: Latent | None = None,
     n_threads: int = 1,
 ) -> float:
     """Draw everything once: alpha, lambda, mu, bias, and w and V; return half the sum of squared errors.
 
-    With ``positive`` (n_rows,), the classes, draw the latent targets in place of alpha first, and return the sum of the
-    logistic losses of their probabilities before.
+    With ``latent`` targets, draw these in place of alpha first, and return the sum of -log of the probabilities before.
     """
-    loss = 0.0 if positive is None else draw_latent(moves, positive, rng)
+    loss = 0.0 if latent is None else latent.draw(moves, rng, n_threads)
     total, squares = moves.shift(0.0)
     weight, n_rows = _weight(moves), moves.rows.n_rows
     if moves.rows.weight is not None:
         n_rows = int(np.count_nonzero(moves.rows.weight))
-    if positive is None:
+    if latent is None:
         chain.alpha = draw_alpha(squares, n_rows, rng)
     chain.prior = draw_prior(chain.prior, *moves.moments(chain.prior), rng)
-    moves.shift(total / weight + rng.standard_normal() / np.sqrt(chain.alpha * weight))
+    if latent is None or latent.has_bias:
+        moves.shift(total / weight + rng.standard_normal() / np.sqrt(chain.alpha * weight))
     noise = rng.standard_normal((len(moves.features), 1 + moves.table.n_factors), np.float32)
     moves.sweep(chain.alpha, chain.prior, noise, n_threads=n_threads)
-    return moves.shift(0.0)[1] / 2 if positive is None else loss
-
-
-def draw_latent(moves: Moves, positive: NDArray[np.bool_], rng: np.random.Generator) -> float:
-    """Draw the targets: normal around the score with deviation 1, above 0 in ``positive`` rows and below in the others.
-
-    Returns the sum of -log of the probabilities that the scores gave the classes.
-    """
-    from scipy.special import ndtr, ndtri
-
-    target = moves.rows.target
-    assert target is not None
-    score = target - moves.e
-    toward = np.where(positive, score, -score)
-    likely = np.maximum(ndtr(toward), 1e-300)
-    distance = toward - ndtri(
-        (1.0 - rng.random(len(target))) * likely
-    )  # the tail below, which keeps its digits
-    target[:] = np.where(positive, distance, -distance)
-    moves.e[:] = target - score
-    return float(-np.log(likely).sum())
-
-
-def probability(score: NDArray[Any]) -> Doubles:
-    """Return the probit probability of scores."""
-    from scipy.special import ndtr
-
-    return np.asarray(ndtr(score.astype(np.float64)))
-
-
-def log_odds(probability: Doubles) -> Doubles:
-    """Return log(p / (1 - p)), finite."""
-    p = np.clip(probability, 1e-15, 1 - 1e-15)
-    return np.asarray(np.log(p) - np.log1p(-p))
+    return moves.shift(0.0)[1] / 2 if latent is None else loss
 
 
 def draw_alpha(squares: float, n_rows: int, rng: np.random.Generator, beliefs: Beliefs = BELIEFS) -> float:

@@ -32,7 +32,8 @@ from crossfm.kernels.fm import scores
 from crossfm.kernels.gibbs import Moves, Prior
 from crossfm.kernels.table import Table
 from crossfm.kernels.vb import MeanField, score_variances
-from crossfm.solvers.gibbs import BELIEFS, Beliefs, log_odds, probability
+from crossfm.solvers.gibbs import BELIEFS, Beliefs
+from crossfm.solvers.latent import log_odds, probability
 
 Doubles = NDArray[np.float64]
 START = 0.01  # variances of w and V at the start
@@ -125,7 +126,7 @@ class Posterior:
         if not self.probit:
             return scores(rows, means, n_threads=n_threads).astype(np.float64)
         mean, variance = self.moments(rows, means, n_threads=n_threads)
-        return log_odds(probability(mean / np.sqrt(1.0 + variance)))
+        return log_odds(probability("probit", mean / np.sqrt(1.0 + variance), np.zeros(1)))
 
     def to_state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         """Return it as arrays and JSON."""
