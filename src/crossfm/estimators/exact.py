@@ -186,16 +186,17 @@ def exact_training(
                 f"solver={table.rule.name!r} learns two classes, but there are {len(data)}; take another solver, or "
                 "one machine a class by sklearn.multiclass.OneVsRestClassifier"
             )
-        assert rows.target is not None
+        target = rows.target
+        assert target is not None
         if table.rule is VB:
             if rows.weight is not None:
                 raise OptionError(
                     'solver="vb" has no sample_weight and no class_weight for classes; leave them out'
                 )
-            positive = rows.target > 0
+            positive = target > 0
             rows = rows.with_target(np.where(positive, 1.0, -1.0))
         else:
-            level, count = rows.target.astype(np.int64), _counts(rows.weight)
+            level, count = target.astype(np.int64), _counts(rows.weight)
             _check_levels(model.classes_, level, count)
             rows = latent_rows(rows, link, count)
     moves = Moves(rows, Columns.of(rows), table)
