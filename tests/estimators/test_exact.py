@@ -242,7 +242,6 @@ def test_a_callback_may_stop_a_chain_in_its_burn_in() -> None:
         {"learning_rate": 0.1},
         {"schedule": "cosine"},
         {"precision": "bfloat16"},
-        {"checkpoint": "here"},
         {"l1_w": 0.1},
         {"ftrl_decay": 0.9},
     ],

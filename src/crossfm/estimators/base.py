@@ -409,6 +409,8 @@ class BaseFM(Stored):
         if tables[0].rule in EXACT:
             exact = exact_training(self, data, valid, tables[0], hyper, plan, threads)
             visit = exact.visit
+            if resume is not None:
+                exact.keep_in(resume)
         if tables[0].rule is SGDA:
             assert valid is not None
             held_weight = self._row_weights(valid[0].weight, valid[1])

@@ -14,18 +14,19 @@ from crossfm.core.options import Hyper, check_count
 from crossfm.core.rules import ALS, MCMC, Rule
 from crossfm.data.rows import Rows
 from crossfm.errors import OptionError
+from crossfm.io.parts import part
 from crossfm.kernels import fm
 from crossfm.kernels.gibbs import Columns, Moves, Prior
 from crossfm.kernels.table import Table
 from crossfm.solvers.epochs import Plan, Visit
 from crossfm.solvers.gibbs import SETTLE, Chain, least_squares, log_odds, probability, sample
+from crossfm.solvers.resume import Resume
 
 START = 0.1  # deviation of V at the start, as in libFM; from a smaller one a chain takes many iterations to learn pairs
 UNUSED: dict[str, Any] = {
     "learning_rate": None,
     "schedule": "constant",
     "precision": "float32",
-    "checkpoint": None,
 }
 LEARNT: dict[str, Any] = {"l2_w": None, "l2_V": None, "early_stopping": False}
 CHAINS: dict[str, Any] = {"burn_in": None, "groups": "fields", "keep_samples": 50}
@@ -111,11 +112,23 @@ def _blocks(rows: Rows, columns: Columns) -> tuple[NDArray[np.uint32], int]:
 
 @dataclass(frozen=True, eq=False)
 class Exact:
-    """What the epoch loop calls: an epoch is a sweep over all features."""
+    """What the epoch loop calls: an epoch is a sweep over all features.
+
+    ``snapshot`` and ``restore`` are those of ``kernels.machine.Resumable``, for all but the table and ``rng``.
+    """
 
     visit: Visit
     orders: Callable[[], Iterator[NDArray[np.int64]]]
     valid_scores: Callable[[], NDArray[np.float64]]
+    snapshot: Callable[[], tuple[dict[str, NDArray[Any]], dict[str, Any]]]
+    restore: Callable[[dict[str, NDArray[Any]], dict[str, Any]], None]
+    rng: np.random.Generator
+
+    def keep_in(self, resume: Resume) -> None:
+        """Let checkpoints have the run. A sweep takes less time than writing e, q and all samples."""
+        resume.generators["exact"] = self.rng
+        resume.states["exact"] = self
+        resume.each_epoch = False
 
 
 def exact_training(
@@ -136,8 +149,7 @@ def exact_training(
             raise OptionError(
                 'solver="mcmc" has no sample_weight and no class_weight for classes; leave them out'
             )
-        assert rows.target is not None
-        positive = rows.target > 0
+        positive = _target_of(rows) > 0
         rows = rows.with_target(np.where(positive, 1.0, -1.0))
     columns = Columns.of(rows)
     moves = Moves(rows, columns, table)
@@ -169,8 +181,36 @@ def exact_training(
             said = mean = said if done == left + 1 else mean + (said - mean) / (done - left)
         return said if positive is None else log_odds(said)
 
+    def snapshot() -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        arrays: dict[str, NDArray[Any]] = {
+            "e": moves.e,
+            "q": moves.q,
+            "mean": mean,
+        }  # e and q have been rounded
+        if positive is not None:
+            arrays["latent"] = _target_of(rows)
+        chain = None
+        if table.rule is MCMC:
+            own, chain = model._chain.to_state()
+            arrays |= {f"chain.{name}": array for name, array in own.items()}
+        return arrays, {"done": done, "chain": chain}
+
+    def restore(arrays: dict[str, NDArray[Any]], meta: dict[str, Any]) -> None:
+        nonlocal done, mean
+        moves.e[:], moves.q[:] = arrays["e"], arrays["q"]
+        mean, done = arrays["mean"].copy(), int(meta["done"])
+        if positive is not None:
+            _target_of(rows)[:] = arrays["latent"]
+        if table.rule is MCMC:
+            model._chain = Chain.from_state(part(arrays, "chain."), meta["chain"])
+
     nothing = np.broadcast_to(np.int64(0), rows.n_rows)  # sweeps look at all rows, in no order
-    return Exact(visit, lambda: iter([nothing]), valid_scores)
+    return Exact(visit, lambda: iter([nothing]), valid_scores, snapshot, restore, rng)
+
+
+def _target_of(rows: Rows) -> NDArray[np.float64]:
+    assert rows.target is not None
+    return rows.target
 
 
 def _penalties(rows: Rows, table: Table, hyper: Hyper) -> Prior:

@@ -102,10 +102,11 @@ class FMRegressor(RegressorMixin, BaseFM):  # type: ignore[misc]
     checkpoint : path or None, default=None
         ``fit`` writes the whole state of the training to this file, and goes on from there when it was killed: called
         again with the same data and settings, it ends with the same bits as if nothing had happened (with one thread,
-        or ``deterministic``). Any other data or settings are refused. The file is taken away when ``fit`` is done.
+        or ``deterministic``; als and mcmc in any case). Any other data or settings are refused. The file is taken away when ``fit`` is done.
         ``partial_fit`` does not look at it.
     checkpoint_seconds : float, default=60
-        It is written at the end of each epoch, and in an epoch when this many seconds have passed.
+        It is written at the end of each epoch, and in an epoch when this many seconds have passed; of als and mcmc,
+        whose epochs are short, then only: 4 (1 + n_factors, to a multiple of 8) bytes a row, and all samples so far.
     warm_start : bool, default=False
         ``fit`` goes on from the last fit instead of starting anew.
     random_state : int, RandomState, Generator or None, default=None
