@@ -1139,3 +1139,16 @@ def mean_conditional(thetas, precision, gamma_0, mu_0):
     """Return mean and precision of the normal distribution of a group's mu given its lambda and parameters."""
     n = len(thetas) + gamma_0
     return (sum(thetas) + gamma_0 * mu_0) / n, n * precision
+
+
+def mixture_quantile(mean, deviation, quantile):
+    """Return t where the mean of the normal distribution functions at t is ``quantile``, halving an interval."""
+    low = min(m - 40 * s for m, s in zip(mean, deviation, strict=True))
+    high = max(m + 40 * s for m, s in zip(mean, deviation, strict=True))
+    for _ in range(200):
+        middle = (low + high) / 2
+        below = [
+            math.erfc((m - middle) / (s * math.sqrt(2))) / 2 for m, s in zip(mean, deviation, strict=True)
+        ]
+        low, high = (middle, high) if sum(below) / len(below) < quantile else (low, middle)
+    return middle

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,10 @@ from scipy.sparse import csr_matrix, hstack
 import crossfm
 from contracts import COLUMNS, SEED, EstimatorContract, assert_lets_go_of_the_file, clicks
 from crossfm import Categorical, FFMRegressor, FMClassifier, FMRanker, FMRegressor, MultiCategorical, Rows
+from crossfm.data.writers import write_libsvm
 from crossfm.errors import DataError, OptionError
+from machines import as_lists
+from oracles import fm_score
 
 SOLVERS = ("als", "mcmc")
 
@@ -85,6 +89,56 @@ def test_intervals_hold_as_many_new_targets_as_they_promise() -> None:
     assert np.array_equal(mean, model.predict(X[1000:]))
     assert np.mean(np.abs(y[1000:] - mean) < 1.645 * deviation) == pytest.approx(0.9, abs=0.03)
     assert (deviation > 1.9).all()  # the noise alone is 2
+
+
+def test_quantiles_are_those_of_new_targets_drawn_from_the_samples() -> None:
+    X, _, y = noisy(1000)
+    model = mcmc(max_iter=40).fit(X[:700], y[:700])
+    rows, rng = model._input(X[700:710])[0], np.random.default_rng(0)
+    each = [
+        y[:700].mean()
+        + y[:700].std()
+        * (
+            np.array([fm_score(row, p.bias, p.w, p.V) for row in as_lists(rows)])[:, None]
+            + rng.standard_normal(10_000) / np.sqrt(alpha)
+        )
+        for p, alpha in zip(model._chain.samples, model._chain.alphas, strict=True)
+    ]
+    drawn = np.quantile(np.concatenate(each, axis=1), [0.05, 0.5, 0.95], axis=1).T
+    found = model.predict_quantiles(X[700:710])
+    assert found.shape == (10, 3)
+    np.testing.assert_allclose(found, drawn, atol=0.05)  # of a deviation of 2 or more
+    at_once = model.predict_quantiles(X)
+    with pytest.MonkeyPatch.context() as small:
+        small.setattr("crossfm.solvers.gibbs.CELLS", 700)
+        np.testing.assert_allclose(model.predict_quantiles(X), at_once, rtol=1e-9)
+    np.testing.assert_allclose(model.predict_quantiles(X, [0.5])[:, 0], at_once[:, 1], rtol=1e-9)
+
+
+def test_intervals_of_quantiles_hold_what_they_promise() -> None:
+    X, _, y = noisy(4000)
+    model = mcmc(max_iter=150).fit(X[:600], y[:600])
+    levels = (0.5, 0.8, 0.9, 0.95)
+    ends = [(1 - level) / 2 for level in levels]
+    found = model.predict_quantiles(X[600:], [*ends, *(1 - end for end in ends)])
+    low, high = found[:, :4], found[:, 4:]
+    held = ((low < y[600:, None]) & (y[600:, None] < high)).mean(axis=0)
+    np.testing.assert_allclose(held, levels, atol=0.03)
+
+
+def test_quantiles_need_samples_and_numbers_between_zero_and_one(tmp_path: Path) -> None:
+    X, _, y = noisy(60)
+    with pytest.raises(OptionError, match='predict_quantiles needs samples: fit with solver="mcmc"'):
+        mcmc(solver="als").fit(X, y).predict_quantiles(X)
+    model = mcmc(max_iter=3, normalize=True).fit(X, y)
+    for wrong in (0.5, [], [0.0], [1.0], [np.nan], [[0.5]], "half", [1.5, 0.5]):
+        with pytest.raises(OptionError, match=r"quantiles=.*numbers between 0 and 1"):
+            model.predict_quantiles(X, wrong)
+    write_libsvm(tmp_path / "a.libsvm", replace(model._input(X)[0], values=None, target=y))
+    opened = crossfm.stream(tmp_path / "a.libsvm", n_features=70)
+    np.testing.assert_allclose(model.predict_quantiles(opened), model.predict_quantiles(X), rtol=1e-5)
+    for ours, theirs in zip(model.predict(opened, True), model.predict(X, True), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5)
 
 
 def test_a_feature_without_rows_is_less_certain() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -29,7 +29,7 @@ from crossfm.data.stream import RowStream
 from crossfm.data.tables import as_table
 from crossfm.errors import DataError, LabelError, OptionError
 from crossfm.estimators.adaptive import adaptive_visit
-from crossfm.estimators.exact import START, check_exact, exact_training, predictive
+from crossfm.estimators.exact import START, check_exact, exact_training, predictive, predictive_quantiles
 from crossfm.estimators.growing import grow, wider_input
 from crossfm.estimators.inputs import fit_encoder, has_names, normalized, rows_from_matrix, with_fields
 from crossfm.estimators.resuming import belong_rows, belong_start, resuming
@@ -552,9 +552,19 @@ class BaseFM(Stored):
     def _predictive(self, X: Any) -> tuple[Floats, Floats]:
         """Return mean and variance (n_rows,) of new targets, as they are standardised."""
         check_is_fitted(self, "_machines")
-        parts = X if isinstance(X, RowStream) else [self._input(X)[0]]
-        each = [predictive(self, rows, thread_count(self.n_threads)) for rows in parts]
+        each = [predictive(self, rows, thread_count(self.n_threads)) for rows in self._parts(X)]
         return np.concatenate([mean for mean, _ in each]), np.concatenate([spread for _, spread in each])
+
+    def _predictive_quantiles(self, X: Any, quantiles: Any) -> Floats:
+        """Return quantiles (n_rows, n_quantiles) of new targets, as they are standardised."""
+        check_is_fitted(self, "_machines")
+        threads = thread_count(self.n_threads)
+        return np.concatenate([predictive_quantiles(self, p, quantiles, threads) for p in self._parts(X)])
+
+    def _parts(self, X: Any) -> Iterator[Rows]:
+        """Yield the rows of a stream window by window, or those of ``X``."""
+        for part in X if isinstance(X, RowStream) else [X]:
+            yield self._input(part)[0]
 
     def _scores(self, rows: Rows) -> list[NDArray[Any]]:
         """Return raw scores (n_rows,) of each machine."""

@@ -241,8 +241,25 @@ def _chain_of(model: Any, rows: Rows, columns: Columns, table: Table, plan: Plan
 
 def predictive(model: Any, rows: Rows, n_threads: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return mean and variance (n_rows,) of a new target of each row, in the standardised unit."""
-    chain = model._chain
-    if chain is None or not chain.samples:
-        raise OptionError('return_std needs samples: fit with solver="mcmc"')
+    chain = _sampled(model, "return_std")
     mean, variance = chain.moments(rows, n_threads=n_threads)
     return mean, variance + float(np.mean(1 / np.asarray(chain.alphas)))
+
+
+def predictive_quantiles(model: Any, rows: Rows, quantiles: Any, n_threads: int) -> NDArray[np.float64]:
+    """Return quantiles (n_rows, n_quantiles) of a new target of each row, in the standardised unit."""
+    chain = _sampled(model, "predict_quantiles")
+    try:
+        asked = np.asarray(quantiles, np.float64)
+    except (TypeError, ValueError):
+        asked = np.zeros(0)
+    if asked.ndim != 1 or not len(asked) or not ((asked > 0) & (asked < 1)).all():
+        raise OptionError(f"quantiles={quantiles!r}, but they must be a list of numbers between 0 and 1")
+    return chain.quantiles(rows, asked, n_threads=n_threads)
+
+
+def _sampled(model: Any, name: str) -> Chain:
+    chain = model._chain
+    if chain is None or not chain.samples:
+        raise OptionError(f'{name} needs samples: fit with solver="mcmc"')
+    return chain  # type: ignore[no-any-return]

@@ -102,11 +102,11 @@ class FMRegressor(RegressorMixin, BaseFM):  # type: ignore[misc]
     checkpoint : path or None, default=None
         ``fit`` writes the whole state of the training to this file, and goes on from there when it was killed: called
         again with the same data and settings, it ends with the same bits as if nothing had happened (with one thread,
-        or ``deterministic``; als and mcmc in any case). Any other data or settings are refused. The file is taken away when ``fit`` is done.
-        ``partial_fit`` does not look at it.
+        or ``deterministic``; als and mcmc in any case). Any other data or settings are refused. The file is taken away
+        when ``fit`` is done. ``partial_fit`` does not look at it.
     checkpoint_seconds : float, default=60
         It is written at the end of each epoch, and in an epoch when this many seconds have passed; of als and mcmc,
-        whose epochs are short, then only: 4 (1 + n_factors, to a multiple of 8) bytes a row, and all samples so far.
+        whose epochs are short, then only: some 4 (1 + n_factors) bytes a row, and all samples so far.
     warm_start : bool, default=False
         ``fit`` goes on from the last fit instead of starting anew.
     random_state : int, RandomState, Generator or None, default=None
@@ -242,6 +242,15 @@ class FMRegressor(RegressorMixin, BaseFM):  # type: ignore[misc]
             return mean * self._target[1] + self._target[0], np.sqrt(variance) * self._target[1]
         scores = self._raw(X)[:, 0] * self._target[1] + self._target[0]
         return self._loss().predict(scores)
+
+    def predict_quantiles(self, X: Any, quantiles: Any = (0.05, 0.5, 0.95)) -> Floats:
+        """Return quantiles (n_rows, n_quantiles) of a new target of each row, noise included, which mcmc alone knows.
+
+        They are those of the mixture of one normal for each sample kept, computed and not drawn: the default gives
+        the interval that holds 90 % of new targets, and the median. ``quantiles`` (n_quantiles,) lie between 0 and 1.
+        Raises ``OptionError`` for others, and for other solvers.
+        """
+        return self._predictive_quantiles(X, quantiles) * self._target[1] + self._target[0]
 
     def _loss(self) -> Loss:
         return find_loss(check_choice("loss", self.loss, ("squared", "poisson")))

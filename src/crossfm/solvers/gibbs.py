@@ -26,9 +26,11 @@ from crossfm.core.params import FMParams
 from crossfm.data.rows import Rows
 from crossfm.kernels.fm import scores
 from crossfm.kernels.gibbs import Moves, Prior
+from crossfm.solvers.mixture import mixture_quantiles
 
 Doubles = NDArray[np.float64]
 SETTLE = 50  # sweeps after which errors and sums are computed again
+CELLS = 1 << 18  # samples of quantiles of rows that are worked on at a time
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,19 @@ class Chain:
             mean += apart / number
             squares += apart**2 * ((number - 1) / number)
         return mean, squares / max(len(self.samples) - 1, 1)
+
+    def quantiles(self, rows: Rows, quantiles: Doubles, *, n_threads: int = 1) -> Doubles:
+        """Return quantiles (n_rows, n_quantiles) of a new target of each row, under all samples."""
+        deviation = 1 / np.sqrt(self.alphas)
+        step = max(1, CELLS // (len(self.samples) * len(quantiles)))
+        found = np.empty((rows.n_rows, len(quantiles)))
+        for start in range(0, rows.n_rows, step):
+            part = rows.take(np.arange(start, min(start + step, rows.n_rows)))
+            mean = np.array(
+                [scores(part, params, n_threads=n_threads) for params in self.samples], np.float64
+            )
+            found[start : start + step] = mixture_quantiles(mean, deviation, quantiles)
+        return found
 
     def scores(self, rows: Rows, *, n_threads: int = 1) -> Doubles:
         """Return what the samples say of ``rows`` (n_rows,): the mean score, or the mean probability's log-odds."""
