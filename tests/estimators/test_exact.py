@@ -219,6 +219,25 @@ def test_a_saved_chain_goes_on_with_the_same_bits(tmp_path: Path) -> None:
     assert_lets_go_of_the_file(model, tmp_path / "m.crossfm")
 
 
+def test_the_trace_has_every_iteration_in_the_unit_of_the_target(tmp_path: Path) -> None:
+    X, _, y = noisy(2000)
+    model = mcmc(max_iter=60, burn_in=20, warm_start=True).fit(X, y)
+    trace = model.trace_
+    assert trace["precision"].shape == trace["mean"].shape == (60, 2, 4)
+    assert trace["burn_in"].tolist() == [True] * 20 + [False] * 40
+    assert np.mean(trace["alpha"][20:]) == pytest.approx(1 / 2**2, rel=0.1)  # the noise has deviation 2
+    assert trace["alpha"][-1] * np.var(y) == pytest.approx(model._chain.alphas[-1])
+    assert trace["bias"][-1] == pytest.approx(model.params_.bias, rel=1e-6)
+    assert np.mean(trace["precision"][20:, :, 0]) == pytest.approx(1 / 5**2, rel=0.3)  # w has deviation 5
+    model.save(tmp_path / "m")
+    loaded = crossfm.load(tmp_path / "m").fit(X, y)
+    assert loaded.trace_["burn_in"].tolist() == [True] * 20 + [False] * 100
+    for name, array in model.fit(X, y).trace_.items():
+        assert np.array_equal(loaded.trace_[name], array)
+    with pytest.raises(AttributeError, match="trace_"):
+        mcmc(solver="als", max_iter=2).fit(X, y).trace_  # noqa: B018
+
+
 def test_another_fit_forgets_the_chain() -> None:
     X, _, y = noisy(300)
     model = mcmc(max_iter=5).fit(X, y)

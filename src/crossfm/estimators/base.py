@@ -522,6 +522,13 @@ class BaseFM(Stored):
         return machines[0] if len(machines) == 1 else machines
 
     @property
+    def trace_(self) -> dict[str, NDArray[Any]]:
+        """What "mcmc" drew beside the weights, as arrays whose first axis are all iterations so far."""
+        if self._chain is None:
+            raise AttributeError('trace_ is there after fit with solver="mcmc"')
+        return self._chain.trace.rescaled(*getattr(self, "_target", (0.0, 1.0)))
+
+    @property
     def l2_w_(self) -> Floats:
         """L2 on ``w`` that solver="sgda" has found (n_groups,); (n_classes, n_groups) for more than two classes."""
         return self._found("l2_w_", lambda lambdas, k: lambdas[:, 0])

@@ -168,9 +168,11 @@ def exact_training(
             moves.settle(n_threads)
         if table.rule is ALS:
             return least_squares(moves, fixed, n_threads=n_threads)
-        loss = sample(moves, model._chain, rng, positive=positive, n_threads=n_threads)
+        chain = model._chain
+        loss = sample(moves, chain, rng, positive=positive, n_threads=n_threads)
+        chain.trace.add(chain.alpha, float(table.bias[0]), chain.prior, burn_in=done <= left)
         if done > left:
-            model._chain.add(moves, rng)
+            chain.add(moves, rng)
         return loss
 
     def valid_scores() -> NDArray[np.float64]:

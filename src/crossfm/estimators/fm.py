@@ -122,6 +122,20 @@ class FMRegressor(RegressorMixin, BaseFM):  # type: ignore[misc]
     l2_w_, l2_V_ : (n_groups,), (n_groups, n_factors)
         What "sgda" has found; groups are the columns of a table, one for anything else.
         After "mcmc" ``params_`` is the last sample, which is not what predicts.
+    trace_ : dict of arrays
+        What "mcmc" drew in each iteration, in the unit of ``y``: ``burn_in`` (n_iter,), whether it did not count,
+        ``alpha`` (n_iter,), the precision of ``y`` around the score, ``bias`` (n_iter,), ``precision`` and ``mean``
+        (n_iter, n_groups, 1 + n_factors) of ``w`` and each factor of the features of each group. Warm starts append. It
+        takes 16 n_groups (1 + n_factors) bytes an iteration, in memory, model file and checkpoint. For ArviZ, where
+        the first axis is that of chains::
+
+            trace = model.trace_
+            counts = ~trace.pop("burn_in")
+            data = arviz.from_dict(posterior={name: array[None, counts] for name, array in trace.items()})
+            arviz.summary(data, var_names=["alpha", "bias"])  # effective sample sizes; also arviz.plot_trace(data)
+
+        More chains are fits with other ``random_state``, stacked. Factors have no order and no sign: look at their
+        precisions in one chain, not at their means, and not across chains.
     encoder_ : Encoder or None
         How a table became features; None for matrices.
     history_ : list of dict
@@ -332,7 +346,7 @@ class FMClassifier(ClassifierMixin, BaseFM):  # type: ignore[misc]
     class_weight_ : (n_classes,) or None
     calibration_ : (n_machines, 2) or None
         Slope and offset of each machine's raw score under ``predict_proba``.
-    encoder_, history_, n_iter_, best_iter_ : as in ``FMRegressor``
+    encoder_, history_, n_iter_, best_iter_, trace_ : as in ``FMRegressor``; ``alpha`` is 1
 
     References
     ----------

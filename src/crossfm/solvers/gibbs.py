@@ -24,9 +24,11 @@ from numpy.typing import NDArray
 
 from crossfm.core.params import FMParams
 from crossfm.data.rows import Rows
+from crossfm.io.parts import part
 from crossfm.kernels.fm import scores
 from crossfm.kernels.gibbs import Moves, Prior
 from crossfm.solvers.mixture import mixture_quantiles
+from crossfm.solvers.trace import Trace
 
 Doubles = NDArray[np.float64]
 SETTLE = 50  # sweeps after which errors and sums are computed again
@@ -66,6 +68,8 @@ class Chain:
         Evenly spaced.
     alphas : list of float
         Precision of the targets in each.
+    trace : Trace
+        Of all iterations; the caller adds to it.
     """
 
     prior: Prior
@@ -76,6 +80,7 @@ class Chain:
     samples: list[FMParams] = field(default_factory=list)
     alphas: list[float] = field(default_factory=list)
     probit: bool = False
+    trace: Trace = field(default_factory=Trace)
 
     @classmethod
     def start(
@@ -139,6 +144,7 @@ class Chain:
             "mean": self.prior.mean,
             "alphas": np.array(self.alphas, np.float64),
         }
+        arrays |= {f"trace.{name}": array for name, array in self.trace.to_arrays().items()}
         for number, params in enumerate(self.samples):
             arrays |= {f"{number}.{name}": array for name, array in params.to_arrays().items()}
         own = {
@@ -167,6 +173,7 @@ class Chain:
             [FMParams.from_arrays(one).packed() for one in each],
             [float(alpha) for alpha in arrays["alphas"]],
             bool(meta["probit"]),
+            Trace.from_arrays(part(arrays, "trace.")),
         )
 
 
