@@ -250,6 +250,15 @@ def test_another_fit_forgets_the_chain() -> None:
     assert len(model._chain.samples) == 5
 
 
+def test_rows_to_go_on_with_may_have_fewer_features() -> None:
+    X, _, y = noisy(300)
+    rows = Rows(X.indices.astype(np.uint32), 75, width=2)
+    for solver, options in (("als", {}), ("mcmc", {"groups": None})):
+        fits = [mcmc(solver=solver, max_iter=5, warm_start=True, **options).fit(rows, y) for _ in range(2)]
+        fits[0].fit(replace(rows, n_features=70), y)
+        assert np.array_equal(fits[0].predict(rows), fits[1].fit(rows, y).predict(rows))
+
+
 def test_a_chain_cannot_go_on_with_other_groups() -> None:
     X, _, y = noisy(300)
     model = mcmc(max_iter=5, warm_start=True).fit(X, y)
@@ -353,7 +362,7 @@ def test_options_of_sampling_are_refused_elsewhere(solver: str, options: dict[st
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
-def test_other_estimators_refuse_them(solver: str, tmp_path: Path) -> None:
+def test_other_estimators_refuse_them(solver: str) -> None:
     X, _, y = noisy(50)
     with pytest.raises(OptionError, match="is for FMRegressor"):
         mcmc(solver=solver, loss="poisson").fit(X, np.arange(50))
@@ -365,9 +374,6 @@ def test_other_estimators_refuse_them(solver: str, tmp_path: Path) -> None:
         FMRanker(solver=solver).fit(X, y)
     with pytest.raises(OptionError, match="partial_fit"):
         mcmc(solver=solver).partial_fit(X, y)
-    (tmp_path / "a.libsvm").write_text("1 0:1\n2 1:1\n")
-    with pytest.raises(OptionError, match="memory"):
-        mcmc(solver=solver).fit(crossfm.stream(tmp_path / "a.libsvm"))
 
 
 @pytest.mark.parametrize("solver", SOLVERS)

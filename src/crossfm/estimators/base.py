@@ -29,7 +29,16 @@ from crossfm.data.stream import RowStream
 from crossfm.data.tables import as_table
 from crossfm.errors import DataError, LabelError, OptionError
 from crossfm.estimators.adaptive import adaptive_visit
-from crossfm.estimators.exact import START, check_exact, exact_training, predictive, predictive_quantiles
+from crossfm.estimators.exact import (
+    START,
+    check_exact,
+    describe_sweep,
+    exact_bytes,
+    exact_training,
+    predictive,
+    predictive_quantiles,
+)
+from crossfm.estimators.gathered import gather, gather_validation
 from crossfm.estimators.growing import grow, wider_input
 from crossfm.estimators.inputs import fit_encoder, has_names, normalized, rows_from_matrix, with_fields
 from crossfm.estimators.resuming import belong_rows, belong_start, resuming
@@ -218,7 +227,9 @@ class BaseFM(Stored):
     # ----------------------------------------------------------------- training
 
     def _start_tables(self, rows: Rows | Prepared, biases: list[float], rule: Rule, hyper: Hyper) -> None:
-        needed = self._machine.table_bytes(rows, self.n_factors, rule) * len(biases)
+        needed = float(self._machine.table_bytes(rows, self.n_factors, rule) * len(biases))
+        if rule in EXACT and isinstance(rows, Rows):
+            needed += exact_bytes(self, rule, rows.n_rows, rows.nnz, rows.n_features)
         if self.verbose:
             print(f"{show_size(needed)} for weights and the optimizer's state", file=sys.stderr)
         check_memory(needed, self._advice(rule))
@@ -236,6 +247,8 @@ class BaseFM(Stored):
 
     def _advice(self, rule: Rule) -> str:
         advice = ["fewer n_factors"]
+        if rule is MCMC:
+            advice.append("fewer keep_samples")
         if not rule.row_wise and rule.states:
             advice.append('solver="adagrad-row" (one accumulator a feature)')
         if self._machine.FIELDS:
@@ -271,7 +284,8 @@ class BaseFM(Stored):
                 f"n_factors={self.n_factors}, but the model to go on with has {self._machines[0].rank}, which "
                 "stays. Set it back, or fit anew with warm_start=False."
             )
-        if isinstance(X, RowStream):
+        streamed = isinstance(X, RowStream)
+        if streamed and rule not in EXACT:
             fit_stream(
                 self,
                 X,
@@ -288,7 +302,9 @@ class BaseFM(Stored):
         if growing:
             rows, y, encoder = wider_input(self, X, y)
         else:
-            rows, y = self._input(X, y, fit=fresh, **self._y_checks)
+            if streamed:
+                X, y = gather(self, X, y, sample_weight, fresh=fresh)
+            rows, y = self._input(X, y, fit=fresh and not streamed, **self._y_checks)
         if y is None:
             raise LabelError(NO_TARGET)
         if not fresh:
@@ -312,7 +328,7 @@ class BaseFM(Stored):
             plan = replace(plan, max_iter=passes, patience=None)
         valid = None
         if eval_set is not None:
-            valid = self._eval_rows(eval_set)
+            valid = self._eval_rows(gather_validation(self, eval_set) if rule in EXACT else eval_set)
         elif plan.patience is not None or rule is SGDA or (self.calibrate and passes is None):
             train, held = self._split(rows)
             valid = (rows.take(held), [target[held] for target in targets])
@@ -464,7 +480,8 @@ class BaseFM(Stored):
             isinstance(c, Callback) or callable(c) for c in given
         ):
             raise OptionError(f"callbacks={given!r}, but it must be a list of Callback objects or functions")
-        return Callbacks([Record(), *given, *([progress()] if self.verbose else [])])
+        words = describe_sweep if self._rule() in EXACT else None
+        return Callbacks([Record(), *given, *([progress(words=words)] if self.verbose else [])])
 
     def _validation_scores(self, rows: Rows, targets: list[Floats], loss: Loss, threads: int) -> Scores:
         scores = [self._machine.scores(rows, table, n_threads=threads) for table in self._tables()]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,9 +17,11 @@ from crossfm.errors import OptionError
 from crossfm.io.parts import part
 from crossfm.kernels import fm
 from crossfm.kernels.gibbs import Columns, Moves, Prior
-from crossfm.kernels.table import Table
+from crossfm.kernels.table import Table, padded_factors
+from crossfm.solvers.callbacks import Epoch
 from crossfm.solvers.epochs import Plan, Visit
 from crossfm.solvers.gibbs import SETTLE, Chain, least_squares, log_odds, probability, sample
+from crossfm.solvers.progress import describe
 from crossfm.solvers.resume import Resume
 
 START = 0.1  # deviation of V at the start, as in libFM; from a smaller one a chain takes many iterations to learn pairs
@@ -139,7 +141,7 @@ def exact_training(
     Raises ``DataError`` for a feature that stands in a row twice, ``OptionError`` for more than two classes or weighted
     ones.
     """
-    rows, positive = data[0], None
+    rows, positive = replace(data[0], n_features=table.n_features), None  # those to go on with may have fewer
     if is_classifier(model):
         if len(data) > 1:
             raise OptionError(
@@ -213,6 +215,30 @@ def exact_training(
 def _target_of(rows: Rows) -> NDArray[np.float64]:
     assert rows.target is not None
     return rows.target
+
+
+def describe_sweep(epoch: Epoch, model: Any) -> str:
+    """One line about an iteration: errors in the unit of ``y``, and whether it counts."""
+    line = describe(epoch)
+    if not is_classifier(model):
+        line = describe(epoch, "RMSE", lambda loss: float(np.sqrt(2 * loss)) * float(model._target[1]))
+    chain: Chain | None = model._chain
+    return line if chain is None else line.removesuffix("  best") + "  burn-in" * chain.trace.burn_in[-1]
+
+
+def exact_bytes(model: Any, rule: Rule, n_rows: int, nnz: int, n_features: int) -> float:
+    """Return the bytes, about, that a run takes at most beside its rows and the table.
+
+    Turning the rows round takes up to 32 bytes a non-zero for a while. Then 4 to 8 of them stay, with e and q (and q
+    once more when they are computed again), the samples, of which two are on their way, and the trace.
+    """
+    k = int(model.n_factors)
+    lasting = 8.0 * nnz + 8.0 * n_rows * (2 + padded_factors(k))
+    if rule is MCMC:
+        kept = min(model.keep_samples, model.max_iter - burn_in(model)) + 2
+        n_groups = np.unique(model.groups).size if isinstance(model.groups, (list, np.ndarray)) else 1
+        lasting += (4.0 * kept * n_features + 16.0 * model.max_iter * n_groups) * (1 + k)
+    return max(32.0 * nnz, lasting)
 
 
 def _penalties(rows: Rows, table: Table, hyper: Hyper) -> Prior:
