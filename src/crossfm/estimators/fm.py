@@ -37,11 +37,11 @@ class FMRegressor(RegressorMixin, BaseFM):  # type: ignore[misc]
         on validation rows (Rendle, WSDM 2012), one for each column of a table and factor, starting from those given.
         The rows are ``eval_set``, or ``validation_fraction`` of the rows, and early stopping watches the same.
         "als" and "mcmc" have no learning rate. They are for squared loss (mcmc also for two classes), need all rows in
-        memory (a stream is gathered, where that fits) and visit features, not rows: an epoch is a sweep over all features, ``shuffle`` is without meaning, and
-        the bits do not depend on ``n_threads``. "als", alternating least squares, moves all weights of a feature to
-        their best given the others. "mcmc" draws them, the noise, and mean and precision of each group of features from
-        the posterior of a Bayesian machine (Gibbs sampling); predictions are means over the samples. It is the best
-        on ratings; give it some hundred iterations.
+        memory (a stream is gathered, where that fits) and visit features, not rows: an epoch is a sweep over all
+        features, ``shuffle`` is without meaning, and the bits do not depend on ``n_threads``. "als", alternating least
+        squares, moves all weights of a feature to their best given the others. "mcmc" draws them, the noise, and mean
+        and precision of each group of features from the posterior of a Bayesian machine (Gibbs sampling); predictions
+        are means over the samples. It is the best on ratings; give it some hundred iterations.
     loss : {"squared", "poisson"}, default="squared"
         "poisson" predicts exp(score), for counts.
     learning_rate : float or None, default=None
