@@ -195,6 +195,7 @@ def sample(
     *,
     positive: NDArray[np.bool_] | None = None,
     n_threads: int = 1,
+    beliefs: Beliefs = BELIEFS,
 ) -> float:
     """Draw everything once: alpha, lambda, mu, bias, and w and V; return half the sum of squared errors.
 
@@ -207,8 +208,8 @@ def sample(
     if moves.rows.weight is not None:
         n_rows = int(np.count_nonzero(moves.rows.weight))
     if positive is None:
-        chain.alpha = draw_alpha(squares, n_rows, rng)
-    chain.prior = draw_prior(chain.prior, *moves.moments(chain.prior), rng)
+        chain.alpha = draw_alpha(squares, n_rows, rng, beliefs)
+    chain.prior = draw_prior(chain.prior, *moves.moments(chain.prior), rng, beliefs)
     moves.shift(total / weight + rng.standard_normal() / np.sqrt(chain.alpha * weight))
     noise = rng.standard_normal((moves.columns.n_columns, 1 + moves.table.n_factors), np.float32)
     moves.sweep(chain.alpha, chain.prior, noise, n_threads=n_threads)
