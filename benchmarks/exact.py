@@ -2,9 +2,11 @@
 test RMSE.
 
     python benchmarks/exact.py FOLDER [--split u3] [--iterations 300] [--peer PYTHON] [--factors 8] [--engines vb mcmc]
+    python benchmarks/exact.py FOLDER --coverage
 
 ``FOLDER`` has u3.base.gz and u3.test.gz. ``PYTHON`` is an interpreter with myfm, where it is not this one's: peers and
-we take turns, one thread each, and the median of three turns counts. Predictions are clipped to 1 and 5.
+we take turns, one thread each, and the median of three turns counts. Predictions are clipped to 1 and 5. With
+``--coverage``: the share of test ratings in the intervals of ``predict_quantiles``, and their width (not clipped).
 """
 
 from __future__ import annotations
@@ -85,6 +87,29 @@ def one(args: argparse.Namespace) -> None:
     print(f"{1e3 * cpu / args.iterations:.2f} {1e3 * wall / args.iterations:.2f} {error:.4f}")
 
 
+LEVELS = (0.5, 0.8, 0.9, 0.95)
+
+
+def coverage(args: argparse.Namespace) -> None:
+    """Print which share of the test ratings lie in intervals that promise ``LEVELS``."""
+    from crossfm import FMRegressor
+
+    folder = Path(args.folder)
+    X, y = read(folder, f"{args.split}.base.gz")
+    test, ratings = read(folder, f"{args.split}.test.gz")
+    tails = [(1 - level) / 2 for level in LEVELS]
+    print("k: " + ", ".join(f"{100 * level:g} % (mean width)" for level in LEVELS))
+    for k in (8, 16, 32) if args.factors is None else (args.factors,):
+        model = FMRegressor(
+            k, solver="mcmc", max_iter=args.iterations, n_threads=args.threads, random_state=0
+        ).fit(X, y)
+        found = model.predict_quantiles(test, [*tails, *(1 - tail for tail in tails)])
+        low, high = found[:, : len(LEVELS)], found[:, len(LEVELS) :]
+        held = ((low <= ratings[:, None]) & (ratings[:, None] <= high)).mean(axis=0)
+        width = (high - low).mean(axis=0)
+        print(f"{k}: " + ", ".join(f"{100 * h:.1f} ({w:.2f})" for h, w in zip(held, width, strict=True)))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -99,7 +124,11 @@ def main() -> None:
     parser.add_argument("--engines", choices=ENGINES, nargs="+", default=ENGINES)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--keep", type=int, default=50, help="samples")
+    parser.add_argument("--coverage", action="store_true")
     args = parser.parse_args()
+    if args.coverage:
+        coverage(args)
+        return
     if args.run:
         one(args)
         return

@@ -1293,3 +1293,53 @@ def polya_gamma_moments(c, z):
 def polya_gamma_transform(c, z, t):
     """Return E exp(-t omega) of PG(c, z): the ratio of its characterisation, section 2 of the same paper."""
     return (np.cosh(z / 2) / np.cosh(np.sqrt((z**2 / 2 + t) / 2))) ** c
+
+
+def coordinate_gibbs(rows, y, group, k, n, rng, beliefs):
+    """Yield n draws (bias, w, V, alpha) of the chain of Freudenthaler, Schmidt-Thieme & Rendle (2011):
+    one parameter after another, each given all others. The bias has a flat prior.
+    """
+    b, n_features, n_groups = beliefs, len(group), max(group) + 1
+    bias, w, V = 0.0, np.zeros(n_features), 0.1 * rng.standard_normal((n_features, k))
+    mean, ones = np.zeros((n_groups, 1 + k)), np.ones(len(y))
+    for _ in range(n):
+        errors = [t - fm_score(row, bias, w, V) for row, t in zip(rows, y, strict=True)]
+        shape, rate = noise_conditional(errors, ones, b.alpha_0, b.beta_0)
+        alpha = rng.gamma(shape, 1 / rate)
+        precision = np.empty_like(mean)
+        for g in range(n_groups):
+            for f in range(1 + k):
+                theta = [w[i] if f == 0 else V[i, f - 1] for i in range(n_features) if group[i] == g]
+                shape, rate = precision_conditional(
+                    theta, mean[g, f], b.alpha_lambda, b.beta_lambda, b.gamma_0, b.mu_0
+                )
+                precision[g, f] = rng.gamma(shape, 1 / rate)
+                centre, certain = mean_conditional(theta, precision[g, f], b.gamma_0, b.mu_0)
+                mean[g, f] = centre + rng.standard_normal() / np.sqrt(certain)
+        centre, certain = bias_conditional(rows, y, ones, bias, w, V, alpha)
+        bias = centre + rng.standard_normal() / np.sqrt(certain)
+        for f in range(1 + k):
+            for i in range(n_features):
+                g = group[i]
+                centre, certain = coordinate_conditional(
+                    rows, y, ones, bias, w, V, i, f, alpha, precision[g], mean[g]
+                )
+                drawn = centre + rng.standard_normal() / np.sqrt(certain)
+                if f == 0:
+                    w[i] = drawn
+                else:
+                    V[i, f - 1] = drawn
+        yield bias, w.copy(), V.copy(), alpha
+
+
+def mixture_quantile(mean, deviation, quantile):
+    """Return t where the mean of the normal distribution functions at t is ``quantile``, halving an interval."""
+    low = min(m - 40 * s for m, s in zip(mean, deviation, strict=True))
+    high = max(m + 40 * s for m, s in zip(mean, deviation, strict=True))
+    for _ in range(200):
+        middle = (low + high) / 2
+        below = [
+            math.erfc((m - middle) / (s * math.sqrt(2))) / 2 for m, s in zip(mean, deviation, strict=True)
+        ]
+        low, high = (middle, high) if sum(below) / len(below) < quantile else (low, middle)
+    return middle

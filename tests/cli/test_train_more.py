@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import pyarrow.csv as pacsv
 import pytest
 
 from crossfm import FMClassifier, load
+from crossfm.cli.checkpoint import Keeper
 
 TRAIN = ("--target", "click", "--epochs", 4, "-q")
 
@@ -224,3 +226,45 @@ def test_the_link_of_sampled_classes(crossfm: Any, clicks: Path) -> None:
     result = crossfm(*words, "--link", "logistic")
     assert result.exit_code == 2
     assert "--link 'logistic', but it needs --solver" in result.output.replace("\n", " ")
+
+
+def test_a_chain_has_its_options_and_says_how_well_its_mean_does(
+    crossfm: Any, clicks: Path, tmp_path: Path
+) -> None:
+    columns = ("--categorical", "user_id,item_id", "--drop", "genres,time,click,weight")
+    words = ("train", clicks, "--target", "price", "--task", "regression", "--solver", "mcmc", *columns)
+    options = ("--iterations", 9, "--burn-in", 2, "--keep-samples", 4, "--groups", "none")
+    result = crossfm(*words, *options, "--out", "m.crossfm")
+    assert result.exit_code == 0, result.output
+    model = load("m.crossfm")
+    assert (model.max_iter, model.burn_in, model.keep_samples, model.groups) == (9, 2, 4, None)
+    assert model.trace_["precision"].shape[1] == 1
+    lines = [line for line in result.output.splitlines() if line.startswith("training: ")]
+    assert [line.endswith("s  burn-in") for line in lines] == [True] * 2 + [False] * 7
+    said = float(lines[-1].split("valid RMSE ")[1].split()[0])
+    assert said == pytest.approx(model._target[1] * np.sqrt(2 * model.history_[-1]["valid_loss"]), abs=1e-5)
+    result = crossfm(*words, "--burn-in", 200, "--out", "m.crossfm")
+    assert "--burn-in 200, but it must be below --epochs 200" in result.output
+    result = crossfm(*words, *options, "--memory-limit", "2GB", "--valid", clicks, "--out", "n.crossfm")
+    assert result.exit_code == 0, result.output
+    again = crossfm(*words, *options, "--valid", clicks, "--out", "m.crossfm")
+    assert again.exit_code == 0, again.output
+    streamed, in_memory = (load(name).trace_["alpha"] for name in ("n.crossfm", "m.crossfm"))
+    assert np.array_equal(streamed, in_memory)
+
+
+def test_a_chain_is_saved_from_time_to_time_not_after_each_iteration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved = []
+    keeper = Keeper(tmp_path / "m")
+    monkeypatch.setattr(keeper, "save", lambda model: saved.append(model))
+    keep, epoch = keeper.callback(), SimpleNamespace(best=True, epoch=3)
+    for _ in range(3):
+        keep(epoch, SimpleNamespace(_chain=object()))
+    assert len(saved) == 1
+    monkeypatch.setattr("crossfm.cli.checkpoint.CHAIN_SECONDS", 0.0)
+    keep(epoch, SimpleNamespace(_chain=object()))
+    for _ in range(3):
+        keep(epoch, SimpleNamespace(_chain=None))
+    assert len(saved) == 5

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,11 @@ from scipy.sparse import csr_matrix
 import crossfm
 from contracts import COLUMNS, SEED, EstimatorContract, assert_lets_go_of_the_file, clicks
 from crossfm import Categorical, FFMRegressor, FMClassifier, FMRanker, FMRegressor, MultiCategorical, Rows
+from crossfm.data.writers import write_libsvm
 from crossfm.errors import DataError, LabelError, OptionError
+from machines import as_lists
 from one_hot import classes, noisy
+from oracles import fm_score
 
 SOLVERS = ("als", "mcmc", "vb")
 
@@ -67,6 +71,56 @@ def test_intervals_hold_as_many_new_targets_as_they_promise() -> None:
     assert np.array_equal(mean, model.predict(X[1000:]))
     assert np.mean(np.abs(y[1000:] - mean) < 1.645 * deviation) == pytest.approx(0.9, abs=0.03)
     assert (deviation > 1.9).all()  # the noise alone is 2
+
+
+def test_quantiles_are_those_of_new_targets_drawn_from_the_samples() -> None:
+    X, _, y = noisy(1000)
+    model = mcmc(max_iter=40).fit(X[:700], y[:700])
+    rows, rng = model._input(X[700:710])[0], np.random.default_rng(0)
+    each = [
+        y[:700].mean()
+        + y[:700].std()
+        * (
+            np.array([fm_score(row, p.bias, p.w, p.V) for row in as_lists(rows)])[:, None]
+            + rng.standard_normal(10_000) / np.sqrt(alpha)
+        )
+        for p, alpha in zip(model._chain.samples, model._chain.alphas, strict=True)
+    ]
+    drawn = np.quantile(np.concatenate(each, axis=1), [0.05, 0.5, 0.95], axis=1).T
+    found = model.predict_quantiles(X[700:710])
+    assert found.shape == (10, 3)
+    np.testing.assert_allclose(found, drawn, atol=0.05)  # of a deviation of 2 or more
+    at_once = model.predict_quantiles(X)
+    with pytest.MonkeyPatch.context() as small:
+        small.setattr("crossfm.solvers.gibbs.CELLS", 700)
+        np.testing.assert_allclose(model.predict_quantiles(X), at_once, rtol=1e-9)
+    np.testing.assert_allclose(model.predict_quantiles(X, [0.5])[:, 0], at_once[:, 1], rtol=1e-9)
+
+
+def test_intervals_of_quantiles_hold_what_they_promise() -> None:
+    X, _, y = noisy(4000)
+    model = mcmc(max_iter=150).fit(X[:600], y[:600])
+    levels = (0.5, 0.8, 0.9, 0.95)
+    ends = [(1 - level) / 2 for level in levels]
+    found = model.predict_quantiles(X[600:], [*ends, *(1 - end for end in ends)])
+    low, high = found[:, :4], found[:, 4:]
+    held = ((low < y[600:, None]) & (y[600:, None] < high)).mean(axis=0)
+    np.testing.assert_allclose(held, levels, atol=0.03)
+
+
+def test_quantiles_need_samples_and_numbers_between_zero_and_one(tmp_path: Path) -> None:
+    X, _, y = noisy(60)
+    with pytest.raises(OptionError, match='predict_quantiles needs samples: fit with solver="mcmc"'):
+        mcmc(solver="als").fit(X, y).predict_quantiles(X)
+    model = mcmc(max_iter=3, normalize=True).fit(X, y)
+    for wrong in (0.5, [], [0.0], [1.0], [np.nan], [[0.5]], "half", [1.5, 0.5]):
+        with pytest.raises(OptionError, match=r"quantiles=.*numbers between 0 and 1"):
+            model.predict_quantiles(X, wrong)
+    write_libsvm(tmp_path / "a.libsvm", replace(model._input(X)[0], values=None, target=y))
+    opened = crossfm.stream(tmp_path / "a.libsvm", n_features=70)
+    np.testing.assert_allclose(model.predict_quantiles(opened), model.predict_quantiles(X), rtol=1e-5)
+    for ours, theirs in zip(model.predict(opened, True), model.predict(X, True), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5)
 
 
 def test_a_feature_without_rows_is_less_certain() -> None:
@@ -147,6 +201,25 @@ def test_a_saved_chain_goes_on_with_the_same_bits(tmp_path: Path) -> None:
     assert_lets_go_of_the_file(model, tmp_path / "m.crossfm")
 
 
+def test_the_trace_has_every_iteration_in_the_unit_of_the_target(tmp_path: Path) -> None:
+    X, _, y = noisy(2000)
+    model = mcmc(max_iter=60, burn_in=20, warm_start=True).fit(X, y)
+    trace = model.trace_
+    assert trace["precision"].shape == trace["mean"].shape == (60, 2, 4)
+    assert trace["burn_in"].tolist() == [True] * 20 + [False] * 40
+    assert np.mean(trace["alpha"][20:]) == pytest.approx(1 / 2**2, rel=0.1)  # the noise has deviation 2
+    assert trace["alpha"][-1] * np.var(y) == pytest.approx(model._chain.alphas[-1])
+    assert trace["bias"][-1] == pytest.approx(model.params_.bias, rel=1e-6)
+    assert np.mean(trace["precision"][20:, :, 0]) == pytest.approx(1 / 5**2, rel=0.3)  # w has deviation 5
+    model.save(tmp_path / "m")
+    loaded = crossfm.load(tmp_path / "m").fit(X, y)
+    assert loaded.trace_["burn_in"].tolist() == [True] * 20 + [False] * 100
+    for name, array in model.fit(X, y).trace_.items():
+        assert np.array_equal(loaded.trace_[name], array)
+    with pytest.raises(AttributeError, match="trace_"):
+        mcmc(solver="als", max_iter=2).fit(X, y).trace_  # noqa: B018
+
+
 def test_another_fit_forgets_the_chain() -> None:
     X, _, y = noisy(300)
     model = mcmc(max_iter=5).fit(X, y)
@@ -157,6 +230,15 @@ def test_another_fit_forgets_the_chain() -> None:
     assert model._chain is None
     model.set_params(solver="mcmc", warm_start=True).fit(X, y)  # from where als has left it
     assert len(model._chain.samples) == 5
+
+
+def test_rows_to_go_on_with_may_have_fewer_features() -> None:
+    X, _, y = noisy(300)
+    rows = Rows(X.indices.astype(np.uint32), 75, width=2)
+    for solver, options in (("als", {}), ("mcmc", {"groups": None})):
+        fits = [mcmc(solver=solver, max_iter=5, warm_start=True, **options).fit(rows, y) for _ in range(2)]
+        fits[0].fit(replace(rows, n_features=70), y)
+        assert np.array_equal(fits[0].predict(rows), fits[1].fit(rows, y).predict(rows))
 
 
 def test_a_chain_cannot_go_on_with_other_groups() -> None:
@@ -224,7 +306,6 @@ def test_a_callback_may_stop_a_chain_in_its_burn_in() -> None:
         {"learning_rate": 0.1},
         {"schedule": "cosine"},
         {"precision": "bfloat16"},
-        {"checkpoint": "here"},
         {"l1_w": 0.1},
         {"ftrl_decay": 0.9},
     ],
@@ -263,7 +344,7 @@ def test_options_of_sampling_are_refused_elsewhere(solver: str, options: dict[st
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
-def test_other_estimators_refuse_them(solver: str, tmp_path: Path) -> None:
+def test_other_estimators_refuse_them(solver: str) -> None:
     X, _, y = noisy(50)
     message = "is for FMRegressor" if solver == "als" else "cannot draw counts"
     with pytest.raises(OptionError, match=message):
@@ -276,9 +357,6 @@ def test_other_estimators_refuse_them(solver: str, tmp_path: Path) -> None:
         FMRanker(solver=solver).fit(X, y)
     with pytest.raises(OptionError, match="partial_fit"):
         mcmc(solver=solver).partial_fit(X, y)
-    (tmp_path / "a.libsvm").write_text("1 0:1\n2 1:1\n")
-    with pytest.raises(OptionError, match="memory"):
-        mcmc(solver=solver).fit(crossfm.stream(tmp_path / "a.libsvm"))
 
 
 @pytest.mark.parametrize("solver", SOLVERS)

@@ -1,9 +1,11 @@
-"""Training that can be interrupted: the best epoch so far is always in the file."""
+"""Training that can be interrupted: the best epoch so far is in the file."""
 
 from __future__ import annotations
 
+import math
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,24 +14,31 @@ from typing import Any
 from crossfm.cli.errors import TrainingInterruptedError
 from crossfm.errors import DivergenceError
 
+CHAIN_SECONDS = 10.0
+
 
 class Keeper:
-    """Saves ``model`` to ``out`` after each best epoch; a function, so that cloned estimators share it."""
+    """Saves ``model`` to ``out`` after each best epoch; a function, so that cloned estimators share it.
+
+    Chains, whose iterations are short and whose samples are many, are saved every ``CHAIN_SECONDS``.
+    """
 
     def __init__(self, out: Path, *, with_state: bool = False, checkpoint: str | None = None) -> None:
         self.out = out
         self.with_state = with_state
         self.checkpoint = checkpoint  # of an estimator: see its option
         self.epoch = 0
+        self.saved = -math.inf
 
     def callback(self, model: Any = None) -> Any:
         """Return the callback (epoch, estimator); ``model`` is saved in the estimator's place when given."""
 
         def keep(epoch: Any, estimator: Any) -> None:
-            if epoch.best:
+            chain = getattr(estimator, "_chain", None) is not None
+            if epoch.best and not (chain and time.monotonic() - self.saved < CHAIN_SECONDS):
                 with _undisturbed():  # so that file and number agree
                     self.save(model or estimator)
-                    self.epoch = epoch.epoch
+                    self.epoch, self.saved = epoch.epoch, time.monotonic()
 
         return keep
 

@@ -28,11 +28,11 @@ _FLAGS = {
 _NETWORK = "batch_norm|batch_size|clip_norm|l2_layers|learning_rate_V|learning_rate_w"
 _NETWORK_PLAIN = "activation|compile|cowclip|device|dropout|hidden|model|warmup"
 _SAME = (
-    "batch_rows|checkpoint_seconds|class_weight|column_names|deterministic|every_rows|every_seconds|ftrl_decay|half_life|init_scale|l1_V|l1_w|l2_V|l2_w|"
+    "batch_rows|burn_in|checkpoint_seconds|class_weight|column_names|deterministic|every_rows|every_seconds|ftrl_decay|half_life|init_scale|keep_samples|l1_V|l1_w|l2_V|l2_w|"
     "learning_rate|memory_limit|n_features|normalize|poll_seconds"
 )
 # Words too: options only before "=".
-_PLAIN = "checkpoint|encoding|format|link|loss|monitor|precision|schedule|separator|solver"
+_PLAIN = "checkpoint|encoding|format|groups|link|loss|monitor|precision|schedule|separator|solver"
 _NAME = re.compile(
     rf"(?<![\w-])(?:({'|'.join(_FLAGS)}|{_SAME}|{_NETWORK})\b(=?)|({_PLAIN}|{_NETWORK_PLAIN})(=))"
 )

@@ -91,6 +91,13 @@ class Machine(str, Enum):
     finalmlp = "finalmlp"
 
 
+class Groups(str, Enum):
+    """Which features share a prior."""
+
+    fields = "fields"
+    none = "none"
+
+
 def _option(*flags: str, help: str, panel: str) -> Any:
     return typer.Option(*flags, help=help, rich_help_panel=panel)
 
@@ -183,9 +190,24 @@ def train(
         Whole,
         _option(
             "--epochs",
-            help="Passes over the rows; else 100 at most with early stopping, 20 without.",
+            "--iterations",
+            help="Passes over the rows; else 100 at most with early stopping, 20 without, 200 of mcmc.",
             panel=LEARNING,
         ),
+    ] = None,
+    burn_in: Annotated[
+        Whole,
+        _option("--burn-in", help="Iterations that do not count; else a tenth (mcmc).", panel=LEARNING),
+    ] = None,
+    groups: Annotated[
+        Optional[Groups],  # noqa: UP045
+        _option(
+            "--groups", help="Which features share mean and precision; else fields (mcmc).", panel=LEARNING
+        ),
+    ] = None,
+    keep_samples: Annotated[
+        Whole,
+        _option("--keep-samples", help="Samples in the model file; else 50 at most (mcmc).", panel=LEARNING),
     ] = None,
     learning_rate: Annotated[
         Number, _option("--learning-rate", help="Step size; else the solver's own.", panel=LEARNING)
@@ -374,6 +396,8 @@ def train(
         "link": link,
         "loss": loss,
         "max_iter": epochs,
+        "burn_in": burn_in,
+        "keep_samples": keep_samples,
         "learning_rate": learning_rate,
         "schedule": schedule,
         "l2_w": l2_w,
@@ -407,6 +431,9 @@ def train(
         "device": device,
         "compile": compile or None,
     }
+    settings = {name: value for name, value in settings.items() if value is not None}
+    if groups is not None:
+        settings["groups"] = None if groups is Groups.none else groups.value
     check_count("random_state", seed)
     if valid_fraction is not None and not 0 <= valid_fraction < 1:
         raise OptionError(f"--valid-fraction {valid_fraction:g}, but it must be at least 0 and below 1")
@@ -427,7 +454,7 @@ def train(
         reading=Reading(format, separator, header, column_names, encoding, threads or 0),
         task=task.value,
         machine=None if model is None else "fm" if model is Machine.linear else model.value,
-        settings={name: value for name, value in settings.items() if value is not None},
+        settings=settings,
         target=target,
         weight=weight,
         group=group,

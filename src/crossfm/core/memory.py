@@ -104,7 +104,7 @@ def _free_of_group(folder: Path) -> int | None:
         return None
 
 
-def check_memory(needed: int, advice: str) -> None:
+def check_memory(needed: float, advice: str) -> None:
     """Raise ``MemoryLimitError`` when ``needed`` bytes are more than is free; ``advice`` says what takes less."""
     free = available()
     if free is not None and needed > free:

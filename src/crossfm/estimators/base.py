@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -31,7 +31,18 @@ from crossfm.data.stream import RowStream
 from crossfm.data.tables import as_table
 from crossfm.errors import DataError, LabelError, OptionError
 from crossfm.estimators.adaptive import adaptive_visit
-from crossfm.estimators.exact import START, check_exact, exact_training, field_bytes, predictive
+from crossfm.estimators.exact import (
+    START,
+    check_exact,
+    describe_sweep,
+    exact_bytes,
+    exact_training,
+    field_bytes,
+    predictive,
+    predictive_quantiles,
+    relation_bytes,
+)
+from crossfm.estimators.gathered import gather, gather_validation
 from crossfm.estimators.growing import grow, wider_input
 from crossfm.estimators.inputs import fit_encoder, has_names, normalized, rows_from_matrix, with_fields
 from crossfm.estimators.resuming import belong_rows, belong_start, resuming
@@ -230,7 +241,10 @@ class BaseFM(Stored):
     # ----------------------------------------------------------------- training
 
     def _start_tables(self, rows: Rows | Prepared, biases: list[float], rule: Rule, hyper: Hyper) -> None:
-        needed = self._machine.table_bytes(rows, self.n_factors, rule) * len(biases)
+        needed = float(self._machine.table_bytes(rows, self.n_factors, rule) * len(biases))
+        if rule in EXACT and isinstance(rows, Rows):
+            needed += exact_bytes(self, rule, rows.n_rows, rows.nnz, rows.n_features)
+            needed += relation_bytes(rows, self.n_factors)
         if rule is VB and isinstance(rows, Rows):
             needed += field_bytes(rows, self.n_factors)
         if self.verbose:
@@ -250,6 +264,8 @@ class BaseFM(Stored):
 
     def _advice(self, rule: Rule) -> str:
         advice = ["fewer n_factors"]
+        if rule is MCMC:
+            advice.append("fewer keep_samples")
         if not rule.row_wise and rule.states:
             advice.append('solver="adagrad-row" (one accumulator a feature)')
         if self._machine.FIELDS:
@@ -287,7 +303,8 @@ class BaseFM(Stored):
                 f"n_factors={self.n_factors}, but the model to go on with has {self._machines[0].rank}, which "
                 "stays. Set it back, or fit anew with warm_start=False."
             )
-        if isinstance(X, RowStream):
+        streamed = isinstance(X, RowStream)
+        if streamed and rule not in EXACT:
             fit_stream(
                 self,
                 X,
@@ -304,7 +321,9 @@ class BaseFM(Stored):
         if growing:
             rows, y, encoder = wider_input(self, X, y)
         else:
-            rows, y = self._input(X, y, fit=fresh, **self._y_checks)
+            if streamed:
+                X, y = gather(self, X, y, sample_weight, fresh=fresh)
+            rows, y = self._input(X, y, fit=fresh and not streamed, **self._y_checks)
         if y is None:
             raise LabelError(NO_TARGET)
         if not fresh:
@@ -328,7 +347,7 @@ class BaseFM(Stored):
             plan = replace(plan, max_iter=passes, patience=None)
         valid = None
         if eval_set is not None:
-            valid = self._eval_rows(eval_set)
+            valid = self._eval_rows(gather_validation(self, eval_set) if rule in EXACT else eval_set)
         elif plan.patience is not None or rule is SGDA or (self.calibrate and passes is None):
             train, held = self._split(rows)
             valid = (rows.take(held), [target[held] for target in targets])
@@ -430,6 +449,8 @@ class BaseFM(Stored):
         if tables[0].rule in EXACT:
             exact = exact_training(self, data, valid, tables[0], hyper, plan, threads)
             visit, tables = exact.visit, [*tables, *exact.beside]
+            if resume is not None:
+                exact.keep_in(resume)
         if tables[0].rule is SGDA:
             assert valid is not None
             held_weight = self._row_weights(valid[0].weight, valid[1])
@@ -494,7 +515,8 @@ class BaseFM(Stored):
             isinstance(c, Callback) or callable(c) for c in given
         ):
             raise OptionError(f"callbacks={given!r}, but it must be a list of Callback objects or functions")
-        return Callbacks([Record(), *given, *([progress()] if self.verbose else [])])
+        words = describe_sweep if self._rule() in EXACT else None
+        return Callbacks([Record(), *given, *([progress(words=words)] if self.verbose else [])])
 
     def _validation_scores(self, rows: Rows, targets: list[Floats], loss: Loss, threads: int) -> Scores:
         scores = [self._machine.scores(rows, table, n_threads=threads) for table in self._tables()]
@@ -552,6 +574,13 @@ class BaseFM(Stored):
         return machines[0] if len(machines) == 1 else machines
 
     @property
+    def trace_(self) -> dict[str, NDArray[Any]]:
+        """What "mcmc" drew beside the weights, as arrays whose first axis are all iterations so far."""
+        if self._chain is None:
+            raise AttributeError('trace_ is there after fit with solver="mcmc"')
+        return self._chain.trace.rescaled(*getattr(self, "_target", (0.0, 1.0)))
+
+    @property
     def l2_w_(self) -> Floats:
         """L2 on ``w`` that solver="sgda" has found (n_groups,); (n_classes, n_groups) for more than two classes."""
         return self._found("l2_w_", lambda lambdas, k: lambdas[:, 0])
@@ -582,9 +611,19 @@ class BaseFM(Stored):
     def _predictive(self, X: Any) -> tuple[Floats, Floats]:
         """Return mean and variance (n_rows,) of new targets, as they are standardised."""
         check_is_fitted(self, "_machines")
-        parts = X if isinstance(X, RowStream) else [self._input(X)[0]]
-        each = [predictive(self, rows, thread_count(self.n_threads)) for rows in parts]
+        each = [predictive(self, rows, thread_count(self.n_threads)) for rows in self._parts(X)]
         return np.concatenate([mean for mean, _ in each]), np.concatenate([spread for _, spread in each])
+
+    def _predictive_quantiles(self, X: Any, quantiles: Any) -> Floats:
+        """Return quantiles (n_rows, n_quantiles) of new targets, as they are standardised."""
+        check_is_fitted(self, "_machines")
+        threads = thread_count(self.n_threads)
+        return np.concatenate([predictive_quantiles(self, p, quantiles, threads) for p in self._parts(X)])
+
+    def _parts(self, X: Any) -> Iterator[Rows]:
+        """Yield the rows of a stream window by window, or those of ``X``."""
+        for part in X if isinstance(X, RowStream) else [X]:
+            yield self._input(part)[0]
 
     def _scores(self, rows: Rows) -> list[NDArray[Any]]:
         """Return raw scores (n_rows,) of each machine."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,14 +14,17 @@ from crossfm.core.options import Hyper, check_choice, check_count
 from crossfm.core.rules import ALS, EXACT, MCMC, VB, Rule
 from crossfm.data.rows import Rows
 from crossfm.errors import LabelError, OptionError
+from crossfm.io.parts import part
 from crossfm.kernels import fm
-from crossfm.kernels.gibbs import Columns, Moves, Prior
+from crossfm.kernels.gibbs import TOGETHER, Columns, Moves, Prior
 from crossfm.kernels.table import Table, padded_factors
 from crossfm.kernels.vb import MeanField
 from crossfm.solvers.callbacks import Callback, Epoch
 from crossfm.solvers.epochs import Plan, Visit
 from crossfm.solvers.gibbs import SETTLE, Chain, least_squares, sample
 from crossfm.solvers.latent import LINKS, latent, latent_rows, start_cuts
+from crossfm.solvers.progress import describe
+from crossfm.solvers.resume import Resume
 from crossfm.solvers.vb import Posterior, ascend, converged
 
 START = 0.1  # deviation of V at the start, as in libFM; from a smaller one a chain takes many iterations to learn pairs
@@ -29,7 +32,6 @@ UNUSED: dict[str, Any] = {
     "learning_rate": None,
     "schedule": "constant",
     "precision": "float32",
-    "checkpoint": None,
 }
 PENALTIES: dict[str, Any] = {"l2_w": None, "l2_V": None}
 LEARNT: dict[str, Any] = {**PENALTIES, "early_stopping": False}
@@ -160,6 +162,7 @@ class Exact:
     """What the epoch loop calls: an epoch is a sweep over all features.
 
     ``beside`` are what else is kept of the best epoch; ``elbo`` gives the evidence lower bound, where there is one.
+    ``snapshot`` and ``restore`` are those of ``kernels.machine.Resumable``, for all but the table and ``rng``.
     """
 
     visit: Visit
@@ -168,6 +171,16 @@ class Exact:
     beside: Sequence[Any] = ()
     elbo: Callable[[], float] | None = None
     callbacks: Sequence[Callback | Callable[[Epoch, Any], bool]] = ()
+    snapshot: Callable[[], tuple[dict[str, NDArray[Any]], dict[str, Any]]] | None = None
+    restore: Callable[[dict[str, NDArray[Any]], dict[str, Any]], None] | None = None
+    rng: np.random.Generator | None = None
+
+    def keep_in(self, resume: Resume) -> None:
+        """Let checkpoints have the run. A sweep takes less time than writing e, q and all samples."""
+        assert self.rng is not None  # "vb" has neither draws nor checkpoints
+        resume.generators["exact"] = self.rng
+        resume.states["exact"] = self
+        resume.each_epoch = False
 
 
 def exact_training(
@@ -178,7 +191,10 @@ def exact_training(
     Raises ``DataError`` for a feature that stands in a row twice, ``OptionError`` for more than two classes, or classes
     or levels whose weights are no whole numbers.
     """
-    rows, link = data[0], model._link()
+    rows, link = (
+        replace(data[0], n_features=table.n_features),
+        model._link(),
+    )  # those to go on with may have fewer
     level, count, positive = np.zeros(0, np.int64), None, None
     if link != "normal":
         if len(data) > 1:
@@ -221,9 +237,11 @@ def exact_training(
             moves.settle(n_threads)
         if table.rule is ALS:
             return least_squares(moves, fixed, n_threads=n_threads)
-        loss = sample(moves, model._chain, rng, latent=hidden, n_threads=n_threads)
+        chain = model._chain
+        loss = sample(moves, chain, rng, latent=hidden, n_threads=n_threads)
+        chain.trace.add(chain.alpha, float(table.bias[0]), chain.prior, burn_in=done <= left)
         if done > left:
-            model._chain.add(moves, rng)
+            chain.add(moves, rng)
         return loss
 
     def valid_scores() -> NDArray[np.float64]:
@@ -236,7 +254,31 @@ def exact_training(
             said = mean = said if done == left + 1 else mean + (said - mean) / (done - left)
         return np.asarray(model._chain.combined(said))
 
-    return Exact(visit, _no_order(rows), valid_scores)
+    def snapshot() -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        arrays: dict[str, NDArray[Any]] = {
+            "e": moves.e,
+            "q": moves.q,
+            "mean": mean,
+        }  # e and q have been rounded
+        if hidden is not None:
+            arrays["latent"] = _target_of(rows)
+        chain = None
+        if table.rule is MCMC:
+            own, chain = model._chain.to_state()
+            arrays |= {f"chain.{name}": array for name, array in own.items()}
+        return arrays, {"done": done, "chain": chain}
+
+    def restore(arrays: dict[str, NDArray[Any]], meta: dict[str, Any]) -> None:
+        nonlocal done, mean, hidden
+        moves.e[:], moves.q[:] = arrays["e"], arrays["q"]
+        mean, done = arrays["mean"].copy(), int(meta["done"])
+        if hidden is not None:
+            _target_of(rows)[:] = arrays["latent"]
+        if table.rule is MCMC:
+            model._chain = Chain.from_state(part(arrays, "chain."), meta["chain"])
+            hidden = hidden and latent(link, level, model._chain.cuts, count)
+
+    return Exact(visit, _no_order(rows), valid_scores, snapshot=snapshot, restore=restore, rng=rng)
 
 
 def _no_order(rows: Rows) -> Callable[[], Iterator[NDArray[np.int64]]]:
@@ -277,6 +319,16 @@ def _ascending(model: Any, moves: Moves, positive: Any, valid: Any, n_threads: i
     )
 
 
+def relation_bytes(rows: Rows, n_factors: int) -> float:
+    """Return the bytes, about, that "als" and "mcmc" take for relations: see ``kernels.gibbs.Together``."""
+    width = min(padded_factors(n_factors), TOGETHER)
+    each = [
+        32.0 * one.rows.nnz + 4.0 * one.rows.n_rows * (width + 4) ** 2 + 16.0 * rows.n_rows
+        for one in rows.relations
+    ]
+    return sum(each)
+
+
 def field_bytes(rows: Rows, n_factors: int) -> int:
     """Return the bytes that "vb" takes beside its table: variances, and what is known of every row."""
     padded = padded_factors(n_factors)
@@ -299,6 +351,35 @@ def _check_levels(classes: NDArray[Any], level: NDArray[np.int64], count: Any) -
             f"{classes[missing][:1].tolist()[0]!r} has no row with a sample_weight above 0 among those trained on; "
             'solver="mcmc" needs rows of all classes and levels'
         )
+
+
+def _target_of(rows: Rows) -> NDArray[np.float64]:
+    assert rows.target is not None
+    return rows.target
+
+
+def describe_sweep(epoch: Epoch, model: Any) -> str:
+    """One line about an iteration: errors in the unit of ``y``, and whether it counts."""
+    line = describe(epoch)
+    if not is_classifier(model):
+        line = describe(epoch, "RMSE", lambda loss: float(np.sqrt(2 * loss)) * float(model._target[1]))
+    chain: Chain | None = model._chain
+    return line if chain is None else line.removesuffix("  best") + "  burn-in" * chain.trace.burn_in[-1]
+
+
+def exact_bytes(model: Any, rule: Rule, n_rows: int, nnz: int, n_features: int) -> float:
+    """Return the bytes, about, that a run takes at most beside its rows and the table.
+
+    Turning the rows round takes up to 32 bytes a non-zero for a while. Then 4 to 8 of them stay, with e and q (and q
+    once more when they are computed again), the samples, of which two are on their way, and the trace.
+    """
+    k = int(model.n_factors)
+    lasting = 8.0 * nnz + 8.0 * n_rows * (2 + padded_factors(k))
+    if rule is MCMC:
+        kept = min(model.keep_samples, model.max_iter - burn_in(model)) + 2
+        n_groups = np.unique(model.groups).size if isinstance(model.groups, (list, np.ndarray)) else 1
+        lasting += (4.0 * kept * n_features + 16.0 * model.max_iter * n_groups) * (1 + k)
+    return max(32.0 * nnz, lasting)
 
 
 def _penalties(rows: Rows, table: Table, hyper: Hyper) -> Prior:
@@ -330,11 +411,29 @@ def _chain_of(model: Any, moves: Moves, plan: Plan) -> int:
 
 def predictive(model: Any, rows: Rows, n_threads: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return mean and variance (n_rows,) of a new target of each row, in the standardised unit."""
-    chain, posterior = model._chain, model._posterior
+    posterior = model._posterior
     if posterior is not None:
         mean, variance = posterior.moments(rows, model._machines[0], n_threads=n_threads)
         return mean, variance + 1 / posterior.alpha
-    if chain is None or not chain.samples:
-        raise OptionError('return_std needs samples: fit with solver="mcmc", or "vb"')
+    chain = _sampled(model, "return_std")
     mean, variance = chain.moments(rows, n_threads=n_threads)
     return mean, variance + float(np.mean(1 / np.asarray(chain.alphas)))
+
+
+def predictive_quantiles(model: Any, rows: Rows, quantiles: Any, n_threads: int) -> NDArray[np.float64]:
+    """Return quantiles (n_rows, n_quantiles) of a new target of each row, in the standardised unit."""
+    chain = _sampled(model, "predict_quantiles")
+    try:
+        asked = np.asarray(quantiles, np.float64)
+    except (TypeError, ValueError):
+        asked = np.zeros(0)
+    if asked.ndim != 1 or not len(asked) or not ((asked > 0) & (asked < 1)).all():
+        raise OptionError(f"quantiles={quantiles!r}, but they must be a list of numbers between 0 and 1")
+    return chain.quantiles(rows, asked, n_threads=n_threads)
+
+
+def _sampled(model: Any, name: str) -> Chain:
+    chain = model._chain
+    if chain is None or not chain.samples:
+        raise OptionError(f'{name} needs samples: fit with solver="mcmc"')
+    return chain  # type: ignore[no-any-return]

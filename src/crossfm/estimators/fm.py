@@ -37,13 +37,13 @@ class FMRegressor(RegressorMixin, BaseFM):  # type: ignore[misc]
         on validation rows (Rendle, WSDM 2012), one for each column of a table and factor, starting from those given.
         The rows are ``eval_set``, or ``validation_fraction`` of the rows, and early stopping watches the same.
         "als", "mcmc" and "vb" have no learning rate. They are for squared loss (mcmc and vb also for two classes), need
-        all rows in memory and visit features, not rows: an epoch is a sweep over all features, ``shuffle`` is without
-        meaning, and the bits do not depend on ``n_threads``. "als", alternating least squares, moves all weights of a
-        feature to their best given the others. "mcmc" draws them, the noise, and mean and precision of each group of
-        features from the posterior of a Bayesian machine (Gibbs sampling); predictions are means over the samples. It
-        is the best on ratings; give it some hundred iterations. "vb", variational Bayes, learns the same model by
-        independent normals around one set of weights: quick to predict, done in some twenty epochs, a little worse than
-        mcmc.
+        all rows in memory (als and mcmc gather a stream, where it fits) and visit features, not rows: an epoch is a
+        sweep over all features, ``shuffle`` is without meaning, and the bits do not depend on ``n_threads``. "als",
+        alternating least squares, moves all weights of a feature to their best given the others. "mcmc" draws them, the
+        noise, and mean and precision of each group of features from the posterior of a Bayesian machine (Gibbs
+        sampling); predictions are means over the samples. It is the best on ratings; give it some hundred iterations.
+        "vb", variational Bayes, learns the same model by independent normals around one set of weights: quick to
+        predict, done in some twenty epochs, a little worse than mcmc.
     loss : {"squared", "poisson"}, default="squared"
         "poisson" predicts exp(score), for counts.
     learning_rate : float or None, default=None
@@ -111,10 +111,11 @@ class FMRegressor(RegressorMixin, BaseFM):  # type: ignore[misc]
     checkpoint : path or None, default=None
         ``fit`` writes the whole state of the training to this file, and goes on from there when it was killed: called
         again with the same data and settings, it ends with the same bits as if nothing had happened (with one thread,
-        or ``deterministic``). Any other data or settings are refused. The file is taken away when ``fit`` is done.
-        ``partial_fit`` does not look at it.
+        or ``deterministic``; als and mcmc in any case). Any other data or settings are refused. The file is taken away
+        when ``fit`` is done. ``partial_fit`` does not look at it.
     checkpoint_seconds : float, default=60
-        It is written at the end of each epoch, and in an epoch when this many seconds have passed.
+        It is written at the end of each epoch, and in an epoch when this many seconds have passed; of als and mcmc,
+        whose epochs are short, then only: some 4 (1 + n_factors) bytes a row, and all samples so far.
     warm_start : bool, default=False
         ``fit`` goes on from the last fit instead of starting anew.
     random_state : int, RandomState, Generator or None, default=None
@@ -130,6 +131,20 @@ class FMRegressor(RegressorMixin, BaseFM):  # type: ignore[misc]
     l2_w_, l2_V_ : (n_groups,), (n_groups, n_factors)
         What "sgda" has found; groups are the columns of a table, one for anything else.
         After "mcmc" ``params_`` is the last sample, which is not what predicts; after "vb" they are means.
+    trace_ : dict of arrays
+        What "mcmc" drew in each iteration, in the unit of ``y``: ``burn_in`` (n_iter,), whether it did not count,
+        ``alpha`` (n_iter,), the precision of ``y`` around the score, ``bias`` (n_iter,), ``precision`` and ``mean``
+        (n_iter, n_groups, 1 + n_factors) of ``w`` and each factor of the features of each group. Warm starts append. It
+        takes 16 n_groups (1 + n_factors) bytes an iteration, in memory, model file and checkpoint. For ArviZ, where
+        the first axis is that of chains::
+
+            trace = model.trace_
+            counts = ~trace.pop("burn_in")
+            data = arviz.from_dict(posterior={name: array[None, counts] for name, array in trace.items()})
+            arviz.summary(data, var_names=["alpha", "bias"])  # effective sample sizes; also arviz.plot_trace(data)
+
+        More chains are fits with other ``random_state``, stacked. Factors have no order and no sign: look at their
+        precisions in one chain, not at their means, and not across chains.
     encoder_ : Encoder or None
         How a table became features; None for matrices.
     history_ : list of dict
@@ -254,6 +269,15 @@ class FMRegressor(RegressorMixin, BaseFM):  # type: ignore[misc]
         scores = self._raw(X)[:, 0] * self._target[1] + self._target[0]
         return self._loss().predict(scores)
 
+    def predict_quantiles(self, X: Any, quantiles: Any = (0.05, 0.5, 0.95)) -> Floats:
+        """Return quantiles (n_rows, n_quantiles) of a new target of each row, noise included, which mcmc alone knows.
+
+        They are those of the mixture of one normal for each sample kept, computed and not drawn: the default gives
+        the interval that holds 90 % of new targets, and the median. ``quantiles`` (n_quantiles,) lie between 0 and 1.
+        Raises ``OptionError`` for others, and for other solvers.
+        """
+        return self._predictive_quantiles(X, quantiles) * self._target[1] + self._target[0]
+
     def _loss(self) -> Loss:
         return find_loss(check_choice("loss", self.loss, ("squared", "poisson")))
 
@@ -338,7 +362,7 @@ class FMClassifier(ClassifierMixin, BaseFM):  # type: ignore[misc]
     class_weight_ : (n_classes,) or None
     calibration_ : (n_machines, 2) or None
         Slope and offset of each machine's raw score under ``predict_proba``.
-    encoder_, history_, n_iter_, best_iter_ : as in ``FMRegressor``
+    encoder_, history_, n_iter_, best_iter_, trace_ : as in ``FMRegressor``; ``alpha`` is 1
 
     References
     ----------

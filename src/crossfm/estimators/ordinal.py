@@ -47,8 +47,8 @@ class FMOrdinalRegressor(RegressorMixin, BaseFM):  # type: ignore[misc]
     solver : {"mcmc"}, default="mcmc"
     max_iter : int, default=200
         Iterations.
-    burn_in, groups, keep_samples, init_scale, normalize, fields, columns, n_threads : as in ``FMRegressor``
-    warm_start, random_state, verbose, callbacks : as in ``FMRegressor``
+    burn_in, groups, keep_samples, init_scale, normalize, fields, columns, tables, n_threads : as in ``FMRegressor``
+    checkpoint, checkpoint_seconds, warm_start, random_state, verbose, callbacks : as in ``FMRegressor``
 
     Attributes
     ----------
@@ -96,7 +96,10 @@ class FMOrdinalRegressor(RegressorMixin, BaseFM):  # type: ignore[misc]
         normalize: bool = False,
         fields: Any = None,
         columns: Any = None,
+        tables: Any = None,
         n_threads: int = 1,
+        checkpoint: Any = None,
+        checkpoint_seconds: float = 60.0,
         warm_start: bool = False,
         random_state: Any = None,
         verbose: int = 0,
@@ -112,7 +115,10 @@ class FMOrdinalRegressor(RegressorMixin, BaseFM):  # type: ignore[misc]
         self.normalize = normalize
         self.fields = fields
         self.columns = columns
+        self.tables = tables
         self.n_threads = n_threads
+        self.checkpoint = checkpoint
+        self.checkpoint_seconds = checkpoint_seconds
         self.warm_start = warm_start
         self.random_state = random_state
         self.verbose = verbose

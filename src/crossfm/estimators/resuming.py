@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossfm.core.options import check_number
+from crossfm.core.rules import ALS, MCMC
 from crossfm.data.relation import Relation
 from crossfm.data.rows import Rows
 from crossfm.data.stream import RowStream
@@ -72,6 +73,9 @@ def belong_start(resume: Resume, model: Any) -> None:
     for machine in model._machines:
         own = snapshot(machine)[0] if hasattr(machine, "rule") else machine.to_arrays()
         arrays += [own[name] for name in sorted(own)]
+    if model._chain is not None:
+        own = model._chain.to_state()[0]
+        arrays += [own[name] for name in sorted(own)]
     resume.belong({"epochs before": model._epochs_done(), "the model to go on with": checksum(*arrays)})
 
 
@@ -88,7 +92,7 @@ def _drawn(random_state: Any) -> int | None:
 
 def _settings(model: Any) -> dict[str, Any]:
     settings = {name: v for name, v in model.get_params(deep=False).items() if name not in LEFT_OUT}
-    if settings.get("deterministic"):
+    if settings.get("deterministic") or settings.get("solver") in (ALS.name, MCMC.name):
         settings.pop("n_threads", None)  # the same bits for any number of them
     return {name: _plain(value) for name, value in settings.items()}
 

@@ -13,6 +13,7 @@ from crossfm.core.options import Hyper
 from crossfm.core.rules import NO_RULE, SGDA, find_rule
 from crossfm.data.encode import Encoder
 from crossfm.data.side import SideTable
+from crossfm.io.parts import part
 from crossfm.kernels import fm
 from crossfm.kernels.machine import Machine
 from crossfm.solvers.gibbs import Chain
@@ -95,7 +96,7 @@ class Stored(BaseEstimator):  # type: ignore[misc]
         """Rebuild the model that ``to_state`` described."""
         model = cls(**meta["settings"])
         model._machines = [
-            model._machine.from_arrays(_part(arrays, f"machine.{i}.")) for i in range(meta["n_machines"])
+            model._machine.from_arrays(part(arrays, f"machine.{i}.")) for i in range(meta["n_machines"])
         ]
         if "optimizer" in meta:
             rule, hyper = (
@@ -115,19 +116,19 @@ class Stored(BaseEstimator):  # type: ignore[misc]
         model.history_, model.best_iter_ = meta["history"], meta["best_iter"]
         model.n_iter_ = meta["n_iter"]
         if "chain" in meta:
-            model._chain = Chain.from_state(_part(arrays, "chain."), meta["chain"])
+            model._chain = Chain.from_state(part(arrays, "chain."), meta["chain"])
         if "posterior" in meta:
-            model._posterior = Posterior.from_state(_part(arrays, "posterior."), meta["posterior"])
+            model._posterior = Posterior.from_state(part(arrays, "posterior."), meta["posterior"])
         if "followed" in meta:
             model.followed_ = meta["followed"]
         model.encoder_ = None
         if "encoder" in meta:
             own = {
-                name: array.copy() for name, array in _part(arrays, "encoder.").items()
+                name: array.copy() for name, array in part(arrays, "encoder.").items()
             }  # lets go of the file's
             model.encoder_ = Encoder.from_state(own, meta["encoder"])
         model._sides = [
-            SideTable.from_state(_part(arrays, f"side.{number}."), known)
+            SideTable.from_state(part(arrays, f"side.{number}."), known)
             for number, known in enumerate(meta.get("sides", []))
         ]
         return model
@@ -136,10 +137,6 @@ class Stored(BaseEstimator):  # type: ignore[misc]
 def params_of(machine: Any) -> Any:
     """Return the parameters of a machine: a training table, or parameters already."""
     return machine.params() if hasattr(machine, "params") else machine
-
-
-def _part(arrays: dict[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:
-    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
 
 
 def _plain_settings(params: dict[str, Any], without: set[str]) -> dict[str, Any]:

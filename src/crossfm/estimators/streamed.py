@@ -12,7 +12,7 @@ from sklearn.base import is_classifier
 
 from crossfm.core.losses import Loss
 from crossfm.core.options import Hyper, thread_count
-from crossfm.core.rules import EXACT, SGDA
+from crossfm.core.rules import SGDA
 from crossfm.data.rows import Rows
 from crossfm.data.stream import RowStream, Window
 from crossfm.errors import DataError, OptionError
@@ -56,15 +56,8 @@ def fit_stream(
     resume: Resume | None = None,
 ) -> None:
     """Do what ``BaseFM._fit`` does, on a stream; one window in file order gives the same bits."""
-    if y is not None or sample_weight is not None:
-        raise OptionError(
-            "a stream brings its own target and weights: name their columns in crossfm.stream()"
-        )
+    refuse_beside(y, sample_weight)
     rule, hyper, plan = model._check_options()
-    if rule in EXACT:
-        raise OptionError(
-            f"solver={rule.name!r} needs all rows in memory; choose another solver for a stream"
-        )
     if rule is SGDA:
         raise OptionError(
             'solver="sgda" adapts on validation rows in memory; choose another solver for a stream'
@@ -72,7 +65,7 @@ def fit_stream(
     loss = model._loss()
     if passes is not None:
         plan = replace(plan, max_iter=passes, patience=None)
-    _meet_features(model, X, fresh=fresh, growing=passes is not None)
+    meet_features(model, X, fresh=fresh, growing=passes is not None)
     if not fresh:
         model._check_going_on(Prepared(model, X))
     if fresh:
@@ -125,7 +118,15 @@ def fit_stream(
         resume.remove()
 
 
-def _meet_features(model: Any, X: RowStream, *, fresh: bool, growing: bool = False) -> None:
+def refuse_beside(y: Any, sample_weight: Any) -> None:
+    """Raise ``OptionError`` for a target or weights beside a stream."""
+    if y is not None or sample_weight is not None:
+        raise OptionError(
+            "a stream brings its own target and weights: name their columns in crossfm.stream()"
+        )
+
+
+def meet_features(model: Any, X: RowStream, *, fresh: bool, growing: bool = False) -> None:
     """Learn from the stream how rows were encoded, or refuse one that was encoded in another way."""
     if fresh:
         own = None if X.encoder is None else X.encoder.columns
@@ -229,12 +230,18 @@ def _count(model: Any, X: RowStream) -> tuple[int, list[float]]:
 
 def _validation(model: Any, eval_set: Any) -> Any:
     """Return ``eval_set`` as a stream, or as rows and targets."""
+    X = validation_stream(model, eval_set)
+    return model._eval_rows(eval_set) if X is None else X
+
+
+def validation_stream(model: Any, eval_set: Any) -> RowStream | None:
+    """Return the stream in ``eval_set``, if there is one."""
     X = eval_set[0] if isinstance(eval_set, (tuple, list)) and len(eval_set) == 2 else eval_set
     if not isinstance(X, RowStream):
-        return model._eval_rows(eval_set)
+        return None
     if X is not eval_set and eval_set[1] is not None:
         raise OptionError("a stream brings its own target: pass eval_set=(stream, None)")
-    _meet_features(model, X, fresh=False)
+    meet_features(model, X, fresh=False)
     return X
 
 

@@ -34,6 +34,11 @@ _CODES = {dtype: code for code, dtype in _DTYPES.items()}
 _METADATA_KEYS = {"format", "format_version", "sha256", "crossfm_version", "crossfm"}
 
 
+def part(arrays: Mapping[str, Any], prefix: str) -> Arrays:
+    """Return the arrays whose names begin with ``prefix``, by the rest of their names."""
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+
+
 def plain_arrays(arrays: Mapping[str, Any]) -> Arrays:
     """Return little-endian C-ordered arrays in file order: widest type first, then by name."""
     plain: Arrays = {}

@@ -113,7 +113,7 @@ def run_epochs(
             loop.parts, loop.total, loop.seconds = 0, 0.0, 0.0
             stop = bool(callback.on_epoch(loop.epochs[-1], model))
             if resume is not None and not (stop or _over(loop, plan)):
-                resume.keep(loop, tables)
+                resume.epoch_ends(loop, tables)
     except DivergenceError:
         if resume is not None:
             resume.remove()  # from there it would diverge again

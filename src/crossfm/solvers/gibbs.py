@@ -23,12 +23,16 @@ from numpy.typing import NDArray
 
 from crossfm.core.params import FMParams
 from crossfm.data.rows import Rows
+from crossfm.io.parts import part
 from crossfm.kernels.fm import scores
 from crossfm.kernels.gibbs import Moves, Prior
 from crossfm.solvers.latent import LINKS, Latent, log_odds, probability
+from crossfm.solvers.mixture import mixture_quantiles
+from crossfm.solvers.trace import Trace
 
 Doubles = NDArray[np.float64]
 SETTLE = 50  # sweeps after which errors and sums are computed again
+CELLS = 1 << 18  # samples of quantiles of rows that are worked on at a time
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,8 @@ class Chain:
         Precision of the targets in each.
     kept_cuts : list of float64 (n_levels - 1,)
         Cut points of each.
+    trace : Trace
+        Of all iterations; the caller adds to it.
     """
 
     prior: Prior
@@ -80,6 +86,7 @@ class Chain:
     link: str = "normal"
     cuts: Doubles = field(default_factory=lambda: np.zeros(0))
     kept_cuts: list[Doubles] = field(default_factory=list)
+    trace: Trace = field(default_factory=Trace)
 
     @classmethod
     def start(
@@ -114,6 +121,19 @@ class Chain:
             mean += apart / number
             squares += apart**2 * ((number - 1) / number)
         return mean, squares / max(len(self.samples) - 1, 1)
+
+    def quantiles(self, rows: Rows, quantiles: Doubles, *, n_threads: int = 1) -> Doubles:
+        """Return quantiles (n_rows, n_quantiles) of a new target of each row, under all samples."""
+        deviation = 1 / np.sqrt(self.alphas)
+        step = max(1, CELLS // (len(self.samples) * len(quantiles)))
+        found = np.empty((rows.n_rows, len(quantiles)))
+        for start in range(0, rows.n_rows, step):
+            part = rows.take(np.arange(start, min(start + step, rows.n_rows)))
+            mean = np.array(
+                [scores(part, params, n_threads=n_threads) for params in self.samples], np.float64
+            )
+            found[start : start + step] = mixture_quantiles(mean, deviation, quantiles)
+        return found
 
     def scores(self, rows: Rows, *, n_threads: int = 1) -> Doubles:
         """Return what the samples say of ``rows`` (n_rows,): the mean score, or the mean probability's log-odds.
@@ -150,6 +170,7 @@ class Chain:
             "cuts": self.cuts,
             "kept_cuts": np.array(self.kept_cuts, np.float64).reshape(len(self.samples), len(self.cuts)),
         }
+        arrays |= {f"trace.{name}": array for name, array in self.trace.to_arrays().items()}
         for number, params in enumerate(self.samples):
             arrays |= {f"{number}.{name}": array for name, array in params.to_arrays().items()}
         own = {
@@ -180,6 +201,7 @@ class Chain:
             str(meta["link"]),
             arrays["cuts"].copy(),
             list(arrays["kept_cuts"].copy()),
+            Trace.from_arrays(part(arrays, "trace.")),
         )
 
 
@@ -201,6 +223,7 @@ def sample(
     *,
     latent: Latent | None = None,
     n_threads: int = 1,
+    beliefs: Beliefs = BELIEFS,
 ) -> float:
     """Draw everything once: alpha, lambda, mu, bias, and w and V; return half the sum of squared errors.
 
@@ -212,8 +235,8 @@ def sample(
     if moves.rows.weight is not None:
         n_rows = int(np.count_nonzero(moves.rows.weight))
     if latent is None:
-        chain.alpha = draw_alpha(squares, n_rows, rng)
-    chain.prior = draw_prior(chain.prior, *moves.moments(chain.prior), rng)
+        chain.alpha = draw_alpha(squares, n_rows, rng, beliefs)
+    chain.prior = draw_prior(chain.prior, *moves.moments(chain.prior), rng, beliefs)
     if latent is None or latent.has_bias:
         moves.shift(total / weight + rng.standard_normal() / np.sqrt(chain.alpha * weight))
     noise = rng.standard_normal((len(moves.features), 1 + moves.table.n_factors), np.float32)

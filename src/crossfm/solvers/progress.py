@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from crossfm.solvers.callbacks import Callback, Epoch
 
 
-def progress(label: str = "training") -> Callback:
-    """Return the callback that fits where standard error goes."""
-    return _Bar(label) if sys.stderr.isatty() else _Lines(label)
+def progress(label: str = "training", words: Callable[[Epoch, Any], str] | None = None) -> Callback:
+    """Return the callback that fits where standard error goes; ``words`` (epoch, model) are said in place of
+    ``describe`` (epoch).
+    """
+    words = words or (lambda epoch, model: describe(epoch))
+    return _Bar(label, words) if sys.stderr.isatty() else _Lines(label, words)
 
 
-def describe(epoch: Epoch) -> str:
-    """One line about an epoch."""
-    parts = [f"epoch {epoch.epoch}", f"train loss {epoch.train_loss:.5f}"]
+def describe(epoch: Epoch, name: str = "loss", of: Callable[[float], float] = float) -> str:
+    """One line about an epoch; its losses by the ``name`` of what ``of`` makes of them."""
+    parts = [f"epoch {epoch.epoch}", f"train {name} {of(epoch.train_loss):.5f}"]
     if epoch.valid_loss is not None:
-        parts.append(f"valid loss {epoch.valid_loss:.5f}")
+        parts.append(f"valid {name} {of(epoch.valid_loss):.5f}")
     if epoch.valid_auc is not None:
         parts.append(f"valid AUC {epoch.valid_auc:.5f}")
     if epoch.elbo is not None:
@@ -29,19 +33,19 @@ def describe(epoch: Epoch) -> str:
 
 
 class _Lines(Callback):
-    def __init__(self, label: str) -> None:
-        self.label = label
+    def __init__(self, label: str, words: Callable[[Epoch, Any], str]) -> None:
+        self.label, self.words = label, words
 
     def on_resume(self, epochs: list[Epoch], n_rows: int, model: Any) -> None:
         print(f"{self.label}: going on after {len(epochs)} epochs", file=sys.stderr, flush=True)
 
     def on_epoch(self, epoch: Epoch, model: Any) -> None:
-        print(f"{self.label}: {describe(epoch)}", file=sys.stderr, flush=True)
+        print(f"{self.label}: {self.words(epoch, model)}", file=sys.stderr, flush=True)
 
 
 class _Bar(Callback):
-    def __init__(self, label: str) -> None:
-        self.label = label
+    def __init__(self, label: str, words: Callable[[Epoch, Any], str]) -> None:
+        self.label, self.words = label, words
         self.bar: Any = None
 
     def on_start(self, n_rows: int, max_iter: int) -> None:
@@ -66,7 +70,7 @@ class _Bar(Callback):
         self.bar.advance(self.task, n_rows)
 
     def on_epoch(self, epoch: Epoch, model: Any) -> None:
-        self.bar.update(self.task, state=describe(epoch))
+        self.bar.update(self.task, state=self.words(epoch, model))
 
     def on_end(self) -> None:
         if self.bar is not None:

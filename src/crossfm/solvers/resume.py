@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from crossfm.errors import ModelFileError, OptionError
 from crossfm.io.model_file import read_model, write_model
+from crossfm.io.parts import part
 from crossfm.solvers.callbacks import Epoch
 
 Arrays = dict[str, NDArray[Any]]
@@ -93,6 +94,14 @@ class Resume:
     seed : int or None
         Drawn for this training where the user gave none; kept, and that of the file where there is one.
 
+    Attributes
+    ----------
+    generators : dict of name to Generator
+    states : dict of name to object
+        What else training moves, with ``snapshot`` and ``restore`` as in ``kernels.machine.Resumable``.
+    each_epoch : bool
+        False where epochs are short beside a writing: then ``seconds`` alone count.
+
     Raises
     ------
     ModelFileError
@@ -106,6 +115,8 @@ class Resume:
         self.found = self._read()[1] if self.path.exists() else None  # without arrays: they take memory
         self.seed = seed if self.found is None else self.found["seed"]
         self.generators: dict[str, np.random.Generator] = {}
+        self.states: dict[str, Any] = {}
+        self.each_epoch = True
         self._belongs: dict[str, Any] = {}
         self._order: Any = None
         self._written = time.monotonic()
@@ -139,6 +150,8 @@ class Resume:
             _take_tables(tables, arrays, "table", meta["tables"])
             for name, generator in self.generators.items():
                 generator.bit_generator.state = meta["generators"][name]
+            for name, state in self.states.items():
+                state.restore(part(arrays, f"state.{name}."), meta["states"][name])
             loop.epochs = [Epoch(**{n: _number(v) for n, v in epoch.items()}) for epoch in meta["epochs"]]
             loop.since_best, loop.parts = int(meta["since_best"]), int(meta["parts"])
             loop.total, loop.seconds = _number(meta["total"]), _number(meta["seconds"])
@@ -157,6 +170,11 @@ class Resume:
         """Remember where the order of the rows begins."""
         self._order = self.generators["order"].bit_generator.state
 
+    def epoch_ends(self, loop: Loop, tables: Sequence[Any]) -> None:
+        """Write the file, unless epochs are short."""
+        if self.each_epoch:
+            self.keep(loop, tables)
+
     def keep_if_due(self, loop: Loop, tables: Sequence[Any]) -> None:
         """Write the file when it is old enough."""
         if time.monotonic() - self._written >= self.seconds:
@@ -168,17 +186,22 @@ class Resume:
         generators = {name: draws.bit_generator.state for name, draws in self.generators.items()}
         if loop.parts:
             generators["order"] = self._order
+        states = {}
+        for name, state in self.states.items():
+            own, states[name] = state.snapshot()
+            arrays |= {f"state.{name}.{of}": array for of, array in own.items()}
         best = None
         if loop.best is not None:
             same = loop.at_best and not loop.parts
-            own = None if same else _add_tables(arrays, "best", loop.best[1])
-            best = {"merit": _plain(loop.best[0]), "tables": own}
+            tables_of_best = None if same else _add_tables(arrays, "best", loop.best[1])
+            best = {"merit": _plain(loop.best[0]), "tables": tables_of_best}
         meta = {
             "kind": KIND,
             "seed": self.seed,
             "belongs": self._belongs,
             "tables": _add_tables(arrays, "table", tables),
             "generators": generators,
+            "states": states,
             "epochs": [{n: _plain(v) for n, v in asdict(epoch).items()} for epoch in loop.epochs],
             "since_best": loop.since_best,
             "best": best,
@@ -236,9 +259,7 @@ def _add_tables(arrays: Arrays, prefix: str, tables: Sequence[Any]) -> list[dict
 
 def _take_tables(tables: Sequence[Any], arrays: Arrays, prefix: str, metas: list[dict[str, Any]]) -> None:
     for number, (table, meta) in enumerate(zip(tables, metas, strict=True)):
-        start = f"{prefix}.{number}."
-        own = {name.removeprefix(start): array for name, array in arrays.items() if name.startswith(start)}
-        restore(table, own, meta)
+        restore(table, part(arrays, f"{prefix}.{number}."), meta)
 
 
 def _plain(value: Any) -> Any:
