@@ -77,19 +77,6 @@ struct GibbsWork {
     xe += sum_xe;
   }
 };
-        for (int64_t r = 0; r < n; ++r) {
-          const float* S = a.spread + (row[r] * k + f) * k + col;
-          for (int i = 0; i < R; ++i) sums[i] += load<V>(S + i * k) * (x[r] * x[r]);
-        }
-        for (int i = 0; i < R; ++i) store(A + (f + i) * k + col, load<V>(A + (f + i) * k + col) + sums[i]);
-      }
-    for (int64_t col = 0; col < k; col += L) {
-      V sums{};
-      for (int64_t r = 0; r < n; ++r) sums += load<V>(a.tilt + row[r] * k + col) * x[r];
-      store(g + col, load<V>(g + col) + sums);
-    }
-  }
-};
 
 // 1 / the root of a pivot. It is at least the prior's precision but for rounding. 0, for no move along the
 // coordinate, where neither prior nor rows say anything of it; NaN stays NaN.
