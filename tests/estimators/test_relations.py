@@ -156,6 +156,23 @@ def test_an_entity_that_the_table_lacks_has_missing_cells():
     assert np.isfinite(model.predict(odd)).all()
 
 
+@pytest.mark.parametrize("solver", ["mcmc", "adagrad"])
+def test_an_entity_of_the_rows_that_the_table_lacks_has_a_feature_of_its_own(solver):
+    X, tables, joined, y, kinds = people()
+    some = {"user": tables["user"].iloc[:10], "item": tables["item"]}
+    y = y + 3.0 * (X.user == "u20").to_numpy()
+    settings = {"n_factors": 0, "solver": solver, "max_iter": 60, "random_state": 0, "columns": kinds}
+    model = FMRegressor(**settings, tables=some).fit(X, y)
+    assert len(model.encoder_.vocabulary("user")) == 30
+    unlike = model.predict(X)[(X.user == "u20")].mean() - model.predict(X)[(X.user == "u21")].mean()
+    assert unlike > 1.5
+    lacking = joined.assign(
+        **{name: joined[name].where(joined.user.isin(some["user"].user), None) for name in ("job", "seen")}
+    )
+    written_out = FMRegressor(**settings).fit(lacking, y).predict(lacking)
+    np.testing.assert_allclose(model.predict(X), written_out, atol=0.25)
+
+
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
