@@ -151,7 +151,8 @@ def transform(encoder: Encoder, sides: Sequence[SideTable], table: Any) -> Rows:
     if own:
         rows = encoder.transform(table, columns=own)
     else:
-        rows = Rows(np.zeros(0, np.uint32), encoder.n_features, indptr=np.zeros(table.num_rows + 1, np.int64))
+        nothing, offsets = np.zeros(0, np.uint32), np.zeros(table.num_rows + 1, np.int64)
+        rows = Rows(nothing, encoder.n_features, indptr=offsets, fields=nothing)
     return replace(rows, relations=tuple(side.relation(table) for side in sides))
 
 

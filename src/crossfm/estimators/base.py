@@ -25,7 +25,6 @@ from crossfm.core.random import stream
 from crossfm.core.rules import ALS, EXACT, MCMC, SGDA, Rule, find_rule
 from crossfm.data.relation import expand
 from crossfm.data.rows import Rows
-from crossfm.data.side import transform
 from crossfm.data.split import random_split
 from crossfm.data.stream import RowStream
 from crossfm.data.tables import as_table
@@ -33,7 +32,14 @@ from crossfm.errors import DataError, LabelError, OptionError
 from crossfm.estimators.adaptive import adaptive_visit
 from crossfm.estimators.exact import START, check_exact, exact_training, predictive
 from crossfm.estimators.growing import grow, wider_input
-from crossfm.estimators.inputs import fit_encoder, has_names, normalized, rows_from_matrix, with_fields
+from crossfm.estimators.inputs import (
+    encoded,
+    fit_encoder,
+    has_names,
+    normalized,
+    rows_from_matrix,
+    with_fields,
+)
 from crossfm.estimators.resuming import belong_rows, belong_start, resuming
 from crossfm.estimators.state import Stored, params_of
 from crossfm.estimators.streamed import Prepared, fit_stream
@@ -162,16 +168,12 @@ class BaseFM(Stored):
                 "a stream is for fitting classifiers and regressors and for their predictions; for the rest iterate "
                 "over it and pass its Rows"
             )
-        encoded = None
+        known = None
         if fit:
-            self.encoder_, encoded, self._sides = fit_encoder(X, self.columns, self.tables)
+            self.encoder_, known, self._sides = fit_encoder(X, self.columns, self.tables)
         if self.encoder_ is not None:
             self._check_table(X, fit=fit)
-            if encoded is None:
-                encoded = (
-                    transform(self.encoder_, self._sides, X) if self._sides else self.encoder_.transform(X)
-                )
-            rows = encoded
+            rows = encoded(self, X) if known is None else known
             if y is not None:
                 y = column_or_1d(y, warn=True)
         else:
@@ -275,6 +277,15 @@ class BaseFM(Stored):
             raise OptionError(f"partial_fit: solver={rule.name!r} looks at all rows again and again; use fit")
         if self.tables is not None and (passes is not None or isinstance(X, RowStream)):
             raise OptionError("tables is for fit, on a table in memory: join them to X, and leave tables out")
+        if (
+            self._sides
+            and not isinstance(X, Rows)
+            and (passes is not None or (isinstance(X, RowStream) and not fresh))
+        ):
+            keys = ", ".join(side.key for side in self._sides)
+            raise OptionError(
+                f"the model has side tables (of {keys}), so it goes on with fit and warm_start, on a table in memory"
+            )
         loss = self._loss()
         resume = resuming(self) if passes is None else None
         self._seed = None if resume is None else resume.seed
@@ -285,6 +296,7 @@ class BaseFM(Stored):
                 "stays. Set it back, or fit anew with warm_start=False."
             )
         if isinstance(X, RowStream):
+            self._sides = ()
             fit_stream(
                 self,
                 X,
