@@ -5,7 +5,8 @@
 ``FOLDER`` holds ml-100k and ml-1m with the original files, gzipped. u3 and u1 are official splits of MovieLens-100K,
 ml-1m is a random tenth of MovieLens-1M (seed 0). "attributes": age, gender, occupation and the zip code's first digit,
 release year and genres; "implicit": the movies that a user rated and the users that rated a movie, in the training
-part; "all": both, and the day. Predictions are clipped to 1 and 5.
+part; "neighbours": the movies that a user rated, with the ratings; "all": attributes, implicit, and the day.
+Predictions are clipped to 1 and 5.
 """
 
 from __future__ import annotations
@@ -66,6 +67,8 @@ def problem(folder: Path, run: str) -> tuple[pd.DataFrame, pd.DataFrame, Design]
         design += designs.attributes("movie", movies, kinds)
     if what in ("implicit", "all"):
         design += designs.implicit(train, "user", "movie") + designs.implicit(train, "movie", "user")
+    if what == "neighbours":
+        design += designs.neighbours(train, "user", "movie", "rating")
     if what == "all":
         design += designs.time_bins("day", None)
     return train, test, design

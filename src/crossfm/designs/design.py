@@ -185,7 +185,8 @@ def neighbours(ratings: Any, user: str, item: str, rating: str) -> Design:
 
     Every row of a user has the same neighbours, so with a history of the training rows the row's own rating is among
     them, and the machine learns to trust it: on MovieLens-100K (u1, mcmc) ratings less the user's mean then gave RMSE
-    0.926, as they are 0.910, and ``mf`` alone 0.909. Pass ratings that are not trained on, such as earlier ones.
+    0.926, as they are 0.910, and ``mf`` alone 0.909. Pass ratings that are not trained on, such as earlier ones: with
+    half of the rows as history and the other half to train on it was 0.947 either way, and ``mf`` on that half 0.954.
 
     Parameters
     ----------

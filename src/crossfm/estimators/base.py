@@ -286,6 +286,8 @@ class BaseFM(Stored):
             raise OptionError(
                 f"the model has side tables (of {keys}), so it goes on with fit and warm_start, on a table in memory"
             )
+        if isinstance(X, RowStream):
+            self._sides = ()
         loss = self._loss()
         resume = resuming(self) if passes is None else None
         self._seed = None if resume is None else resume.seed
@@ -296,7 +298,6 @@ class BaseFM(Stored):
                 "stays. Set it back, or fit anew with warm_start=False."
             )
         if isinstance(X, RowStream):
-            self._sides = ()
             fit_stream(
                 self,
                 X,
