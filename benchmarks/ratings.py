@@ -5,7 +5,8 @@
 ``FOLDER`` holds ml-100k and ml-1m with the original files, gzipped. u3 and u1 are official splits of MovieLens-100K,
 ml-1m is a random tenth of MovieLens-1M (seed 0). "attributes": age, gender, occupation and the zip code's first digit,
 release year and genres; "implicit": the movies that a user rated and the users that rated a movie, in the training
-part; "all": both, and the day. Predictions are clipped to 1 and 5.
+part; "neighbours": the movies that a user rated, with the ratings; "all": attributes, implicit, and the day.
+Predictions are clipped to 1 and 5.
 """
 
 from __future__ import annotations
@@ -14,13 +15,13 @@ import argparse
 import resource
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from crossfm import Categorical, FMRegressor, MultiCategorical
+from crossfm import Categorical, FMRegressor, MultiCategorical, designs
 from crossfm.datasets.movielens import GENRES
+from crossfm.designs import Design
 
 KEYS = ["user", "movie"]
 PERSON = ["age", "gender", "job", "zip"]
@@ -50,37 +51,27 @@ def ml_1m(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.Da
     return ratings[~held], ratings[held], users, movies.drop(columns="title")
 
 
-def problem(folder: Path, run: str) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
-    """Return train, test, and columns and tables for the model."""
+def problem(folder: Path, run: str) -> tuple[pd.DataFrame, pd.DataFrame, Design]:
+    """Return train, test, and the design of the model."""
     name, _, what = run.partition("-") if not run.startswith("ml-1m") else ("ml-1m", "", run[6:])
     train, test, users, movies = (
         ml_1m(folder / "ml-1m") if name == "ml-1m" else ml_100k(folder / "ml-100k", name)
     )
     for part in (train, test):
-        part["day"] = part.time // 86400 if what == "all" else 0
+        part["day"] = part.time // 86400
     users["zip"] = users.zip.str[0]
-    columns: list[Any] = [Categorical(key) for key in KEYS]
-    known = {"user": [], "movie": []}
+    design = designs.mf(*KEYS)
     if what in ("attributes", "all"):
-        known = {"user": list(PERSON), "movie": ["year"]}
-        columns += [Categorical(one) for one in (*PERSON, "year")] + [
-            MultiCategorical("genres", combiner="sqrtn")
-        ]
-        known["movie"].append("genres")
-    if what == "all":
-        columns.append(Categorical("day"))
-    tables = {"user": users, "movie": movies}
+        design += designs.attributes("user", users, [Categorical(one) for one in PERSON])
+        kinds = [Categorical("year"), MultiCategorical("genres", combiner="sqrtn")]
+        design += designs.attributes("movie", movies, kinds)
     if what in ("implicit", "all"):
-        for key, other in (("user", "movie"), ("movie", "user")):
-            lists = train.groupby(key)[other].agg(list).rename(f"{other}s").reset_index()
-            tables[key] = tables[key].merge(lists, how="left", on=key)
-            tables[key][f"{other}s"] = [
-                one if isinstance(one, list) else [] for one in tables[key][f"{other}s"]
-            ]
-            columns.append(MultiCategorical(f"{other}s", combiner="sqrtn"))
-            known[key].append(f"{other}s")
-    tables = {key: table[[key, *known[key]]] for key, table in tables.items()}
-    return train, test, {"columns": columns, "tables": tables}
+        design += designs.implicit(train, "user", "movie") + designs.implicit(train, "movie", "user")
+    if what == "neighbours":
+        design += designs.neighbours(train, "user", "movie", "rating")
+    if what == "all":
+        design += designs.time_bins("day", None)
+    return train, test, design
 
 
 def main() -> None:
@@ -97,10 +88,10 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     for run in args.run.split(","):
-        train, test, known = problem(args.folder, run)
+        train, test, design = problem(args.folder, run)
         model = FMRegressor(
             args.factors, solver="mcmc", max_iter=args.iterations, burn_in=min(20, args.iterations - 1),
-            n_threads=args.threads, random_state=args.seed, **known,
+            n_threads=args.threads, random_state=args.seed, **design,
         )  # fmt: skip
         wall = time.perf_counter()
         model.fit(train[[*KEYS, "day"]], train.rating)

@@ -32,6 +32,22 @@ def fm_score(row, bias, w, V):
     return score
 
 
+def svdpp(mean, b_u, b_i, p_u, q_i, implicit):
+    """Koren (KDD 2008): mean + b_u + b_i + q_i^T (p_u + |N(u)|^-1/2 sum_j y_j); ``implicit`` lists the y_j."""
+    taste = p_u + sum(implicit, np.zeros_like(p_u)) / max(len(implicit), 1) ** 0.5
+    return mean + b_u + b_i + q_i @ taste
+
+
+def pitf(u_u, i_i, t_of_users, t_of_items):
+    """Rendle and Schmidt-Thieme (WSDM 2010): what a tag scores for a user and an item."""
+    return u_u @ t_of_users + i_i @ t_of_items
+
+
+def fpmc(v_ui, v_iu, v_il, basket):
+    """Rendle et al. (WWW 2010): what an item scores for a user whose last basket holds vectors v_li."""
+    return v_ui @ v_iu + (sum(v_il @ v_li for v_li in basket) / len(basket) if basket else 0.0)
+
+
 def factor_sums(row, V):
     """Return s_f = sum_j v_jf x_j (n_factors,), the part of the gradient that features share."""
     total = np.zeros(V.shape[1])

@@ -1,4 +1,4 @@
-"""The snippets of the README and of docs/keras.md are files that run."""
+"""The snippets of the README, of docs/designs.md and of docs/keras.md are files that run."""
 
 from __future__ import annotations
 
@@ -11,14 +11,21 @@ from pathlib import Path
 
 import pytest
 
+from realdata import shared_data
+
 ROOT = Path(__file__).resolve().parents[1]
 SNIPPETS = [
     snippet
-    for page in ("README.md", "docs/keras.md")
+    for page in ("README.md", "docs/designs.md", "docs/keras.md")
     for snippet in re.findall(
         r"```python\n# (examples/\S+)\n(.*?)```", (ROOT / page).read_text("utf8"), re.DOTALL
     )
 ]
+DATA = {  # the folder that an example takes
+    "examples/designs_ratings.py": "ml-100k",
+    "examples/designs_next_item.py": "ml-100k",
+    "examples/designs_context.py": "frappe",
+}
 
 
 def need(*packages: str) -> None:
@@ -40,7 +47,7 @@ def test_the_example_runs(name: str, tmp_path: Path) -> None:
     if "neural" in name:
         need("torch", "lightning-fabric")
     out = subprocess.run(
-        [sys.executable, ROOT / name],
+        [sys.executable, ROOT / name, *([shared_data(DATA[name])] if name in DATA else [])],
         cwd=tmp_path,
         env={"OMP_NUM_THREADS": "1", **os.environ},  # small steps: two threads that spin take longer than one
         capture_output=True,

@@ -23,6 +23,7 @@ LEVEL = {
     "scoring": 2,
     "io": 2,
     "datasets": 2,
+    "designs": 2,
     "plots": 2,
     "export": 2,
     "keras": 2,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 import crossfm
+from crossfm import designs
 
 PUBLIC = [
     "Categorical",
@@ -57,3 +58,24 @@ def test_every_public_name_can_be_imported_and_is_documented(name: str) -> None:
 def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'FMClasifier'"):
         _ = crossfm.FMClasifier
+
+
+DESIGNS = [
+    "Choices",
+    "Design",
+    "attributes",
+    "fpmc",
+    "implicit",
+    "last_baskets",
+    "mf",
+    "neighbours",
+    "pitf",
+    "svdpp",
+    "time_bins",
+    "time_svdpp",
+]
+
+
+def test_public_designs_are_these_and_documented() -> None:
+    assert sorted(designs.__all__) == DESIGNS
+    assert all(getattr(designs, name).__doc__ for name in DESIGNS)

@@ -339,6 +339,59 @@ def test_lists_of_any_kind_are_read(kind):
     assert pairs(rows) == [[(2, 1), (3, 1)], [(0, 1)], [(3, 1)], [(2, 1)]]
 
 
+@given(
+    st.lists(
+        st.none() | st.dictionaries(WORDS | WHOLE.map(str), EIGHTHS.filter(lambda x: x == x), max_size=4),
+        min_size=1,
+    ),
+    COMBINERS,
+    st.none() | st.integers(1, 4),
+)
+def test_values_with_numbers_have_them_as_values(cells, combiner, hash_buckets):
+    column = MultiCategorical("x", combiner=combiner, hash_buckets=hash_buckets)
+    values, numbers = (
+        [None if cell is None else list(part(cell)) for cell in cells] for part in (dict.keys, dict.values)
+    )
+    plain = MultiCategorical("x", hash_buckets=hash_buckets)
+    feature_of = Encoder([plain]).fit({"x": values})
+    expected = []
+    for cell, own in zip(values, numbers, strict=True):
+        if cell is None:
+            expected.append([(0, 1.0)])
+            continue
+        found = {}
+        for value, number in zip(cell, own, strict=True):
+            for feature, _ in pairs(feature_of.transform({"x": [[value]]}))[0]:  # none for an empty text
+                found[feature] = found.get(feature, 0.0) + number
+        share = {"sum": 1, "mean": 1 / max(len(found), 1), "sqrtn": 1 / max(len(found), 1) ** 0.5}[combiner]
+        expected.append([(feature, found[feature] * share) for feature in sorted(found)])
+    for form in ({"x": cells}, pd.DataFrame({"x": pd.Series(cells, dtype=object)})):
+        if any(cell is not None for cell in cells):
+            same(Encoder([column]).fit_transform(form), expected)
+
+
+def test_unseen_values_of_a_map_add_up_and_numbers_may_not_be_missing():
+    encoder = Encoder([MultiCategorical("x")]).fit({"x": [{"a": 2.0}, {"b": 1}]})
+    assert pairs(encoder.transform({"x": [{"c": 2, "a": 5, "d": 0.5}]})) == [[(1, 2.5), (2, 5.0)]]
+    with pytest.raises(DataError, match=r"row 1, column 'x': 'b' has no number"):
+        encoder.transform({"x": [{}, {"a": 1, "b": None}]})
+    with pytest.raises(DataError, match="'x': the value is inf"):
+        encoder.transform({"x": [{"a": float("inf")}]})
+
+
+@pytest.mark.parametrize("kind", [pa.map_(pa.string(), pa.int32()), pa.map_(pa.int16(), pa.float32())])
+def test_maps_of_arrow_are_read_from_any_part_of_an_array(kind):
+    key = int if pa.types.is_int16(kind.key_type) else str
+    cells = pa.chunked_array(
+        [
+            pa.array([[(key(9), 9)], [(key(1), 2), (key(2), 3)], None], kind),
+            pa.array([[], [(key(1), 4)]], kind),
+        ]
+    )
+    rows = Encoder([MultiCategorical("x")]).fit_transform(pa.table({"x": cells.slice(1)}))
+    assert pairs(rows) == [[(2, 2), (3, 3)], [(0, 1)], [], [(2, 4)]]
+
+
 @pytest.mark.parametrize(
     "column", [Categorical("a"), MultiCategorical("a"), Numeric("a"), Numeric("a", "quantile")]
 )
@@ -411,7 +464,8 @@ def test_a_text_that_is_no_number_is_named_with_row_column_and_value():
         (Numeric("x"), [dt.date(2020, 1, 1)], r"holds date32\[day\], but Numeric\('x'\) needs numbers"),
         (Numeric("x"), [[1.0]], "holds list<item: double>"),
         (Categorical("x"), [["a"]], r"use MultiCategorical\('x'\) for lists"),
-        (Categorical("x"), [{"a": 1}], "holds struct"),
+        (Categorical("x"), [{"a": 1}], r"holds map<.*use MultiCategorical\('x'\)"),
+        (MultiCategorical("x"), [{"a": "b"}], "holds struct"),
         (Categorical("x"), [dt.timedelta(1)], "holds duration"),
         (MultiCategorical("x"), [[["a"]]], "holds list"),
         (MultiCategorical("x", separator=None), ["a|b"], "give the separator"),

@@ -135,6 +135,16 @@ def test_tables_are_found_by_their_keys(solver, tmp_path):
     assert sorted(names) == sorted(whole.explain(joined.head(2)).names)
 
 
+def test_fields_are_known_where_all_columns_come_from_tables():
+    X, tables, _, y, kinds = people()
+    kinds = [kind for kind in kinds if kind.name != "day"]
+    settings = {"columns": kinds, "max_iter": 3, "random_state": 0}
+    model = FFMRegressor(**settings, tables=tables).fit(X[["user", "item"]], y)
+    assert model.params_.n_fields == len(kinds)
+    names = model.explain(X[["user", "item"]].head(2)).names
+    assert sorted(names) == sorted(column.name for column in kinds)
+
+
 def test_columns_of_tables_are_inferred():
     X, tables, _, y, _ = people()
     model = FMRegressor(solver="mcmc", max_iter=3, tables=tables, random_state=0).fit(X, y)
@@ -154,6 +164,23 @@ def test_an_entity_that_the_table_lacks_has_missing_cells():
     assert missing <= features[1]
     assert not missing & features[2]
     assert np.isfinite(model.predict(odd)).all()
+
+
+@pytest.mark.parametrize("solver", ["mcmc", "adagrad"])
+def test_an_entity_of_the_rows_that_the_table_lacks_has_a_feature_of_its_own(solver):
+    X, tables, joined, y, kinds = people()
+    some = {"user": tables["user"].iloc[:10], "item": tables["item"]}
+    y = y + 3.0 * (X.user == "u20").to_numpy()
+    settings = {"n_factors": 0, "solver": solver, "max_iter": 60, "random_state": 0, "columns": kinds}
+    model = FMRegressor(**settings, tables=some).fit(X, y)
+    assert len(model.encoder_.vocabulary("user")) == 30
+    unlike = model.predict(X)[(X.user == "u20")].mean() - model.predict(X)[(X.user == "u21")].mean()
+    assert unlike > 1.5
+    lacking = joined.assign(
+        **{name: joined[name].where(joined.user.isin(some["user"].user), None) for name in ("job", "seen")}
+    )
+    written_out = FMRegressor(**settings).fit(lacking, y).predict(lacking)
+    np.testing.assert_allclose(model.predict(X), written_out, atol=0.25)
 
 
 @pytest.mark.parametrize(
@@ -181,7 +208,24 @@ def test_tables_that_do_not_fit_are_refused(change, error, message):
         FMRegressor(max_iter=1, tables=tables).fit(X, y)
 
 
-def test_tables_are_for_fit():
+def test_tables_are_for_fit(tmp_path):
     X, tables, _, y, _ = people()
     with pytest.raises(OptionError, match="tables is for fit"):
         FMRegressor(tables=tables).partial_fit(X, y)
+    FMRegressor(max_iter=1, tables=tables).fit(X, y).save(tmp_path / "m.crossfm")
+    loaded = crossfm.load(tmp_path / "m.crossfm")
+    with pytest.raises(OptionError, match=r"has side tables \(of user, item\)"):
+        loaded.partial_fit(X, y)
+    loaded.set_params(warm_start=True).fit(X, y)
+    assert len(loaded.history_) > 1
+
+
+def test_a_model_without_tables_is_saved_whatever_it_learnt_from(tmp_path):
+    path = tmp_path / "rows.csv"
+    pd.DataFrame({"user": list("ab") * 30, "y": [0, 1] * 30}).to_csv(path, index=False)
+    X, tables, _, y, _ = people()
+    model = FMClassifier(max_iter=1, tables=tables).fit(X, y > 0)
+    model.set_params(tables=None).fit(crossfm.stream(path, target="y", memory_limit="1GB"))
+    model.save(tmp_path / "m.crossfm")
+    new = pd.DataFrame({"user": ["a", "b"]})
+    assert np.array_equal(crossfm.load(tmp_path / "m.crossfm").predict(new), model.predict(new))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from crossfm.cli.reading import check_column
@@ -84,6 +85,19 @@ def parse_share(options: Iterable[str]) -> tuple[tuple[str, str], ...]:
             raise OptionError(f"--share {option}, but it must be column=other, such as last_items=item")
         pairs.append((name, owner))
     return tuple(pairs)
+
+
+def parse_tables(options: Iterable[str]) -> tuple[tuple[str, Path], ...]:
+    """Read ``user=users.csv``."""
+    pairs: dict[str, Path] = {}
+    for option in options:
+        key, _, path = option.partition("=")
+        if not key or not path:
+            raise OptionError(f"--table {option}, but it must be column=file, such as user=users.csv")
+        if key in pairs:
+            raise OptionError(f"--table {key} is given twice; join {pairs[key]} and {path}")
+        pairs[key] = Path(path)
+    return tuple(pairs.items())
 
 
 def choose(table: Any, overrides: Overrides, *, exclude: Iterable[str] = ()) -> Any:

@@ -20,7 +20,7 @@ from crossfm.cli.fit_estimator import (
 )
 from crossfm.cli.judge import Report, judge
 from crossfm.cli.networks import choose_batch_size
-from crossfm.cli.reading import find_target, is_rows
+from crossfm.cli.reading import features, find_target, is_rows
 from crossfm.cli.show import number, print_table, say
 from crossfm.core.options import check_count
 from crossfm.errors import DataError, LabelError, OptionError
@@ -50,7 +50,7 @@ def cross_validate(job: Job, n_folds: int) -> list[Report]:
         set_options(model, task, valid, replace(job, quiet=True), [])
         fit_part(model, task, learn, valid)
         held = whole.take(test)
-        X = held.X if is_rows(held.X) else model.encoder_.transform(held.X)
+        X = held.X if is_rows(held.X) else features(model, held.X, job.data)
         reports.append(judge(model, X, held.y, groups=held.groups))
         if not job.quiet:
             name, (value, _) = next(iter(reports[-1].metrics.items()))

@@ -24,6 +24,7 @@ from crossfm.cli.reading import (
     find_target,
     is_rows,
     memory_limit,
+    refuse_sides,
     target_values,
 )
 from crossfm.cli.show import examples, say
@@ -77,7 +78,11 @@ def evaluate(
     fitted = load(model)
     reading = Reading(format, separator, header, column_names, encoding)
     room = memory_limit(limit, cache)
-    rows = reading.read(data) if room is None else _stream(fitted, reading, data, target, group, room, cache)
+    rows = (
+        reading.read(data)
+        if room is None
+        else _stream(fitted, model, reading, data, target, group, room, cache)
+    )
     if type(fitted).__name__ == "Recommender":
         for option, given in (("--target", target), ("--group", group)):
             if given:
@@ -94,6 +99,7 @@ def evaluate(
 
 def _stream(
     model: Any,
+    path: Path,
     reading: Reading,
     data: Path,
     target: str | None,
@@ -107,6 +113,7 @@ def _stream(
 
     if type(model).__name__ == "Recommender" or group is not None:
         raise OptionError("--memory-limit is for classifiers and regressors without --group; leave it out")
+    refuse_sides(model, path, "--memory-limit cannot join here; leave it out")
     source = Source.of(data, reading.options())
     head = next(source.pieces(source.piece_bytes(limit)))
     features(model, head, data)  # refuses tables for a model of numbered features, and the other way round

@@ -13,7 +13,17 @@ from crossfm.cli.checkpoint import Keeper
 from crossfm.cli.choosing import Overrides, choose, show_columns
 from crossfm.cli.judge import as_classes, judge, numeric
 from crossfm.cli.networks import MODEL_OPTIONS, choose_batch_size, known_features, start_from
-from crossfm.cli.reading import Reading, check_column, find_target, is_rows, target_values, weight_values
+from crossfm.cli.reading import (
+    Reading,
+    check_column,
+    features,
+    find_target,
+    is_rows,
+    read_table,
+    refuse_sides,
+    target_values,
+    weight_values,
+)
 from crossfm.cli.show import say, size
 from crossfm.errors import LabelError, OptionError
 
@@ -43,6 +53,7 @@ class Job:
     init: Path | None = None
     with_state: bool = False
     overrides: Overrides = field(default_factory=Overrides)
+    tables: tuple[tuple[str, Path], ...] = ()
     seed: int = 0
     quiet: bool = False
     tensorboard: Path | None = None
@@ -128,7 +139,7 @@ def read_part(data: Any, target: str | None, job: Job) -> Part:
 
 def refuse_columns(job: Job) -> None:
     """Raise ``OptionError`` for options that name a column: the file has none."""
-    given = {"--target": job.target, "--weight": job.weight, "--group": job.group}
+    given = {"--target": job.target, "--weight": job.weight, "--group": job.group, "--table": job.tables}
     for option in [name for name, value in given.items() if value] + [o for _, o in job.overrides.named()]:
         raise OptionError(f"{option} names a column, but {job.data} has numbered features")
 
@@ -189,12 +200,15 @@ def _go_on(model: Any, job: Job) -> tuple[Any, str]:
         raise OptionError(f"--task {job.task}, but the model in {job.init} does {task}")
     if job.overrides:
         raise OptionError(f"{job.overrides.named()[0][1]}: the columns of {job.init} stay as they are")
+    if job.tables:
+        raise OptionError(f"--table: the side tables of {job.init}, if there are any, stay as they are")
     fixed = model.get_params(deep=False)
     for name in ("n_factors", "loss", *MODEL_OPTIONS):
         if name in job.settings and name in fixed and job.settings[name] != fixed[name]:
             own = "the model's own" if fixed[name] is None else repr(fixed[name])
             raise OptionError(f"{name}={job.settings[name]!r}, but {job.init} has {own}, which stays")
     if starts:
+        refuse_sides(model, str(job.init), "no network has: join them to the rows and train the fm on these")
         return start_from(model, task, job)
     settings = check_settings(job.settings, model, f"the model in {job.init}")
     return model.set_params(**settings, warm_start=True, random_state=job.seed), task
@@ -247,19 +261,54 @@ def set_columns(model: Any, train: Part, target: str | None, job: Job) -> None:
     """Choose the columns of a table, and print them."""
     if target is None:
         return
-    job.overrides.check(train.X)
     exclude = [name for name in (target, job.weight, job.group) if name is not None]
-    columns = choose(train.X, job.overrides, exclude=exclude)
+    sides = _read_sides(model, train.X, exclude, job)
+    job.overrides.check(train.X, *sides.values())
+    named = {name for name, _ in job.overrides.named()}
+    keys = tuple(key for key in sides if key not in named)
+    overrides = replace(job.overrides, categorical=job.overrides.categorical + keys)
+    columns, files = choose(train.X, overrides.of(train.X), exclude=exclude), dict(job.tables)
+    columns.reasons |= {key: f"finds the rows of {files[key]}" for key in keys}
     if not job.quiet:
         show_columns("columns:", columns)
-    if not columns:
+    found, holder = list(columns), {column.name: job.data for column in columns}
+    for key, side in sides.items():
+        others = side.drop_columns(key)
+        more = choose(others, overrides.of(others))
+        if not job.quiet:
+            show_columns(f"columns of {files[key]}:", more)
+        for column in more:
+            if column.name in holder:
+                raise OptionError(
+                    f"column {column.name!r} is in {holder[column.name]} and in {files[key]}; rename it in one of them"
+                )
+            holder[column.name] = files[key]
+        found += more
+        sides[key] = side.select([key, *(column.name for column in more)])
+    if not found:
         raise OptionError(f"no column of {job.data} is left to learn from; see --categorical and --numeric")
-    model.set_params(columns=list(columns))
+    model.set_params(columns=found, **({"tables": sides} if sides else {}))
+
+
+def _read_sides(model: Any, table: Any, used: list[str], job: Job) -> dict[str, Any]:
+    """Return the tables of entities by key. Raises where the model takes none or a key is no column for it."""
+    if job.tables and "tables" not in model.get_params(deep=False):
+        raise OptionError(
+            "--table is for factorization machines of classes and numbers, but the model is a "
+            f"{type(model).__name__}: join the table to the rows"
+        )
+    sides = {}
+    for key, path in job.tables:
+        if check_column(table, key, "--table") in used:
+            raise OptionError(
+                f"--table {key}={path}: {key!r} is the target, the weight or the group, so it is no key"
+            )
+        sides[key] = read_table(path, Reading(encoding=job.reading.encoding, n_threads=job.reading.n_threads))
+        check_column(sides[key], key, f"--table {key}={path}")
+    return sides
 
 
 def _encoded(part: Part | None, model: Any, job: Job) -> Any:
-    from crossfm.cli.reading import features
-
     return None if part is None else replace(part, X=features(model, part.X, job.data))
 
 
@@ -311,8 +360,10 @@ def fit_part(model: Any, task: str, train: Part, valid: Part | None) -> None:
 def _selected(model: Any, X: Any) -> Any:
     if is_rows(X):
         return X
-    names = [check_column(X, column.name, "the model") for column in model.columns]
-    return X.select(names)
+    sides = getattr(model, "tables", None) or {}
+    theirs = {name for side in sides.values() for name in side.column_names}
+    names = [*(column.name for column in model.columns if column.name not in theirs), *sides]
+    return X.select([check_column(X, name, "the model") for name in names])
 
 
 def report(model: Any, task: str, valid: Part | None, job: Job) -> None:
@@ -324,7 +375,7 @@ def report(model: Any, task: str, valid: Part | None, job: Job) -> None:
     if stopped and model.best_iter_ == model.history_[-1]["epoch"]:
         say("note: the last epoch was the best one; more --epochs may do better")
     if valid is not None:
-        X = valid.X if is_rows(valid.X) else model.encoder_.transform(valid.X)
+        X = valid.X if is_rows(valid.X) else features(model, valid.X, job.valid or job.data)
         judge(model, X, valid.y, title="validation", groups=valid.groups).show()
     say(f"wrote {job.out} ({size(job.out.stat().st_size)})")
     say(f"next: crossfm inspect {job.out}")

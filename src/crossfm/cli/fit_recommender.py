@@ -10,9 +10,9 @@ from crossfm.cli.checkpoint import Keeper
 from crossfm.cli.choosing import choose, show_columns
 from crossfm.cli.fit_estimator import Job, check_settings
 from crossfm.cli.lists import show_evaluation
-from crossfm.cli.reading import Reading, check_column, is_rows
+from crossfm.cli.reading import Reading, check_column, read_table
 from crossfm.cli.show import say, size
-from crossfm.errors import DataError, OptionError
+from crossfm.errors import OptionError
 
 
 @dataclass(frozen=True)
@@ -59,14 +59,6 @@ def fit_recommender(job: Job, roles: Roles) -> None:
     _report(model, held, job)
 
 
-def read_table(path: Path, reading: Reading) -> Any:
-    """Read a file that must be a table."""
-    data = reading.read(path)
-    if is_rows(data):
-        raise DataError(f"{path} has numbered features, but a table with named columns is needed here")
-    return data
-
-
 def _check(job: Job) -> None:
     given = {
         "--target": job.target,
@@ -76,6 +68,7 @@ def _check(job: Job) -> None:
         "--with-state": job.with_state,
         "--early-stopping": job.early_stopping,
         "--n-features": job.n_features,
+        "--table": job.tables,
     }
     for option, value in given.items():
         if value:

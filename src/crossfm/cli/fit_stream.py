@@ -22,7 +22,7 @@ from crossfm.cli.fit_estimator import (
     target_name,
 )
 from crossfm.cli.networks import choose_batch_size, known_features
-from crossfm.cli.reading import check_column, find_target
+from crossfm.cli.reading import check_column, find_target, refuse_sides
 from crossfm.cli.show import say, size
 from crossfm.errors import OptionError
 
@@ -105,11 +105,12 @@ def _open(job: Job) -> tuple[Any, Any, str | None]:
         target = find_target(head, job.target)
         if job.weight is not None:
             check_column(head, job.weight, "--weight")
-        how = (
-            {"encoder": load(job.init).encoder_}
-            if job.init is not None
-            else {"columns": _columns(head, target, job)}
-        )
+        if job.init is None:
+            how = {"columns": _columns(head, target, job)}
+        else:
+            start = load(job.init)
+            refuse_sides(start, job.init, "--memory-limit cannot join; leave it out")
+            how = {"encoder": start.encoder_}
     if job.valid is not None and job.valid_fraction:
         raise OptionError("--valid and --valid-fraction: give one of them")
     train = open_stream(job, job.data, target, **how)

@@ -11,7 +11,15 @@ from typing import Annotated, Any, Optional
 import typer
 
 from crossfm.cli.errors import verb
-from crossfm.cli.reading import FormatOption, HeaderOption, NamesOption, SeparatorOption, check_out, names
+from crossfm.cli.reading import (
+    FormatOption,
+    HeaderOption,
+    NamesOption,
+    SeparatorOption,
+    check_out,
+    names,
+    refuse_sides,
+)
 from crossfm.cli.show import examples, say
 from crossfm.errors import OptionError
 
@@ -115,6 +123,7 @@ def _fitted(path: Path) -> Any:
     model = load(path)
     if not hasattr(model, "partial_fit"):
         raise OptionError(f"{path} holds a {type(model).__name__}, which cannot go on learning")
+    refuse_sides(model, path, "follow cannot join")
     return model.set_params(verbose=0, callbacks=None)
 
 

@@ -39,6 +39,9 @@ def show(path: Path, model: Any) -> None:
         say("fitted on numbered features (a matrix, libsvm or libffm), without names")
     else:
         _show_encoders([("", model.encoder_)])
+        for side in model._sides:
+            n = side.rows.n_rows - 1
+            say(f"side table of {side.key}: {n:,} rows, columns {', '.join(side.columns)}")
     _show_history(model)
 
 

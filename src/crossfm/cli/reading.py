@@ -177,7 +177,24 @@ def features(model: Any, data: Any, path: Path) -> Any:
             f"{path} has numbered features, but the model was fitted on a table with columns "
             f"{', '.join(model.encoder_.fields)}: pass a table"
         )
-    return model.encoder_.transform(data)
+    from crossfm.estimators.inputs import encoded
+
+    return encoded(model, data)
+
+
+def refuse_sides(model: Any, path: Path | str, what: str) -> None:
+    """Raise ``OptionError`` for a model with side tables."""
+    if model._sides:
+        keys = ", ".join(side.key for side in model._sides)
+        raise OptionError(f"{path} has side tables (of {keys}), which {what}")
+
+
+def read_table(path: Path, reading: Reading) -> Any:
+    """Read a file that must be a table."""
+    data = reading.read(path)
+    if is_rows(data):
+        raise DataError(f"{path} has numbered features, but a table with named columns is needed here")
+    return data
 
 
 def check_out(out: Path, sources: Sequence[Path | None] = ()) -> Path:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Optional
 import typer
 
 from crossfm.cli.errors import verb
-from crossfm.cli.reading import Reading, check_out, names
+from crossfm.cli.reading import Reading, check_out, names, read_table
 from crossfm.cli.show import examples, number, print_table, say
 from crossfm.errors import ColumnError, DataError, OptionError
 
@@ -85,8 +85,6 @@ def _asked(model: Any, user: Sequence[str] | None, users: Path | None) -> Any:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    from crossfm.cli.fit_recommender import read_table
-
     wanted = list(dict.fromkeys(user or ()))
     if users is None:
         if not wanted:
@@ -126,8 +124,6 @@ def _with_items(found: Any, model: Any, items: Path | None) -> Any:
     """Put the columns of the table of items behind the recommendations."""
     import pyarrow as pa
     import pyarrow.compute as pc
-
-    from crossfm.cli.fit_recommender import read_table
 
     if items is None:
         return found

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Optional
 
 import typer
 
-from crossfm.cli.choosing import Overrides, parse_multi, parse_share
+from crossfm.cli.choosing import Overrides, parse_multi, parse_share, parse_tables
 from crossfm.cli.errors import verb
 from crossfm.cli.networks import (
     ActivationOption,
@@ -143,6 +143,14 @@ def train(
         _option(
             "--share",
             help="Column with the values of another, whose weights and factors it uses: last_items=item.",
+            panel=COLUMNS,
+        ),
+    ] = None,
+    table: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        _option(
+            "--table",
+            help="Table with what is known of a column's values, found by that column: user=users.csv.",
             panel=COLUMNS,
         ),
     ] = None,
@@ -437,13 +445,15 @@ def train(
     check_count("random_state", seed)
     if valid_fraction is not None and not 0 <= valid_fraction < 1:
         raise OptionError(f"--valid-fraction {valid_fraction:g}, but it must be at least 0 and below 1")
+    sides = parse_tables(table or ())
     if cv is None:
         if out is None:
             raise OptionError("--out is missing: name the model file to write, or pass --cv to measure only")
-        check_out(out, [data, valid, users, items])
+        sources = [data, valid, users, items, *(path for _, path in sides)]
+        check_out(out, sources)
         for flag, path in (("--checkpoint", checkpoint), ("--log-csv", log_csv)):
             if path is not None:
-                check_out(path, [data, valid, users, items, init])
+                check_out(path, [*sources, init])
                 if path.resolve() == out.resolve():
                     raise OptionError(f"{flag} {path} is the model file too; choose another name")
         if checkpoint is None and checkpoint_seconds is not None:
@@ -471,6 +481,7 @@ def train(
             tuple(names(drop)),
             parse_share(share or ()),
         ),
+        tables=sides,
         seed=seed,
         quiet=quiet,
         tensorboard=tensorboard,
@@ -507,6 +518,10 @@ def train(
         if lists:
             raise OptionError(
                 "--memory-limit is for classification and regression, not for --task recommendation"
+            )
+        if job.tables:
+            raise OptionError(
+                "--memory-limit cannot join a --table; join it to the rows, or leave the limit out"
             )
         fit_stream(job)
     elif lists:

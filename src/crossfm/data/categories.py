@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from crossfm.data.numbers import numbers
 from crossfm.errors import ColumnError, DataError
 
 Codes = NDArray[np.int64]
@@ -23,13 +24,15 @@ class Tokens:
     """The values of every cell, as codes into ``values``; -1 is a missing cell.
 
     ``indptr`` is None when each cell has one value, else the CSR offsets of the cells. ``cell_of_row`` is
-    None when cells are rows, else the cell of each row: equal texts are split once.
+    None when cells are rows, else the cell of each row: equal texts are split once. ``weights`` are the numbers
+    that cells give their values, beside ``codes``; None where each is 1.
     """
 
     values: pa.Array
     codes: Codes
     indptr: Codes | None = None
     cell_of_row: Codes | None = None
+    weights: NDArray[np.float64] | None = None
 
     def counts(self) -> Codes:
         """Return in how many rows each value occurs (n_values,)."""
@@ -76,8 +79,8 @@ def category_codes(array: Any, name: str, *, keep_empty: bool = False) -> tuple[
 
 
 def multi_tokens(array: Any, name: str, separator: str | None) -> Tokens:
-    """Return the tokens of list cells, or of text cells parted at ``separator``."""
-    if is_list(array.type):
+    """Return the tokens of list cells, of maps from values to numbers, or of text cells parted at ``separator``."""
+    if is_list(array.type) or pa.types.is_map(array.type):
         return _list_tokens(array, name)
     codes, texts = category_codes(array, name, keep_empty=True)  # raises for other nested types
     if separator is None and len(texts):
@@ -99,27 +102,64 @@ def _list_tokens(array: Any, name: str) -> Tokens:
         array = array.cast(pa.large_list(array.type.value_type))  # a null has no length of its own there
     if isinstance(array, pa.ChunkedArray):
         array = array.combine_chunks()
+    kind = array.type
+    if pa.types.is_map(kind):
+        array = array.cast(
+            pa.list_(pa.struct([pa.field("key", kind.key_type, False), ("of", kind.item_type)]))
+        )
     lengths = pc.fill_null(pc.list_value_length(array), 0).to_numpy(zero_copy_only=False)
     missing = np.flatnonzero(array.is_null().to_numpy(zero_copy_only=False))
-    return _tokens(pc.list_flatten(array), lengths, len(array), missing, name)
+    parts, weights = pc.list_flatten(array), None
+    if pa.types.is_map(kind):
+        parts, weights = pc.struct_field(parts, 0), numbers(pc.struct_field(parts, 1), name)
+    return _tokens(parts, lengths, len(array), missing, name, weights)
 
 
-def _tokens(parts: Any, lengths: Any, n_cells: int, missing: Any, name: str) -> Tokens:
+def _tokens(
+    parts: Any,
+    lengths: Any,
+    n_cells: int,
+    missing: Any,
+    name: str,
+    weights: NDArray[np.float64] | None = None,
+) -> Tokens:
     """Make tokens of flat ``parts``, ``lengths`` of them a cell; empty and missing parts are dropped."""
     codes, values = category_codes(parts, name)
-    cells = np.repeat(np.arange(len(lengths)), lengths)[codes >= 0]
-    cells = np.concatenate([cells, np.asarray(missing, np.int64)])
+    cells = np.repeat(np.arange(len(lengths)), lengths)
+    if weights is not None:
+        bad = np.isnan(weights) & (codes >= 0)
+        if bad.any():
+            at = int(np.argmax(bad))
+            raise DataError(
+                f"row {cells[at]}, column {name!r}: {values[int(codes[at])].as_py()!r} has no number; leave it out "
+                "of the cell, or give it one"
+            )
+        weights = np.concatenate([weights[codes >= 0], np.ones(len(missing))])
+    cells = np.concatenate([cells[codes >= 0], np.asarray(missing, np.int64)])
     codes = np.concatenate([codes[codes >= 0], np.full(len(missing), -1)])
-    codes, indptr = distinct_in_cells(cells, codes + 1, n_cells, len(values) + 1)
-    return Tokens(values, codes - 1, indptr)
+    codes, indptr, weights = distinct_in_cells(cells, codes + 1, n_cells, len(values) + 1, weights)
+    return Tokens(values, codes - 1, indptr, weights=weights)
 
 
-def distinct_in_cells(cells: Codes, codes: Codes, n_cells: int, n_codes: int) -> tuple[Codes, Codes]:
-    """Return codes sorted and once each within every cell, and the cells' offsets (n_cells + 1,)."""
-    keys = np.sort(cells * n_codes + codes)  # many times faster here than np.unique, which hashes
-    keys = keys[np.append(True, keys[1:] != keys[:-1])[: len(keys)]]
+def distinct_in_cells(
+    cells: Codes, codes: Codes, n_cells: int, n_codes: int, weights: NDArray[np.float64] | None = None
+) -> tuple[Codes, Codes, NDArray[np.float64] | None]:
+    """Return codes sorted and once each within every cell, the cells' offsets (n_cells + 1,), and the weights.
+
+    Weights of what is one code in a cell are added up.
+    """
+    keys = cells * n_codes + codes
+    if weights is None:
+        keys = np.sort(keys)  # many times faster here than np.unique, which hashes
+    else:
+        order = np.argsort(keys, kind="stable")
+        keys, weights = keys[order], weights[order]
+    first = np.append(True, keys[1:] != keys[:-1])[: len(keys)]
+    if weights is not None and not first.all():
+        weights = np.add.reduceat(weights, np.flatnonzero(first))
+    keys = keys[first]
     lengths = np.bincount(keys // n_codes, minlength=n_cells)
-    return keys % n_codes, np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    return keys % n_codes, np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64), weights
 
 
 def stable_hash(values: pa.Array) -> NDArray[np.uint64]:

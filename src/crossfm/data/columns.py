@@ -79,20 +79,22 @@ class Categorical(_Column):
 
 @dataclass(frozen=True)
 class MultiCategorical(_Column):
-    """Several values of a set in each cell: genres, tags, the last items seen.
+    """Several values of a set in each cell: genres, tags, the last items seen, items with the ratings they got.
 
-    Cells are lists, or text to be split. Parts of a text lose the blanks around them; empty and missing
-    parts are dropped; a value that comes twice in a cell counts once. An empty cell gives no features, a
-    missing one gives the column's missing feature. Values are compared as ``Categorical`` does.
+    Cells are lists, text to be split, or maps from values to numbers: dicts, or Arrow's map type. Parts of a text
+    lose the blanks around them; empty and missing parts are dropped; a value that comes twice in a cell counts once.
+    An empty cell gives no features, a missing one gives the column's missing feature. Values are compared as
+    ``Categorical`` does. In a map each value needs a number, and numbers of values that are one feature (unseen ones,
+    or those with one hash) are added up.
 
     Parameters
     ----------
     name, min_count, max_size, hash_buckets, share
         As in ``Categorical``; a value counts once a row (and once more in each column that shares the vocabulary).
     separator : str or None, default="|"
-        What parts text cells. None when cells are lists; cells that are lists need no separator in any case.
+        What parts text cells. None when cells are lists or maps, which need no separator in any case.
     combiner : {"sum", "mean", "sqrtn"}, default="sum"
-        The value of each of a cell's n features: 1, 1/n, 1/sqrt(n).
+        The value of each of a cell's n features: 1, 1/n, 1/sqrt(n); in a map times its number.
     """
 
     kind: ClassVar[str] = "multi"

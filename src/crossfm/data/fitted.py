@@ -68,7 +68,7 @@ def read_cells(column: Column, array: Any) -> Any:
     if pa.types.is_nested(array.type):
         raise ColumnError(
             f"column {column.name!r} holds {array.type}, but Categorical needs one value a cell; "
-            f"use MultiCategorical({column.name!r}) for lists"
+            f"use MultiCategorical({column.name!r}) for lists and maps"
         )
     codes, values = category_codes(array, column.name)
     return Tokens(values, codes)
@@ -98,12 +98,19 @@ def restore(column: Column, arrays: Arrays) -> Fitted:
 def _encode_tokens(
     column: Categorical | MultiCategorical, tokens: Tokens, ids_of_value: Codes, n: int
 ) -> Cells:
-    """Map codes to ids; several unseen values of one cell, or values with one hash, are one feature."""
+    """Map codes to ids; several unseen values of one cell, or values with one hash, are one feature.
+
+    Their numbers, if they have any, are added up.
+    """
     ids = np.append(ids_of_value, MISSING)[tokens.codes]
     if tokens.indptr is None:
         return Cells(ids)
     n_cells = len(tokens.indptr) - 1
-    ids, indptr = distinct_in_cells(np.repeat(np.arange(n_cells), np.diff(tokens.indptr)), ids, n_cells, n)
+    cells = np.repeat(np.arange(n_cells), np.diff(tokens.indptr))
+    ids, indptr, weights = distinct_in_cells(cells, ids, n_cells, n, tokens.weights)
+    if weights is not None:
+        share = _combined(column, np.diff(indptr))
+        return Cells(ids, (weights if share is None else weights * share).astype(np.float32), indptr)
     if tokens.cell_of_row is not None:
         starts, lengths = indptr[tokens.cell_of_row], np.diff(indptr)[tokens.cell_of_row]
         indptr = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)

@@ -146,14 +146,20 @@ def _guess(name: str, array: Any) -> _Guess:
         return _Guess(Categorical(name), "boolean")
     if types.is_dictionary(kind):
         return _Guess(Categorical(name), f"declared as categories, {n_values} of them")
-    if types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind):
+    if _is_number(kind):
         return _guess_number(name, array, n_rows, n_values)
     return _guess_text(name, values, n_rows, n_values)
 
 
+def _is_number(kind: Any) -> bool:
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind))
+
+
 def _guess_nested(name: str, kind: Any) -> _Guess:
+    if pa.types.is_map(kind) and _is_number(kind.item_type):
+        return _Guess(MultiCategorical(name, separator=None), "each cell is a map of values to numbers")
     if not is_list(kind):
-        return _Guess(None, f"{kind}: only lists of single values can be used")
+        return _Guess(None, f"{kind}: only lists of single values, and maps to numbers, can be used")
     if pa.types.is_floating(kind.value_type) or pa.types.is_decimal(kind.value_type):
         return _Guess(None, f"{kind}: a vector of numbers, not a set of categories")
     if pa.types.is_temporal(kind.value_type):

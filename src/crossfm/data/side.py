@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from crossfm.data.blocks import concat_rows
+from crossfm.data.categories import category_codes
 from crossfm.data.columns import Categorical, Column
-from crossfm.data.encode import Encoder
+from crossfm.data.encode import Encoder, pick
 from crossfm.data.infer import infer_columns
 from crossfm.data.relation import Relation
 from crossfm.data.rows import Rows
@@ -46,19 +48,9 @@ class SideTable:
 
     @classmethod
     def of(cls, key: str, table: pa.Table, encoder: Encoder) -> SideTable:
-        """Encode ``table``. Raises ``DataError`` for an entity without a key, or that comes twice."""
+        """Encode ``table``, whose keys are there, once each."""
         finder = Encoder([Categorical(key)])
         found = finder.fit_transform(table).indices
-        names = finder.feature_names()
-        times = np.bincount(found, minlength=finder.n_features)
-        if times[0]:
-            raise DataError(
-                f"tables[{key!r}]: row {int(np.argmax(found == 0))} has no {key}; fill or drop such rows"
-            )
-        if (times > 1).any():
-            raise DataError(
-                f"tables[{key!r}] has {names[int(np.argmax(times))]} in {times.max()} rows; keep one of each"
-            )
         entity = np.full(finder.n_features, table.num_rows, np.uint32)
         entity[found] = np.arange(table.num_rows, dtype=np.uint32)
         columns = [name for name in encoder.fields if name in table.column_names]
@@ -102,16 +94,48 @@ def fit_tables(
 ) -> tuple[Encoder, list[SideTable]]:
     """Return an encoder of all columns, fitted, and the side tables.
 
-    ``tables`` is {key: table of entities}. ``columns`` None infers those of each table. Raises ``OptionError``,
-    ``ColumnError`` or ``DataError`` for what does not fit.
+    ``tables`` is {key: table of entities}; those that only ``table`` has are added, with missing cells. ``columns``
+    None infers those of each table. Raises ``OptionError``, ``ColumnError`` or ``DataError`` for what does not fit.
     """
     sides = _checked(table, tables)
     if columns is None:
         columns = list(infer_columns(table))
         for key, side in sides.items():
             columns += infer_columns(side, exclude=key)
+    sides = {key: _completed(key, side, table) for key, side in sides.items()}
     encoder = Encoder(columns).fit(table, *sides.values())
     return encoder, [SideTable.of(key, side, encoder) for key, side in sides.items()]
+
+
+def entity_keys(key: str, table: pa.Table) -> pa.Array:
+    """Return the keys of a table of entities (n_entities,), as text.
+
+    Raises ``ColumnError`` where it has no such column, ``DataError`` for an entity without a key, or that comes twice.
+    """
+    codes, values = category_codes(pick(table, key), key)
+    times = np.bincount(codes + 1, minlength=len(values) + 1)
+    if times[0]:
+        raise DataError(
+            f"the table of {key!r}: row {int(np.argmin(codes))} has no {key}; fill or drop such rows"
+        )
+    if (times > 1).any():
+        name = values[int(np.argmax(times)) - 1]
+        raise DataError(f"the table of {key!r} has {key}={name} in {times.max()} rows; keep one of each")
+    return values.take(pa.array(codes))
+
+
+def rows_of(key: str, table: pa.Table, keys: pa.Array) -> pa.Table:
+    """Return the rows of ``keys`` (n,), as text, in a table of entities, with missing cells where it lacks one."""
+    found = table.take(pc.index_in(keys, value_set=entity_keys(key, table)))
+    return found.set_column(found.column_names.index(key), key, keys)
+
+
+def _completed(key: str, side: pa.Table, table: pa.Table) -> pa.Table:
+    """Return a table of entities with those that only the main table has: they have a feature of their own too."""
+    known = entity_keys(key, side)
+    _, values = category_codes(table[key], key)
+    new = values.filter(pc.invert(pc.is_in(values, value_set=known)))
+    return rows_of(key, side, pa.concat_arrays([known, new]))
 
 
 def main_columns(encoder: Encoder, sides: Sequence[SideTable]) -> list[str]:
@@ -127,7 +151,8 @@ def transform(encoder: Encoder, sides: Sequence[SideTable], table: Any) -> Rows:
     if own:
         rows = encoder.transform(table, columns=own)
     else:
-        rows = Rows(np.zeros(0, np.uint32), encoder.n_features, indptr=np.zeros(table.num_rows + 1, np.int64))
+        nothing, offsets = np.zeros(0, np.uint32), np.zeros(table.num_rows + 1, np.int64)
+        rows = Rows(nothing, encoder.n_features, indptr=offsets, fields=nothing)
     return replace(rows, relations=tuple(side.relation(table) for side in sides))
 
 

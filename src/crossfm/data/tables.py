@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from itertools import accumulate
+from numbers import Number
 from typing import TYPE_CHECKING, Any
 
 from crossfm.errors import DataError
@@ -31,8 +33,9 @@ def as_table(X: Any) -> pa.Table:
 
     ``X`` is a pandas or polars DataFrame, a pyarrow Table, RecordBatch or RecordBatchReader, a dict of
     columns (arrays or lists of one length), or any other table with an Arrow C stream. A pandas index
-    never becomes a column, and names that are not strings become strings. Columns are taken as they are,
-    nested ones too: those that no crossfm column can read raise where they are used.
+    never becomes a column, and names that are not strings become strings. Cells that are dicts of numbers become
+    maps. Other columns are taken as they are, nested ones too: those that no crossfm column can read raise where
+    they are used.
 
     Raises
     ------
@@ -79,7 +82,7 @@ def _convert(X: Any) -> pa.Table:
     try:
         if module == "pandas":
             _check_names(X.columns)  # before pyarrow, whose own message is longer
-            return pa.Table.from_pandas(X, preserve_index=False)
+            return _from_pandas(X)
         if module == "polars":
             return X.to_arrow()
         return pa.RecordBatchReader.from_stream(X).read_all()
@@ -87,6 +90,46 @@ def _convert(X: Any) -> pa.Table:
         if isinstance(exc, DataError):
             raise
         raise DataError(f"the {module} table cannot be read as Arrow: {_words(exc)}") from exc
+
+
+def _from_pandas(frame: Any) -> pa.Table:
+    """Make a table of a pandas DataFrame; cells that are dicts of numbers become maps."""
+    import pyarrow as pa
+
+    objects = [at for at, kind in enumerate(frame.dtypes) if str(kind) == "object"]
+    found = {at: _map_array(frame.iloc[:, at]) for at in objects}
+    maps = {at: array for at, array in found.items() if array is not None}
+    if not maps:
+        return pa.Table.from_pandas(frame, preserve_index=False)
+    others = [at for at in range(frame.shape[1]) if at not in maps]
+    plain = pa.Table.from_pandas(frame.iloc[:, others], preserve_index=False)
+    arrays = dict(zip(others, plain.columns, strict=True)) | maps
+    return pa.table({str(name): arrays[at] for at, name in enumerate(frame.columns)})
+
+
+def _map_array(cells: Iterable[Any]) -> pa.Array | None:
+    """Return an Arrow map column where ``cells`` are dicts of numbers, or missing; None where they are not."""
+    import pyarrow as pa
+
+    if not isinstance(next((cell for cell in cells if not _is_missing(cell)), None), dict):
+        return None  # without a look at the others
+    known = [None if _is_missing(cell) else cell for cell in cells]
+    if not all(cell is None or isinstance(cell, dict) for cell in known):
+        return None
+    numbers = [number for cell in known for number in (cell or {}).values()]
+    if not all(number is None or isinstance(number, Number) for number in numbers):
+        return None
+    keys = pa.array(
+        [key for cell in known for key in cell or ()], None if numbers else pa.string(), from_pandas=True
+    )
+    ends = [0, *accumulate(len(cell or ()) for cell in known)]
+    starts = [None if cell is None else start for start, cell in zip(ends, known, strict=False)]
+    offsets = pa.array([*starts, ends[-1]], pa.int32())
+    return pa.MapArray.from_arrays(offsets, keys, pa.array(numbers, pa.float64(), from_pandas=True))
+
+
+def _is_missing(cell: Any) -> bool:
+    return cell is None or (isinstance(cell, float) and cell != cell) or type(cell).__name__ == "NAType"
 
 
 def _from_mapping(columns: Mapping[Any, Any]) -> pa.Table:
@@ -102,8 +145,11 @@ def _from_mapping(columns: Mapping[Any, Any]) -> pa.Table:
                 f"column {name!r} is a single {type(values).__name__}, but a column is a list or array"
             )
         try:
-            is_arrow = isinstance(values, (pa.Array, pa.ChunkedArray))
-            arrays[name] = values if is_arrow else pa.array(values, from_pandas=True)
+            if isinstance(values, (pa.Array, pa.ChunkedArray)):
+                arrays[name] = values
+                continue
+            maps = _map_array(values) if isinstance(values, list) else None
+            arrays[name] = pa.array(values, from_pandas=True) if maps is None else maps
         except (pa.ArrowException, TypeError, ValueError) as exc:
             raise DataError(f"column {name!r} cannot be read: {_words(exc)}") from exc
     lengths = {name: len(values) for name, values in arrays.items()}

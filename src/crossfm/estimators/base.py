@@ -25,7 +25,6 @@ from crossfm.core.random import stream
 from crossfm.core.rules import ALS, EXACT, MCMC, SGDA, VB, Rule, find_rule
 from crossfm.data.relation import expand
 from crossfm.data.rows import Rows
-from crossfm.data.side import transform
 from crossfm.data.split import random_split
 from crossfm.data.stream import RowStream
 from crossfm.data.tables import as_table
@@ -44,7 +43,14 @@ from crossfm.estimators.exact import (
 )
 from crossfm.estimators.gathered import gather, gather_validation
 from crossfm.estimators.growing import grow, wider_input
-from crossfm.estimators.inputs import fit_encoder, has_names, normalized, rows_from_matrix, with_fields
+from crossfm.estimators.inputs import (
+    encoded,
+    fit_encoder,
+    has_names,
+    normalized,
+    rows_from_matrix,
+    with_fields,
+)
 from crossfm.estimators.resuming import belong_rows, belong_start, resuming
 from crossfm.estimators.state import Stored, params_of
 from crossfm.estimators.streamed import Prepared, fit_stream
@@ -174,16 +180,12 @@ class BaseFM(Stored):
                 "a stream is for fitting classifiers and regressors and for their predictions; for the rest iterate "
                 "over it and pass its Rows"
             )
-        encoded = None
+        known = None
         if fit:
-            self.encoder_, encoded, self._sides = fit_encoder(X, self.columns, self.tables)
+            self.encoder_, known, self._sides = fit_encoder(X, self.columns, self.tables)
         if self.encoder_ is not None:
             self._check_table(X, fit=fit)
-            if encoded is None:
-                encoded = (
-                    transform(self.encoder_, self._sides, X) if self._sides else self.encoder_.transform(X)
-                )
-            rows = encoded
+            rows = encoded(self, X) if known is None else known
             if y is not None:
                 y = column_or_1d(y, warn=True)
         else:
@@ -294,6 +296,17 @@ class BaseFM(Stored):
             raise OptionError(f"partial_fit: solver={rule.name!r} looks at all rows again and again; use fit")
         if self.tables is not None and (passes is not None or isinstance(X, RowStream)):
             raise OptionError("tables is for fit, on a table in memory: join them to X, and leave tables out")
+        if (
+            self._sides
+            and not isinstance(X, Rows)
+            and (passes is not None or (isinstance(X, RowStream) and not fresh))
+        ):
+            keys = ", ".join(side.key for side in self._sides)
+            raise OptionError(
+                f"the model has side tables (of {keys}), so it goes on with fit and warm_start, on a table in memory"
+            )
+        if isinstance(X, RowStream):
+            self._sides = ()
         loss = self._loss()
         resume = resuming(self) if passes is None else None
         self._seed = None if resume is None else resume.seed

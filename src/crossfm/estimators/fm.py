@@ -91,9 +91,10 @@ class FMRegressor(RegressorMixin, BaseFM):  # type: ignore[misc]
     tables : dict of column to table, or None, default=None
         What is known of the entities that a column of ``X`` names: ``{"user": users, "item": items}``, where ``users``
         is a table with a column "user", each value once, and columns that ``X`` does not have. It is as if they were
-        joined to ``X``; an entity that the table lacks has missing cells, its key's too. "als" and "mcmc" never write
-        the join out (see ``relate``), which makes lists of hundreds of items cheap. Vocabularies count rows of the side
-        table, and the key's is that table's. ``predict`` needs ``X`` alone.
+        joined to ``X``: an entity that the table lacks has missing cells. "als" and "mcmc" never write the join out
+        (see ``relate``), which makes lists of hundreds of items cheap. Vocabularies count entities, the key's too.
+        ``predict`` needs ``X`` alone; an entity that neither table nor ``X`` had in ``fit`` has a missing key. Known
+        models as columns and tables: ``crossfm.designs``.
     early_stopping : bool, default=False
         Stop when the validation loss has not fallen by ``tol`` for ``n_iter_no_change`` epochs and keep the
         best epoch's weights. Validation rows are ``eval_set`` of ``fit``, or ``validation_fraction``.

@@ -69,6 +69,11 @@ def fit_encoder(
     return encoder, encoder.fit_transform(table), []
 
 
+def encoded(model: Any, X: Any) -> Rows:
+    """Return a table's rows as the fitted ``model`` knows its columns, with relations to its side tables."""
+    return transform(model.encoder_, model._sides, X) if model._sides else model.encoder_.transform(X)
+
+
 def rows_from_matrix(X: Any, fields: Any = None, *, needed: bool = False) -> Rows:
     """Turn a validated dense or sparse matrix into ``Rows``.
 

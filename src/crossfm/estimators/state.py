@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -27,7 +28,7 @@ class Stored(BaseEstimator):  # type: ignore[misc]
     _of_one_fit: ClassVar[set[str]] = {"checkpoint", "checkpoint_seconds"}  # settings that are not saved
     _machines: list[Any]  # its training tables after training, what its from_arrays gives after loading
     encoder_: Encoder | None
-    _sides: list[SideTable]
+    _sides: Sequence[SideTable] = ()
     n_features_in_: int
     history_: list[dict[str, Any]]
     best_iter_: int
