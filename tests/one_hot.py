@@ -27,11 +27,11 @@ def noisy(n: int = 3000, noise: float = 2.0, **options: Any) -> tuple[csr_matrix
     return X, score, score + noise * np.random.default_rng(1).standard_normal(n)
 
 
-def classes(n: int = 4000) -> tuple[csr_matrix, np.ndarray, np.ndarray]:
-    """One-hot blocks, the probit probabilities of a known machine, and labels drawn by them."""
-    from scipy.special import ndtr
+def classes(n: int = 4000, link: str = "probit") -> tuple[csr_matrix, np.ndarray, np.ndarray]:
+    """One-hot blocks, the probabilities of a known machine, and labels drawn by them."""
+    from scipy.special import expit, ndtr
 
     X, score = blocks(n)
-    probability = ndtr((score - 50) / 5)
+    probability = ndtr((score - 50) / 5) if link == "probit" else expit((score - 50) / 2.5)
     label = np.random.default_rng(2).random(n) < probability
     return X, probability, np.where(label, "yes", "no")

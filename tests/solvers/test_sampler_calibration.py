@@ -27,6 +27,7 @@ from crossfm.core.rules import ALS
 from crossfm.kernels.gibbs import Columns, Moves, Prior
 from crossfm.kernels.table import Table
 from crossfm.solvers.gibbs import Beliefs, Chain, sample
+from crossfm.solvers.latent import latent
 from machines import as_rows
 from oracles import coordinate_gibbs, fm_score
 
@@ -96,7 +97,7 @@ def ranks(n: int, classes: bool, thin: int, seed: int, generating: Beliefs = BEL
         if classes and not 4 <= (y > 0).sum() <= len(y) - 4:
             continue
         n -= 1
-        options = {"positive": y > 0} if classes else {}
+        options = {"latent": latent("probit", (y > 0).astype(np.int64), np.zeros(1))} if classes else {}
         start = np.where(y > 0, 1.0, -1.0) if classes else y
         table = Table.start(params, ALS, Hyper(learning_rate=1.0))
         moves, chain = Moves(built.with_target(start), columns, table), Chain(prior, alpha, keep=1)

@@ -361,7 +361,7 @@ def _target_of(rows: Rows) -> NDArray[np.float64]:
 def describe_sweep(epoch: Epoch, model: Any) -> str:
     """One line about an iteration: errors in the unit of ``y``, and whether it counts."""
     line = describe(epoch)
-    if not is_classifier(model):
+    if model._link() == "normal":
         line = describe(epoch, "RMSE", lambda loss: float(np.sqrt(2 * loss)) * float(model._target[1]))
     chain: Chain | None = model._chain
     return line if chain is None else line.removesuffix("  best") + "  burn-in" * chain.trace.burn_in[-1]
