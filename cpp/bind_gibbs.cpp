@@ -150,8 +150,8 @@ void relation_scatter(Array<const uint32_t> of, Array<float> e, Array<float> q, 
   nb::gil_scoped_release release;
   run_parts(n_threads, [&](int part) {
     RelationArgs own = all;
-    own.begin = part_begin(n, part, n_threads);
-    own.end = part_begin(n, part + 1, n_threads);
+    own.begin = part_begin(n, part, n_threads) / 4 * 4;  // sums are made of four rows: the same four for any number
+    own.end = part + 1 == n_threads ? n : part_begin(n, part + 1, n_threads) / 4 * 4;
     isa().gibbs_scatter(own);
   });
 }

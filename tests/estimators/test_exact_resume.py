@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.sparse
 
-from crossfm import FMClassifier, FMRegressor, Rows
+from crossfm import FMClassifier, FMOrdinalRegressor, FMRegressor, Rows, relate
 from crossfm.errors import OptionError
 from crossfm.estimators import exact
 
@@ -76,6 +77,9 @@ CASES: dict[str, tuple[Any, dict[str, Any]]] = {
     "mcmc": (FMRegressor, {"solver": "mcmc", "keep_samples": 6}),
     "mcmc, no burn-in": (FMRegressor, {"solver": "mcmc", "burn_in": 0, "normalize": True}),
     "classes": (FMClassifier, {"solver": "mcmc", "burn_in": 4}),
+    "logistic classes": (FMClassifier, {"solver": "mcmc", "link": "logistic"}),
+    "levels": (FMOrdinalRegressor, {}),
+    "relations": (FMRegressor, {"solver": "mcmc", "keep_samples": 6}),
     "classes, AUC": (FMClassifier, {"solver": "mcmc", "monitor": "auc", "calibrate": True}),
 }
 
@@ -88,6 +92,14 @@ def test_what_was_killed_goes_on_exactly(
     kind, options = CASES[case]
     monkeypatch.setattr(exact, "SETTLE", 7)
     rows = classes() if kind is FMClassifier else made_rows()
+    if kind is FMOrdinalRegressor:
+        rows = rows.with_target(np.clip(np.round(rows.target), 1, 5))
+    if case == "relations":
+        user = np.random.default_rng(0).integers(0, 20, rows.n_rows)
+        target = rows.target
+        rows = relate(rows, (scipy.sparse.random(20, 9, 0.4, "csr", random_state=0), user)).with_target(
+            target
+        )
     held = rows.take(np.arange(100))
     threads = iter([1, 2, 3, 1, 2])
 

@@ -78,10 +78,10 @@ def test_a_sweep_is_that_of_the_oracle_over_the_rows_written_out(k, weighted, ow
 
 def test_threads_do_not_change_a_bit():
     found = []
-    for n_threads in (1, 2, 3):
+    for n_threads in (1, 2, 3, 7):
         rng = np.random.default_rng(0)
         users = random(400, 300, density=0.1, format="csr", rng=rng)
-        rows = relate(None, (users, rng.integers(0, 400, 9000))).with_target(rng.normal(size=9000))
+        rows = relate(None, (users, rng.integers(0, 400, 9001))).with_target(rng.normal(size=9001))
         moves = moves_of(rows, random_params(rng, rows.n_features, 8))
         prior = Prior(np.zeros(300, np.uint32), np.ones((1, 9)), np.zeros((1, 9)))
         noise = rng.standard_normal((len(moves.features), 9), np.float32)
