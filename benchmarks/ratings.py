@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from crossfm import Categorical, FMRegressor, MultiCategorical, designs
+from crossfm import Categorical, FMOrdinalRegressor, FMRegressor, MultiCategorical, designs
 from crossfm.datasets.movielens import GENRES
 from crossfm.designs import Design
 
@@ -59,7 +59,7 @@ def problem(folder: Path, run: str) -> tuple[pd.DataFrame, pd.DataFrame, Design]
     )
     for part in (train, test):
         part["day"] = part.time // 86400
-    users["zip"] = users.zip.str[0]
+    users = users.assign(zip=users.zip.str[0], age=users.age // 5 * 5)
     design = designs.mf(*KEYS)
     if what in ("attributes", "all"):
         design += designs.attributes("user", users, [Categorical(one) for one in PERSON])
@@ -82,6 +82,7 @@ def main() -> None:
     parser.add_argument(
         "--run", default="u3,u3-attributes,u1,u1-attributes,u1-implicit,u1-all,ml-1m,ml-1m-implicit"
     )
+    parser.add_argument("--levels", action="store_true", help="ordered probit")
     parser.add_argument("--factors", type=int, default=10)
     parser.add_argument("--iterations", type=int, default=300)
     parser.add_argument("--threads", type=int, default=1)
@@ -89,9 +90,10 @@ def main() -> None:
     args = parser.parse_args()
     for run in args.run.split(","):
         train, test, design = problem(args.folder, run)
-        model = FMRegressor(
+        kind = FMOrdinalRegressor if args.levels else FMRegressor
+        model = kind(
             args.factors, solver="mcmc", max_iter=args.iterations, burn_in=min(20, args.iterations - 1),
-            n_threads=args.threads, random_state=args.seed, **design,
+            keep_samples=args.iterations, n_threads=args.threads, random_state=args.seed, **design,
         )  # fmt: skip
         wall = time.perf_counter()
         model.fit(train[[*KEYS, "day"]], train.rating)
