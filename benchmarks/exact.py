@@ -1,11 +1,13 @@
-"""ALS, Gibbs sampling and variational Bayes on MovieLens-100K, ids only, against myFM: processor time an iteration and
-test RMSE.
+"""ALS, Gibbs sampling and variational Bayes on MovieLens-100K, ids only, against myFM and fastFM: processor time an
+iteration and test RMSE.
 
-    python benchmarks/exact.py FOLDER [--split u3] [--iterations 300] [--peer PYTHON] [--factors 8] [--engines vb mcmc]
+    python benchmarks/exact.py FOLDER [--split u3] [--iterations 300] [--factors 8] [--engines vb mcmc myfm fastfm-als]
+        [--peer PYTHON_WITH_MYFM] [--fastfm PYTHON_WITH_FASTFM]
     python benchmarks/exact.py FOLDER --coverage
 
-``FOLDER`` has u3.base.gz and u3.test.gz. ``PYTHON`` is an interpreter with myfm, where it is not this one's: peers and
-we take turns, one thread each, and the median of three turns counts. Predictions are clipped to 1 and 5. With
+``FOLDER`` has u3.base.gz and u3.test.gz. Peers and we take turns, one thread each, and the median of three turns
+counts. fastFM 0.2.10 builds on Python 3.8 after Cython has made its ffm.c again. Predictions are clipped to 1 and 5.
+With
 ``--coverage``: the share of test ratings in the intervals of ``predict_quantiles``, and their width (not clipped).
 """
 
@@ -26,6 +28,7 @@ from scipy.sparse import csr_matrix
 
 USERS, ITEMS = 943, 1682
 ENGINES = ("mcmc", "myfm", "als", "vb", "myfm-vb")
+MORE = ("ordinal", "fastfm-als", "fastfm-mcmc")
 
 
 def read(folder: Path, name: str) -> tuple[csr_matrix, np.ndarray]:
@@ -54,6 +57,16 @@ def learner(run: str, n_factors: int, iterations: int, threads: int, seed: int =
 
         model = myfm.VariationalFMRegressor(rank=n_factors, random_seed=0)
         return lambda X, y: model.fit(X, y, n_iter=iterations, group_shapes=[USERS, ITEMS]), model
+    if run.startswith("fastfm"):
+        from fastFM import als, mcmc
+        from scipy.sparse import csc_matrix
+
+        sizes = {"n_iter": iterations, "rank": n_factors, "random_state": 0}
+        if run == "fastfm-als":
+            model = als.FMRegression(l2_reg_w=5, l2_reg_V=10, **sizes)
+            model.predict = lambda X, predict=model.predict: predict(csc_matrix(X))
+            return lambda X, y: model.fit(csc_matrix(X), y), model
+        return None, mcmc.FMRegression(**sizes)
     from crossfm import FMOrdinalRegressor, FMRegressor
 
     if run == "ordinal":
@@ -81,9 +94,14 @@ def one(args: argparse.Namespace) -> None:
     test = read(folder, f"{args.split}.test.gz")
     fit, model = learner(args.run, args.factors, args.iterations, args.threads, args.seed, args.keep)
     wall, cpu = time.perf_counter(), time.process_time()
-    fit(X, y)
+    if fit is None:  # fastFM samples and predicts in one call
+        predicted = model.fit_predict(X.tocsc(), y, test[0].tocsc())
+    else:
+        fit(X, y)
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-    error = np.sqrt(np.mean((np.clip(model.predict(test[0]), 1, 5) - test[1]) ** 2))
+    if fit is not None:
+        predicted = model.predict(test[0])
+    error = np.sqrt(np.mean((np.clip(predicted, 1, 5) - test[1]) ** 2))
     print(f"{1e3 * cpu / args.iterations:.2f} {1e3 * wall / args.iterations:.2f} {error:.4f}")
 
 
@@ -118,10 +136,11 @@ def main() -> None:
     parser.add_argument("--split", default="u3")
     parser.add_argument("--iterations", type=int, default=300)
     parser.add_argument("--peer", default=sys.executable)
+    parser.add_argument("--fastfm", default=sys.executable)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--factors", type=int)
-    parser.add_argument("--run", choices=ENGINES)
-    parser.add_argument("--engines", choices=ENGINES, nargs="+", default=ENGINES)
+    parser.add_argument("--run", choices=(*ENGINES, *MORE))
+    parser.add_argument("--engines", choices=(*ENGINES, *MORE), nargs="+", default=ENGINES)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--keep", type=int, default=50, help="samples")
     parser.add_argument("--coverage", action="store_true")
@@ -137,7 +156,7 @@ def main() -> None:
         turns: dict[str, list[str]] = {engine: [] for engine in args.engines}
         for _ in range(3):
             for run, lines in turns.items():
-                python = args.peer if run.startswith("myfm") else sys.executable
+                python = {"myfm": args.peer, "fastfm": args.fastfm}.get(run.partition("-")[0], sys.executable)
                 words = [
                     python,
                     __file__,
