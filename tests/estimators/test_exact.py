@@ -13,7 +13,16 @@ from scipy.sparse import csr_matrix
 
 import crossfm
 from contracts import COLUMNS, SEED, EstimatorContract, assert_lets_go_of_the_file, clicks
-from crossfm import Categorical, FFMRegressor, FMClassifier, FMRanker, FMRegressor, MultiCategorical, Rows
+from crossfm import (
+    Categorical,
+    FFMRegressor,
+    FMClassifier,
+    FMOrdinalRegressor,
+    FMRanker,
+    FMRegressor,
+    MultiCategorical,
+    Rows,
+)
 from crossfm.data.writers import write_libsvm
 from crossfm.errors import DataError, LabelError, OptionError
 from machines import as_lists
@@ -148,6 +157,25 @@ def test_the_validation_loss_is_that_of_the_mean_of_all_samples() -> None:
     half = np.mean((model.predict(X[400:]) - y[400:]) ** 2) / np.var(y[:400]) / 2
     assert model.history_[-1]["valid_loss"] == pytest.approx(half, rel=1e-4)
     assert [epoch["epoch"] for epoch in model.history_] == list(range(1, 31))
+
+
+@pytest.mark.parametrize("kind", [FMRegressor, FMClassifier, FMOrdinalRegressor])
+def test_known_rows_are_predicted_by_all_samples_and_none_need_be_kept(kind: Any) -> None:
+    X, _, y = noisy(600)
+    if kind is not FMRegressor:
+        y = np.digitize(y, [50]) if kind is FMClassifier else np.digitize(y, [45, 55])
+    found = []
+    for keep in (25, 10, 0):
+        model = kind(3, solver="mcmc", max_iter=30, burn_in=5, keep_samples=keep, random_state=0)
+        found.append(model.fit(X[:400], y[:400], eval_set=(X[400:], y[400:])))
+    whole, part, none = found
+    known = whole.predict(X[400:]) if kind is FMRegressor else whole.predict_proba(X[400:])
+    np.testing.assert_allclose(whole.eval_prediction_, known, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(part.eval_prediction_, known, rtol=1e-5, atol=1e-6)
+    assert not np.allclose(part.predict(X[400:]), whole.predict(X[400:]), rtol=1e-5) or kind is FMClassifier
+    np.testing.assert_allclose(none.eval_prediction_, known, rtol=1e-5, atol=1e-6)
+    with pytest.raises(OptionError, match="keep_samples=0: no samples were kept"):
+        none.predict(X)
 
 
 @pytest.mark.parametrize("fields", [None, [0] * 40 + [1] * 30])

@@ -638,9 +638,18 @@ class BaseFM(Stored):
         for part in X if isinstance(X, RowStream) else [X]:
             yield self._input(part)[0]
 
+    def _said(self, mean: Floats) -> Floats:
+        """Return as predictions (n_rows,) or (n_rows, n_classes) what the samples of a chain say in the mean."""
+        return mean
+
     def _scores(self, rows: Rows) -> list[NDArray[Any]]:
         """Return raw scores (n_rows,) of each machine."""
         threads = thread_count(self.n_threads)
+        if self._chain is not None and self._chain.keep == 0 and self._chain.drawn:
+            raise OptionError(
+                "keep_samples=0: no samples were kept to predict with. Predictions of the eval_set of fit are in "
+                "eval_prediction_; for other rows keep some"
+            )
         if self._chain is not None and self._chain.samples:
             return [self._chain.scores(rows, n_threads=threads)]
         if self._posterior is not None:

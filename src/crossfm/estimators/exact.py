@@ -70,7 +70,7 @@ def check_exact(model: Any, rule: Rule) -> None:
     _refuse(model, LEARNT, 'solver="mcmc" learns penalties and is not stopped early')
     if model.link is not None:
         check_choice("link", model.link, LINKS)
-    check_count("keep_samples", model.keep_samples, low=1)
+    check_count("keep_samples", model.keep_samples)
     burn_in(model)
 
 
@@ -252,6 +252,7 @@ def exact_training(
         said = model._chain.said(scores)
         if done > left:
             said = mean = said if done == left + 1 else mean + (said - mean) / (done - left)
+            model.eval_prediction_ = model._said(said)
         return np.asarray(model._chain.combined(said))
 
     def snapshot() -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
@@ -274,6 +275,8 @@ def exact_training(
         mean, done = arrays["mean"].copy(), int(meta["done"])
         if hidden is not None:
             _target_of(rows)[:] = arrays["latent"]
+        if len(mean):
+            model.eval_prediction_ = model._said(mean)
         if table.rule is MCMC:
             model._chain = Chain.from_state(part(arrays, "chain."), meta["chain"])
             hidden = hidden and latent(link, level, model._chain.cuts, count)
@@ -403,7 +406,7 @@ def _chain_of(model: Any, moves: Moves, plan: Plan) -> int:
         chain.limit(model.keep_samples)
         return 0 if chain.drawn else burn_in(model)
     left = burn_in(model)
-    every = -(-(plan.max_iter - left) // model.keep_samples)
+    every = -(-(plan.max_iter - left) // max(model.keep_samples, 1))
     model._chain = Chain.start(group, n_groups, moves.table.n_factors, model.keep_samples, every)
     model._chain.link = model._link()
     return left

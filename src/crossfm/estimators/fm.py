@@ -75,7 +75,7 @@ class FMRegressor(RegressorMixin, BaseFM):  # type: ignore[misc]
         of ``fields``, or the one-hot blocks that a matrix is made of, if it is; None: all are one group.
     keep_samples : int, default=50
         mcmc: keep so many samples at most, evenly spaced, for later predictions and in the model file. Each takes
-        4 n_features (n_factors + 1) bytes.
+        4 n_features (n_factors + 1) bytes. 0: none, and only the rows of ``eval_set`` are predicted.
     init_scale : float or None, default=None
         ``V`` starts normal with deviation init_scale / sqrt(n_factors). None is 0.05, but for als, mcmc and vb, where
         ``V`` starts with deviation 0.1 for any number of factors: a chain is slow to leave a start near 0.
@@ -132,6 +132,9 @@ class FMRegressor(RegressorMixin, BaseFM):  # type: ignore[misc]
     l2_w_, l2_V_ : (n_groups,), (n_groups, n_factors)
         What "sgda" has found; groups are the columns of a table, one for anything else.
         After "mcmc" ``params_`` is the last sample, which is not what predicts; after "vb" they are means.
+    eval_prediction_ : (n_rows,)
+        Of "mcmc": predictions of the rows of ``eval_set``, the mean over all samples since the burn-in of this ``fit``,
+        not only over those that are kept. It is not in the model file.
     trace_ : dict of arrays
         What "mcmc" drew in each iteration, in the unit of ``y``: ``burn_in`` (n_iter,), whether it did not count,
         ``alpha`` (n_iter,), the precision of ``y`` around the score, ``bias`` (n_iter,), ``precision`` and ``mean``
@@ -312,6 +315,9 @@ class FMRegressor(RegressorMixin, BaseFM):  # type: ignore[misc]
     def _rescaled(self, params: Any) -> Any:
         return params.rescaled(*self._target)
 
+    def _said(self, mean: Floats) -> Floats:
+        return mean * self._target[1] + self._target[0]
+
     def to_state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         arrays, meta = super().to_state()
         return arrays, meta | {"target": list(self._target)}
@@ -361,6 +367,8 @@ class FMClassifier(ClassifierMixin, BaseFM):  # type: ignore[misc]
     classes_ : (n_classes,)
     params_ : FMParams, or a list with one for each class when there are more than two
     class_weight_ : (n_classes,) or None
+    eval_prediction_ : (n_rows, 2)
+        Of "mcmc": probabilities of the rows of ``eval_set``, see ``FMRegressor``.
     calibration_ : (n_machines, 2) or None
         Slope and offset of each machine's raw score under ``predict_proba``.
     encoder_, history_, n_iter_, best_iter_, trace_ : as in ``FMRegressor``; ``alpha`` is 1
@@ -511,6 +519,9 @@ class FMClassifier(ClassifierMixin, BaseFM):  # type: ignore[misc]
 
     def _link(self) -> str:
         return "probit" if self.link is None else self.link
+
+    def _said(self, mean: Floats) -> Floats:
+        return np.stack([1.0 - mean, mean], axis=1)
 
     def _find_classes(self, y: Any, classes: Any) -> NDArray[Any]:
         found = np.unique(y if classes is None else np.asarray(classes))

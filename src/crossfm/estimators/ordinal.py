@@ -56,6 +56,8 @@ class FMOrdinalRegressor(RegressorMixin, BaseFM):  # type: ignore[misc]
         The levels, from low to high.
     cuts_ : (n_levels - 1,)
         Mean of the cut points over the samples kept.
+    eval_prediction_ : (n_rows, n_levels)
+        Probabilities of the rows of ``eval_set``, see ``FMRegressor``.
     params_ : FMParams
         The last sample, with bias 0; it gives a latent target.
     encoder_, n_iter_ : as in ``FMRegressor``
@@ -172,7 +174,7 @@ class FMOrdinalRegressor(RegressorMixin, BaseFM):  # type: ignore[misc]
 
     def _scores(self, rows: Any) -> list[NDArray[Any]]:
         """Return the probabilities of the levels (n_rows, n_levels); in the burn-in those of the present sample."""
-        if self._chain is None or self._chain.samples:
+        if self._chain is None or self._chain.samples or not self._chain.keep:
             return super()._scores(rows)
         score = fm.scores(rows, self._machines[0], n_threads=thread_count(self.n_threads))
         return [self._chain.said(score)]

@@ -99,7 +99,7 @@ class Chain:
     def add(self, moves: Moves, rng: np.random.Generator) -> None:
         """Count the table as a sample, and keep it if it is its turn."""
         self.drawn += 1
-        if self.drawn % self.every:
+        if self.keep == 0 or self.drawn % self.every:
             return
         self.samples.append(_whole(moves, self.prior, rng))
         self.alphas.append(self.alpha)
