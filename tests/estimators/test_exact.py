@@ -352,7 +352,7 @@ def test_what_an_exact_solver_does_not_know_is_refused(solver: str, options: dic
         {"early_stopping": True},
         {"burn_in": 80},
         {"burn_in": -1},
-        {"keep_samples": 0},
+        {"keep_samples": -1},
     ],
 )
 def test_what_sampling_does_not_know_is_refused(options: dict[str, Any]) -> None:

@@ -43,7 +43,7 @@ class TestOrdinal(EstimatorContract):
             {"solver": "adagrad"},
             {"max_iter": 0},
             {"burn_in": 20},
-            {"keep_samples": 0},
+            {"keep_samples": -1},
             {"groups": "columns"},
             {"n_threads": -5},
             {"init_scale": -0.1},

@@ -443,6 +443,8 @@ def train(
     if groups is not None:
         settings["groups"] = None if groups is Groups.none else groups.value
     check_count("random_state", seed)
+    if keep_samples == 0:
+        raise OptionError("--keep-samples 0 would leave a model file that cannot predict; keep at least 1")
     if valid_fraction is not None and not 0 <= valid_fraction < 1:
         raise OptionError(f"--valid-fraction {valid_fraction:g}, but it must be at least 0 and below 1")
     sides = parse_tables(table or ())
