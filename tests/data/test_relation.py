@@ -66,8 +66,13 @@ def test_an_index_that_does_not_fit_is_refused(index, message):
 
 def test_no_relation_and_ids_outside_are_refused():
     X, users, user, *_ = parts()
-    with pytest.raises(DataError, match="at least one pair"):
-        relate(X)
+    for bad in ((), (users,), ((users, user, user),)):
+        with pytest.raises(DataError, match="relate needs pairs"):
+            relate(X, *bad)
+    with pytest.raises(DataError, match="index of int64 and shape"):
+        relate(None, (users, 3))
+    with pytest.raises(DataError, match="relate takes sparse matrices"):
+        relate(X, (np.array([["a"], ["b"]]), user))
     rows = relate(X, (users, user))
     with pytest.raises(FeatureIndexError, match="has feature"):
         rows.check_ids(4)

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.sparse import csr_matrix
+from scipy.special import ndtr
 
 import crossfm
 from contracts import COLUMNS, SEED, EstimatorContract, assert_lets_go_of_the_file, clicks
@@ -25,6 +26,7 @@ from crossfm import (
 )
 from crossfm.data.writers import write_libsvm
 from crossfm.errors import DataError, LabelError, OptionError
+from crossfm.kernels import fm
 from machines import as_lists
 from one_hot import classes, noisy
 from oracles import fm_score
@@ -510,3 +512,34 @@ def test_a_chain_starts_far_enough_from_zero_to_learn_pairs_in_a_few_iterations(
         mcmc(max_iter=3, burn_in=1, init_scale=scale).fit(X, y).predict(X) for scale in (1e-4, None)
     )
     assert np.mean((usual - score) ** 2) < 0.5 * np.mean((near - score) ** 2)
+
+
+def test_a_chain_that_was_stopped_says_what_it_has() -> None:
+    X, _, label = classes(400)
+
+    def stopped(at: int, **options: Any) -> FMClassifier:
+        model = FMClassifier(
+            2, solver="mcmc", random_state=0, callbacks=[lambda e, m: e.epoch == at], **options
+        )
+        return model.fit(X, label)
+
+    early = stopped(5, max_iter=40, burn_in=20)
+    score = fm.scores(early._input(X)[0], early._machines[0])
+    np.testing.assert_allclose(early.predict_proba(X)[:, 1], ndtr(score), atol=1e-6)
+    late = stopped(22, max_iter=400, burn_in=20)
+    assert len(late._chain.samples) == 1
+    for keep in (1, 3, 7, 50):
+        chain = stopped(60, max_iter=60, burn_in=3, keep_samples=keep)._chain
+        assert min(keep, 57) / 2 <= len(chain.samples) <= keep
+
+
+def test_a_chain_goes_on_for_fewer_iterations_than_its_burn_in_and_with_its_groups(tmp_path: Path) -> None:
+    X, _, y = noisy(300)
+    own = np.arange(70) % 3
+    model = mcmc(max_iter=20, burn_in=10, groups=own, warm_start=True).fit(X, y)
+    crossfm.save(model, tmp_path / "m")
+    loaded = crossfm.load(tmp_path / "m").set_params(max_iter=4, warm_start=True).fit(X, y)
+    assert len(loaded.history_) == 24
+    assert np.array_equal(groups_of(loaded), own)
+    with pytest.raises(OptionError, match="groups=an array"):
+        FMRegressor(solver="als", groups=pd.Series(own)).fit(X, y)

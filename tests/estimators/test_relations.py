@@ -9,9 +9,12 @@ from scipy.sparse import csr_matrix, hstack
 
 import crossfm
 from crossfm import Categorical, FFMRegressor, FMClassifier, FMRegressor, MultiCategorical, Numeric, relate
+from crossfm.data.blocks import concat_rows
 from crossfm.data.relation import expand
+from crossfm.data.rows import join_rows, shift_ids
 from crossfm.data.side import transform
 from crossfm.errors import ColumnError, DataError, OptionError
+from crossfm.estimators import exact
 
 
 def problem(n=1500, seed=0):
@@ -229,3 +232,62 @@ def test_a_model_without_tables_is_saved_whatever_it_learnt_from(tmp_path):
     model.save(tmp_path / "m.crossfm")
     new = pd.DataFrame({"user": ["a", "b"]})
     assert np.array_equal(crossfm.load(tmp_path / "m.crossfm").predict(new), model.predict(new))
+
+
+def test_a_killed_training_with_lists_in_a_table_goes_on(tmp_path, monkeypatch):
+    X, tables, _, y, kinds = people()
+
+    def fit(tables=tables, checkpoint=None):
+        settings = {"n_factors": 2, "solver": "mcmc", "max_iter": 9, "random_state": 0, "columns": kinds}
+        return FMRegressor(**settings, tables=tables, checkpoint=checkpoint, checkpoint_seconds=0).fit(X, y)
+
+    whole, path = fit(), tmp_path / "c"
+    real, done = exact.sample, []
+
+    def broken(*args, **options):
+        done.append(0)
+        if len(done) == 5:
+            raise KeyboardInterrupt
+        return real(*args, **options)
+
+    monkeypatch.setattr(exact, "sample", broken)
+    with pytest.raises(KeyboardInterrupt):
+        fit(checkpoint=path)
+    other = {**tables, "user": tables["user"].assign(seen=[["m1"]] * 30)}
+    with pytest.raises(OptionError, match="tables"):
+        fit(other, checkpoint=path)
+    assert np.array_equal(fit(checkpoint=path).predict(X), whole.predict(X))
+
+
+def test_relations_are_not_lost_on_the_way():
+    rows, _, _ = problem(20)
+    for lose in (
+        lambda: concat_rows([rows, rows]),
+        lambda: join_rows(rows, rows),
+        lambda: shift_ids(rows, 3),
+    ):
+        with pytest.raises(DataError, match="the rows have relations"):
+            lose()
+    with pytest.raises(DataError, match="relation 0 has relations itself"):
+        relate(None, (rows, np.zeros(5, int)))
+
+
+def test_a_stream_lacks_what_side_tables_say(tmp_path):
+    X, tables, _, y, kinds = people()
+    model = FMRegressor(max_iter=1, tables=tables, columns=kinds, random_state=0).fit(X, y)
+    X.to_csv(tmp_path / "x.csv", index=False)
+    columns = [Categorical("user"), Categorical("item"), Categorical("day")]
+    rows = crossfm.stream(tmp_path / "x.csv", columns=columns, target="day", cache=tmp_path / "cache")
+    with pytest.raises(OptionError, match="a stream's rows know nothing of"):
+        model.predict(rows)
+    with pytest.raises(OptionError, match="init has side tables"):
+        crossfm.DeepFMRegressor(2, init=model, max_iter=1).fit(X, y)
+
+
+def test_vb_knows_relations_under_any_later_solver():
+    rows, _, y = problem(300)
+    model = FMRegressor(2, solver="vb", max_iter=8, random_state=0).fit(rows, y)
+    before = model.predict(rows, return_std=True)
+    after = model.set_params(solver="mcmc").predict(rows, return_std=True)
+    for one, other in zip(before, after, strict=True):
+        np.testing.assert_array_equal(one, other)

@@ -207,7 +207,7 @@ def test_probabilities_are_about_those_that_made_the_classes() -> None:
 
 def test_classes_have_no_weights() -> None:
     X, _, label = classes(100)
-    with pytest.raises(OptionError, match=r"solver='vb' has no sample_weight"):
+    with pytest.raises(OptionError, match='solver="vb" has no sample_weight'):
         classifier().fit(X, label, sample_weight=np.arange(100))
     with pytest.raises(OptionError, match="two classes, but there are 3"):
         classifier().fit(X, np.arange(100) % 3)

@@ -24,6 +24,7 @@ _FLAGS = {
     "validation_fraction": "--valid-fraction",
     "n_iter_no_change": "--patience",
     "model_options": "--option",
+    "early_stopping": "--early-stopping",
 }
 _NETWORK = "batch_norm|batch_size|clip_norm|l2_layers|learning_rate_V|learning_rate_w"
 _NETWORK_PLAIN = "activation|compile|cowclip|device|dropout|hidden|model|warmup"

@@ -323,7 +323,7 @@ def set_options(model: Any, task: str, valid: Any, job: Job, callbacks: list[Any
     elif valid is None and job.early_stopping:
         raise OptionError("--early-stopping needs validation rows: pass --valid or --valid-fraction")
     else:
-        samples = job.settings.get("solver") == "mcmc"
+        samples = getattr(model, "solver", None) == "mcmc"  # also that of a model to go on with
         stops = bool(job.early_stopping) if samples else valid is not None and job.early_stopping is not False
         for name in ("n_iter_no_change", "monitor"):
             if name in job.settings and not stops:

@@ -210,7 +210,9 @@ def train(
     groups: Annotated[
         Optional[Groups],  # noqa: UP045
         _option(
-            "--groups", help="Which features share mean and precision; else fields (mcmc).", panel=LEARNING
+            "--groups",
+            help="Which features share mean and precision; else fields (mcmc, vb).",
+            panel=LEARNING,
         ),
     ] = None,
     keep_samples: Annotated[

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from crossfm.data.rows import Rows, offsets_or_width
+from crossfm.data.rows import Rows, offsets_or_width, refuse_relations
 from crossfm.kernels.pack import constant_size, pack, pack_columns, unpack
 
 BLOCK_ROWS = 1 << 14
@@ -102,6 +102,7 @@ def concat_rows(parts: Sequence[Rows]) -> Rows:
     """Return the rows of ``parts`` one after another; they agree on having a target, weights and fields."""
     if len(parts) == 1:
         return parts[0]
+    refuse_relations(*parts)
     layout = Layout()
     for rows in parts:
         layout = layout.after(rows)

@@ -70,11 +70,10 @@ def relate(X: Any, *relations: tuple[Any, Any]) -> Rows:
     DataError
         No relation, an index of another length, outside of its side table or not of whole numbers.
     """
-    if not relations:
-        raise DataError("relate needs at least one pair (X_side, index)")
-    lengths = [len(index) for _, index in relations]
+    if not relations or not all(isinstance(one, (tuple, list)) and len(one) == 2 for one in relations):
+        raise DataError("relate needs pairs (X_side, index) behind X, at least one")
     if X is None:
-        nothing = np.zeros(lengths[0] + 1, np.int64)
+        nothing = np.zeros(np.size(relations[0][1]) + 1, np.int64)
         main = Rows(np.zeros(0, np.uint32), 0, indptr=nothing)
     else:
         main = _rows(X)
@@ -86,6 +85,8 @@ def relate(X: Any, *relations: tuple[Any, Any]) -> Rows:
                 raise DataError(f"more than {MAX_FEATURES} features, but ids are 32-bit. Hash them.")
             rows = shift_ids(rows, n_features)
         n_features = max(n_features, rows.n_features)
+        if rows.relations:
+            raise DataError(f"relation {number} has relations itself; give them side by side")
         own.append(Relation(rows, _index(index, rows.n_rows, number)))
     whole = [replace(one, rows=replace(one.rows, n_features=n_features)) for one in own]
     related = replace(main, n_features=n_features, relations=tuple(whole))
@@ -104,7 +105,13 @@ def expand(rows: Rows) -> Rows:
 def _rows(X: Any) -> Rows:
     if isinstance(X, Rows):
         return X
-    return rows_from_dense(X) if isinstance(X, np.ndarray) else rows_from_csr(X)
+    try:
+        return rows_from_dense(X) if isinstance(X, np.ndarray) else rows_from_csr(X)
+    except (TypeError, ValueError) as exc:
+        raise DataError(
+            f"relate takes sparse matrices, arrays of numbers and Rows, but has a {type(X).__name__}: {exc}. Tables go "
+            "to an estimator's tables=."
+        ) from exc
 
 
 def _index(index: Any, n_entities: int, number: int) -> NDArray[np.uint32]:

@@ -277,8 +277,17 @@ def offsets_or_width(indptr: NDArray[np.int64]) -> dict[str, Any]:
     return {"indptr": indptr}
 
 
+def refuse_relations(*parts: Rows) -> None:
+    """Raise ``DataError`` for rows with relations, which would be lost."""
+    if any(rows.relations for rows in parts):
+        raise DataError(
+            "the rows have relations, which do not go here: write them out (crossfm.data.relation.expand)"
+        )
+
+
 def shift_ids(rows: Rows, by: int) -> Rows:
     """Return ``rows`` with every feature id raised by ``by``: a second feature space behind the first."""
+    refuse_relations(rows)
     return replace(rows, indices=rows.indices + np.uint32(by), n_features=rows.n_features + by)
 
 
@@ -289,6 +298,7 @@ def join_rows(left: Rows, right: Rows, *, left_fields: int | None = None) -> Row
     behind the largest that occurs, which is too few where the last field is an empty cell in every row. Target and
     weight are those of ``left``. Raises ``DataError`` when the numbers of rows differ.
     """
+    refuse_relations(left, right)
     if left.n_rows != right.n_rows:
         raise DataError(f"{left.n_rows} rows cannot be joined with {right.n_rows} rows")
     a, b = left.offsets(), right.offsets()

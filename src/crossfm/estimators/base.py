@@ -617,6 +617,7 @@ class BaseFM(Stored):
         """Return scores (n_rows, n_machines), float64."""
         check_is_fitted(self, "_machines")
         if isinstance(X, RowStream):
+            self._refuse_stream()
             return np.concatenate(list(map(self._raw, X)))
         rows, _ = self._input(X)
         return np.stack(self._scores(rows), axis=1).astype(np.float64)
@@ -635,8 +636,18 @@ class BaseFM(Stored):
 
     def _parts(self, X: Any) -> Iterator[Rows]:
         """Yield the rows of a stream window by window, or those of ``X``."""
+        if isinstance(X, RowStream):
+            self._refuse_stream()
         for part in X if isinstance(X, RowStream) else [X]:
             yield self._input(part)[0]
+
+    def _refuse_stream(self) -> None:
+        """Raise where the rows of a stream would lack what side tables say."""
+        if self._sides:
+            keys = ", ".join(side.key for side in self._sides)
+            raise OptionError(
+                f"the model has side tables (of {keys}), which a stream's rows know nothing of: pass tables"
+            )
 
     def _said(self, mean: Floats) -> Floats:
         """Return as predictions (n_rows,) or (n_rows, n_classes) what the samples of a chain say in the mean."""
@@ -653,7 +664,10 @@ class BaseFM(Stored):
         if self._chain is not None and self._chain.samples:
             return [self._chain.scores(rows, n_threads=threads)]
         if self._posterior is not None:
-            return [self._posterior.scores(rows, self._machines[0], n_threads=threads)]
+            return [self._posterior.scores(expand(rows), self._machines[0], n_threads=threads)]
+        if self._chain is not None:  # in the burn-in: what the last draw says
+            score = self._machine.scores(rows, self._machines[0], n_threads=threads)
+            return [self._chain.combined(self._chain.said(score))]
         return [self._machine.scores(rows, machine, n_threads=threads) for machine in self._machines]
 
     def explain(self, X: Any, *, machine: int = 0) -> Explanation:

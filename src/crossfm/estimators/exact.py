@@ -12,6 +12,7 @@ from sklearn.base import is_classifier
 
 from crossfm.core.options import Hyper, check_choice, check_count
 from crossfm.core.rules import ALS, EXACT, MCMC, VB, Rule
+from crossfm.data.relation import expand
 from crossfm.data.rows import Rows
 from crossfm.errors import LabelError, OptionError
 from crossfm.io.parts import part
@@ -77,8 +78,8 @@ def check_exact(model: Any, rule: Rule) -> None:
 def _refuse(model: Any, usual: dict[str, Any], why: str) -> None:
     for option, value in usual.items():
         given = getattr(model, option, value)
-        if isinstance(given, np.ndarray) or given != value:
-            shown = "an array" if isinstance(given, np.ndarray) else repr(given)
+        if np.ndim(given) or given != value:
+            shown = "an array" if np.ndim(given) else repr(given)
             raise OptionError(f"{option}={shown}, but {why}; leave it at {value!r}")
 
 
@@ -102,7 +103,8 @@ def burn_in(model: Any) -> int:
     if model.burn_in is None:
         return int(model.max_iter) // 10
     count = check_count("burn_in", model.burn_in)
-    if count >= model.max_iter:
+    goes_on = getattr(model, "warm_start", False) and model._chain is not None and model._chain.drawn
+    if count >= model.max_iter and not goes_on:  # which has no second one
         raise OptionError(
             f"burn_in={count}, but it must be below max_iter={model.max_iter}: nothing would be left"
         )
@@ -379,7 +381,7 @@ def exact_bytes(model: Any, rule: Rule, n_rows: int, nnz: int, n_features: int) 
     k = int(model.n_factors)
     lasting = 8.0 * nnz + 8.0 * n_rows * (2 + padded_factors(k))
     if rule is MCMC:
-        kept = min(model.keep_samples, model.max_iter - burn_in(model)) + 2
+        kept = min(model.keep_samples, max(model.max_iter - burn_in(model), 0)) + 2
         n_groups = np.unique(model.groups).size if isinstance(model.groups, (list, np.ndarray)) else 1
         lasting += (4.0 * kept * n_features + 16.0 * model.max_iter * n_groups) * (1 + k)
     return max(32.0 * nnz, lasting)
@@ -416,7 +418,7 @@ def predictive(model: Any, rows: Rows, n_threads: int) -> tuple[NDArray[np.float
     """Return mean and variance (n_rows,) of a new target of each row, in the standardised unit."""
     posterior = model._posterior
     if posterior is not None:
-        mean, variance = posterior.moments(rows, model._machines[0], n_threads=n_threads)
+        mean, variance = posterior.moments(expand(rows), model._machines[0], n_threads=n_threads)
         return mean, variance + 1 / posterior.alpha
     chain = _sampled(model, "return_std")
     mean, variance = chain.moments(rows, n_threads=n_threads)
@@ -438,5 +440,6 @@ def predictive_quantiles(model: Any, rows: Rows, quantiles: Any, n_threads: int)
 def _sampled(model: Any, name: str) -> Chain:
     chain = model._chain
     if chain is None or not chain.samples:
-        raise OptionError(f'{name} needs samples: fit with solver="mcmc"')
+        others = ' or "vb"' if name == "return_std" else ""
+        raise OptionError(f'{name} needs samples: fit with solver="mcmc"{others}, beyond the burn-in')
     return chain  # type: ignore[no-any-return]

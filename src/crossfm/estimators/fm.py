@@ -37,7 +37,7 @@ class FMRegressor(RegressorMixin, BaseFM):  # type: ignore[misc]
         on validation rows (Rendle, WSDM 2012), one for each column of a table and factor, starting from those given.
         The rows are ``eval_set``, or ``validation_fraction`` of the rows, and early stopping watches the same.
         "als", "mcmc" and "vb" have no learning rate. They are for squared loss (mcmc and vb also for two classes), need
-        all rows in memory (als and mcmc gather a stream, where it fits) and visit features, not rows: an epoch is a
+        all rows in memory (a stream is gathered, where it fits) and visit features, not rows: an epoch is a
         sweep over all features, ``shuffle`` is without meaning, and the bits do not depend on ``n_threads``. "als",
         alternating least squares, moves all weights of a feature to their best given the others. "mcmc" draws them, the
         noise, and mean and precision of each group of features from the posterior of a Bayesian machine (Gibbs
@@ -93,8 +93,9 @@ class FMRegressor(RegressorMixin, BaseFM):  # type: ignore[misc]
         is a table with a column "user", each value once, and columns that ``X`` does not have. It is as if they were
         joined to ``X``: an entity that the table lacks has missing cells. "als" and "mcmc" never write the join out
         (see ``relate``), which makes lists of hundreds of items cheap. Vocabularies count entities, the key's too.
-        ``predict`` needs ``X`` alone; an entity that neither table nor ``X`` had in ``fit`` has a missing key. Known
-        models as columns and tables: ``crossfm.designs``.
+        ``predict`` needs ``X`` alone; an entity that neither table nor ``X`` had in ``fit`` has a missing key. Warm
+        starts stay with the tables of the first fit; ``normalize`` writes the join out. Known models as columns and
+        tables: ``crossfm.designs``.
     early_stopping : bool, default=False
         Stop when the validation loss has not fallen by ``tol`` for ``n_iter_no_change`` epochs and keep the
         best epoch's weights. Validation rows are ``eval_set`` of ``fit``, or ``validation_fraction``.
@@ -129,9 +130,9 @@ class FMRegressor(RegressorMixin, BaseFM):  # type: ignore[misc]
     ----------
     params_ : FMParams
         ``bias`` (), ``w`` (n_features,), ``V`` (n_features, n_factors).
+        After "mcmc" ``params_`` is the last sample, which is not what predicts; after "vb" they are means.
     l2_w_, l2_V_ : (n_groups,), (n_groups, n_factors)
         What "sgda" has found; groups are the columns of a table, one for anything else.
-        After "mcmc" ``params_`` is the last sample, which is not what predicts; after "vb" they are means.
     eval_prediction_ : (n_rows,)
         Of "mcmc": predictions of the rows of ``eval_set``, the mean over all samples since the burn-in of this ``fit``,
         not only over those that are kept. It is not in the model file.

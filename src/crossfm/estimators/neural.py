@@ -167,6 +167,10 @@ class Neural(BaseFM):
     def _read_input(self, X: Any, y: Any, *, fit: bool, **y_checks: Any) -> tuple[Rows, Any]:
         """Read a table as the FM of ``init`` did: with its vocabularies."""
         encoder = getattr(self.init, "encoder_", None)
+        if fit and self.init is not None and self.init._sides:
+            raise OptionError(
+                "init has side tables, which networks do not take: join them to X and fit it anew"
+            )
         if not fit or encoder is None or isinstance(X, (Rows, RowStream)) or not has_names(X):
             return super()._read_input(X, y, fit=fit, **y_checks)
         if self.columns is not None and tuple(self.columns) != tuple(encoder.columns):

@@ -15,6 +15,7 @@ from crossfm.core.rules import ALS, MCMC
 from crossfm.data.relation import Relation
 from crossfm.data.rows import Rows
 from crossfm.data.stream import RowStream
+from crossfm.data.tables import as_table, is_table
 from crossfm.errors import OptionError
 from crossfm.solvers import epochs
 from crossfm.solvers.resume import Resume, checksum, snapshot
@@ -58,7 +59,7 @@ def belong_rows(resume: Resume, rows: Rows, targets: Sequence[NDArray[Any]], nam
 
 def _arrays(relation: Relation) -> list[NDArray[Any] | None]:
     rows = relation.rows
-    return [relation.index, rows.indptr, rows.indices, rows.values]
+    return [relation.index, rows.indptr, rows.indices, rows.values, rows.fields]
 
 
 def belong_stream(resume: Resume, rows: RowStream, name: str = "rows") -> None:
@@ -97,6 +98,15 @@ def _settings(model: Any) -> dict[str, Any]:
     return {name: _plain(value) for name, value in settings.items()}
 
 
+def _table_checksum(table: Any) -> str:
+    import pyarrow as pa
+
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as stream:
+        stream.write_table(table.combine_chunks())
+    return checksum(np.frombuffer(sink.getvalue(), np.uint8))
+
+
 def _plain(value: Any) -> Any:
     """Return a setting as JSON that tells it from others."""
     if isinstance(value, np.generic):
@@ -109,6 +119,8 @@ def _plain(value: Any) -> Any:
         value = {name: _plain(part) for name, part in value.items()}
     elif isinstance(value, (list, tuple)):
         value = (tuple if isinstance(value, tuple) else list)(map(_plain, value))
+    elif is_table(value):  # cells may be lists
+        return _table_checksum(as_table(value))
     elif hasattr(value, "__array__"):
         value = np.asarray(value)
     if isinstance(value, np.ndarray):

@@ -89,7 +89,7 @@ def _check_distinct(feature: NDArray[Any], start: NDArray[np.int64], row: NDArra
         at = int(np.argmax(twice))
         column = int(np.searchsorted(start, at, side="right")) - 1
         raise DataError(
-            f"row {row[at]} has feature {feature[column]} twice, but als and mcmc need the features of a row to be "
+            f"row {row[at]} has feature {feature[column]} twice, but als, mcmc and vb need the features of a row to be "
             "distinct: add the values up, or take another solver"
         )
 

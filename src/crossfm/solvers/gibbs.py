@@ -99,7 +99,7 @@ class Chain:
     def add(self, moves: Moves, rng: np.random.Generator) -> None:
         """Count the table as a sample, and keep it if it is its turn."""
         self.drawn += 1
-        if self.keep == 0 or self.drawn % self.every:
+        if self.keep == 0 or (self.drawn - 1) % self.every:
             return
         self.samples.append(_whole(moves, self.prior, rng))
         self.alphas.append(self.alpha)
@@ -109,9 +109,11 @@ class Chain:
     def limit(self, keep: int) -> None:
         """Keep at most ``keep`` samples from now on."""
         self.keep = keep
-        while len(self.samples) > keep:
-            self.samples, self.alphas, self.every = self.samples[1::2], self.alphas[1::2], 2 * self.every
-            self.kept_cuts = self.kept_cuts[1::2]
+        while len(self.samples) > max(keep, 1):
+            self.samples, self.alphas, self.every = self.samples[::2], self.alphas[::2], 2 * self.every
+            self.kept_cuts = self.kept_cuts[::2]
+        if keep == 0:
+            self.samples, self.alphas, self.kept_cuts = [], [], []
 
     def moments(self, rows: Rows, *, n_threads: int = 1) -> tuple[Doubles, Doubles]:
         """Return mean and variance (n_rows,) of the scores of ``rows`` over the samples."""
