@@ -243,6 +243,11 @@ def test_a_chain_has_its_options_and_says_how_well_its_mean_does(
     assert [line.endswith("s  burn-in") for line in lines] == [True] * 2 + [False] * 7
     said = float(lines[-1].split("valid RMSE ")[1].split()[0])
     assert said == pytest.approx(model._target[1] * np.sqrt(2 * model.history_[-1]["valid_loss"]), abs=1e-5)
+    on = crossfm(
+        "train", clicks, "--target", "price", "--init", "m.crossfm", "--iterations", 2, "--out", "o.crossfm"
+    )
+    assert on.exit_code == 0, on.output
+    assert len(load("o.crossfm").history_) == 11
     result = crossfm(*words, "--keep-samples", 0, "--out", "m.crossfm")
     assert "--keep-samples 0 would leave a model file that cannot predict" in result.output
     result = crossfm(*words, "--burn-in", 200, "--out", "m.crossfm")
