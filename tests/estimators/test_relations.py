@@ -228,7 +228,7 @@ def test_a_model_without_tables_is_saved_whatever_it_learnt_from(tmp_path):
     pd.DataFrame({"user": list("ab") * 30, "y": [0, 1] * 30}).to_csv(path, index=False)
     X, tables, _, y, _ = people()
     model = FMClassifier(max_iter=1, tables=tables).fit(X, y > 0)
-    model.set_params(tables=None).fit(crossfm.stream(path, target="y", memory_limit="1GB"))
+    model.set_params(tables=None).fit(crossfm.stream(path, target="y"))
     model.save(tmp_path / "m.crossfm")
     new = pd.DataFrame({"user": ["a", "b"]})
     assert np.array_equal(crossfm.load(tmp_path / "m.crossfm").predict(new), model.predict(new))
