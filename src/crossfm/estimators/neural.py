@@ -167,7 +167,7 @@ class Neural(BaseFM):
     def _read_input(self, X: Any, y: Any, *, fit: bool, **y_checks: Any) -> tuple[Rows, Any]:
         """Read a table as the FM of ``init`` did: with its vocabularies."""
         encoder = getattr(self.init, "encoder_", None)
-        if fit and self.init is not None and self.init._sides:
+        if fit and getattr(self.init, "_sides", None):
             raise OptionError(
                 "init has side tables, which networks do not take: join them to X and fit it anew"
             )
