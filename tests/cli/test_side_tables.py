@@ -41,7 +41,7 @@ def test_side_tables_join_what_is_known_of_users_and_items(
     assert {"user_id", "item_id", "age", "town", "tags"} <= set(model.encoder_.fields)
     for verb in (
         ["predict", "m.crossfm", clicks, "--out", "p.csv"],
-        ["predict", "m.crossfm", clicks, "--memory-limit", "1GB", "--out", "q.csv"],
+        ["predict", "m.crossfm", clicks, "--memory-limit", "16GB", "--out", "q.csv"],
         ["inspect", "m.crossfm", "--weights", 5, "--data", clicks, "--dump", "d.txt"],
         ["evaluate", "m.crossfm", clicks, *more[: 2 * ("--target" in more)]],
     ):
@@ -74,10 +74,10 @@ def test_models_with_side_tables_go_on_with_the_same(crossfm: Any, clicks: Path,
             "stay as they are",
         ),
         (
-            ("train", clicks, "--init", "m.crossfm", "--out", "o.crossfm", "--memory-limit", "1GB"),
+            ("train", clicks, "--init", "m.crossfm", "--out", "o.crossfm", "--memory-limit", "16GB"),
             "cannot join",
         ),
-        (("evaluate", "m.crossfm", clicks, "--memory-limit", "1GB"), "has side tables (of user_id, item_id)"),
+        (("evaluate", "m.crossfm", clicks, "--memory-limit", "16GB"), "has side tables (of user_id, item_id)"),
         (
             ("follow", clicks, "--model", "m.crossfm", "--target", "click", "--once"),
             "which follow cannot join",
@@ -103,7 +103,7 @@ def test_models_with_side_tables_go_on_with_the_same(crossfm: Any, clicks: Path,
         (["--table", "user_id=people.csv", "--categorical", "towns"], "Did you mean 'town'?"),
         (["--table", "user_id=people.csv", "--task", "ranking"], "but the model is a FMRanker"),
         (["--table", "user_id=people.csv", "--task", "recommendation"], "means nothing for --task recommendation"),
-        (["--table", "user_id=people.csv", "--memory-limit", "1GB"], "--memory-limit cannot join a --table"),
+        (["--table", "user_id=people.csv", "--memory-limit", "16GB"], "--memory-limit cannot join a --table"),
     ],
 )  # fmt: skip
 def test_side_tables_that_do_not_fit_are_refused(

@@ -34,7 +34,7 @@ def interrupted(crossfm: Any, monkeypatch: pytest.MonkeyPatch, at: int, *words: 
         return crossfm(*words)
 
 
-@pytest.mark.parametrize("more", [(), ("--memory-limit", "2GB")], ids=["memory", "stream"])
+@pytest.mark.parametrize("more", [(), ("--memory-limit", "16GB")], ids=["memory", "stream"])
 def test_the_same_command_goes_on_from_its_checkpoint(
     crossfm: Any, clicks: Path, monkeypatch: pytest.MonkeyPatch, more: tuple[Any, ...]
 ) -> None:
@@ -252,7 +252,7 @@ def test_a_chain_has_its_options_and_says_how_well_its_mean_does(
     assert "--keep-samples 0 would leave a model file that cannot predict" in result.output
     result = crossfm(*words, "--burn-in", 200, "--out", "m.crossfm")
     assert "--burn-in 200, but it must be below --epochs 200" in result.output
-    result = crossfm(*words, *options, "--memory-limit", "2GB", "--valid", clicks, "--out", "n.crossfm")
+    result = crossfm(*words, *options, "--memory-limit", "16GB", "--valid", clicks, "--out", "n.crossfm")
     assert result.exit_code == 0, result.output
     again = crossfm(*words, *options, "--valid", clicks, "--out", "m.crossfm")
     assert again.exit_code == 0, again.output
