@@ -77,7 +77,10 @@ def test_models_with_side_tables_go_on_with_the_same(crossfm: Any, clicks: Path,
             ("train", clicks, "--init", "m.crossfm", "--out", "o.crossfm", "--memory-limit", "16GB"),
             "cannot join",
         ),
-        (("evaluate", "m.crossfm", clicks, "--memory-limit", "16GB"), "has side tables (of user_id, item_id)"),
+        (
+            ("evaluate", "m.crossfm", clicks, "--memory-limit", "16GB"),
+            "has side tables (of user_id, item_id)",
+        ),
         (
             ("follow", clicks, "--model", "m.crossfm", "--target", "click", "--once"),
             "which follow cannot join",
