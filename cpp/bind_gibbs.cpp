@@ -103,21 +103,29 @@ void gibbs_sweep(Array<const uint32_t> feature, Array<const int64_t> start, Arra
   });
 }
 
+// What both ways between rows and block rows take: e and q of the rows, those factors of q from `first` on that the block
+// rows have, and the block rows' means.
+RelationArgs relation_args(const Array<float>& e, const Array<float>& q, int64_t first, const Array<float>& mean_e,
+                           const Array<float>& mean_q) {
+  RelationArgs args{};
+  args.padded = static_cast<int64_t>(mean_q.shape(1));
+  args.e = e.data();
+  args.q = q.data() + first;
+  args.stride = static_cast<int64_t>(q.shape(1));
+  args.mean_e = mean_e.data();
+  args.mean_q = mean_q.data();
+  return args;
+}
+
 // The rows of each block row become one: fills root, mean_e, mean_q, spread and tilt.
 void relation_gather(Array<const int64_t> start, Array<const uint32_t> row, const nb::object& weight, Array<float> e,
                      Array<float> q, int64_t first, Array<float> root, Array<float> mean_e, Array<float> mean_q,
                      Array<float> spread, Array<float> tilt, int n_threads) {
-  RelationArgs all{};
+  RelationArgs all = relation_args(e, q, first, mean_e, mean_q);
   all.start = start.data();
   all.row = row.data();
   all.weight = data_or_null<const float>(weight);
-  all.padded = static_cast<int64_t>(mean_q.shape(1));
-  all.e = e.data();
-  all.q = q.data() + first;
-  all.stride = static_cast<int64_t>(q.shape(1));
   all.root = root.data();
-  all.mean_e = mean_e.data();
-  all.mean_q = mean_q.data();
   all.spread = spread.data();
   all.tilt = tilt.data();
   const auto n = static_cast<int64_t>(root.size());
@@ -136,16 +144,10 @@ void relation_gather(Array<const int64_t> start, Array<const uint32_t> row, cons
 void relation_scatter(Array<const uint32_t> of, Array<float> e, Array<float> q, int64_t first,
                       Array<const float> old_e, Array<const float> old_q, Array<float> mean_e, Array<float> mean_q,
                       int n_threads) {
-  RelationArgs all{};
+  RelationArgs all = relation_args(e, q, first, mean_e, mean_q);
   all.of = of.data();
-  all.padded = static_cast<int64_t>(mean_q.shape(1));
-  all.e = e.data();
-  all.q = q.data() + first;
-  all.stride = static_cast<int64_t>(q.shape(1));
   all.old_e = old_e.data();
   all.old_q = old_q.data();
-  all.mean_e = mean_e.data();
-  all.mean_q = mean_q.data();
   const auto n = static_cast<int64_t>(of.size());
   nb::gil_scoped_release release;
   run_parts(n_threads, [&](int part) {
