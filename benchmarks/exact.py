@@ -7,8 +7,7 @@ iteration and test RMSE.
 
 ``FOLDER`` has u3.base.gz and u3.test.gz. Peers and we take turns, one thread each, and the median of three turns
 counts. fastFM 0.2.10 builds on Python 3.8 after Cython has made its ffm.c again. Predictions are clipped to 1 and 5.
-With
-``--coverage``: the share of test ratings in the intervals of ``predict_quantiles``, and their width (not clipped).
+With ``--coverage``: the share of test ratings in the intervals of ``predict_quantiles``, and their width, not clipped.
 """
 
 from __future__ import annotations

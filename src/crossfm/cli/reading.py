@@ -185,7 +185,9 @@ def features(model: Any, data: Any, path: Path) -> Any:
 def refuse_sides(model: Any, path: Path | str, what: str) -> None:
     """Raise ``OptionError`` for a model with side tables."""
     if model._sides:
-        keys = ", ".join(side.key for side in model._sides)
+        from crossfm.data.side import key_names
+
+        keys = key_names(model._sides)
         raise OptionError(f"{path} has side tables (of {keys}), which {what}")
 
 

@@ -138,6 +138,11 @@ def _completed(key: str, side: pa.Table, table: pa.Table) -> pa.Table:
     return rows_of(key, side, pa.concat_arrays([known, new]))
 
 
+def key_names(sides: Sequence[SideTable]) -> str:
+    """Return the keys of side tables, for messages."""
+    return ", ".join(side.key for side in sides)
+
+
 def main_columns(encoder: Encoder, sides: Sequence[SideTable]) -> list[str]:
     """Return the encoder's columns that come from the main table."""
     theirs = {name for side in sides for name in side.columns}

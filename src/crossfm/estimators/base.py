@@ -25,6 +25,7 @@ from crossfm.core.random import stream
 from crossfm.core.rules import ALS, EXACT, MCMC, SGDA, VB, Rule, find_rule
 from crossfm.data.relation import expand
 from crossfm.data.rows import Rows
+from crossfm.data.side import key_names
 from crossfm.data.split import random_split
 from crossfm.data.stream import RowStream
 from crossfm.data.tables import as_table
@@ -36,7 +37,6 @@ from crossfm.estimators.exact import (
     describe_sweep,
     exact_bytes,
     exact_training,
-    field_bytes,
     predictive,
     predictive_quantiles,
     relation_bytes,
@@ -247,8 +247,6 @@ class BaseFM(Stored):
         if rule in EXACT and isinstance(rows, Rows):
             needed += exact_bytes(self, rule, rows.n_rows, rows.nnz, rows.n_features)
             needed += relation_bytes(rows, self.n_factors)
-        if rule is VB and isinstance(rows, Rows):
-            needed += field_bytes(rows, self.n_factors)
         if self.verbose:
             print(f"{show_size(needed)} for weights and the optimizer's state", file=sys.stderr)
         check_memory(needed, self._advice(rule))
@@ -301,9 +299,9 @@ class BaseFM(Stored):
             and not isinstance(X, Rows)
             and (passes is not None or (isinstance(X, RowStream) and not fresh))
         ):
-            keys = ", ".join(side.key for side in self._sides)
             raise OptionError(
-                f"the model has side tables (of {keys}), so it goes on with fit and warm_start, on a table in memory"
+                f"the model has side tables (of {key_names(self._sides)}), so it goes on with fit and "
+                "warm_start, on a table in memory"
             )
         if isinstance(X, RowStream):
             self._sides = ()
@@ -480,11 +478,11 @@ class BaseFM(Stored):
                 return self._judge([exact.valid_scores()], valid[1], held_weight, loss)
             return self._validation_scores(valid[0], valid[1], loss, threads)
 
-        def with_bound() -> Scores:
-            assert exact is not None
-            assert exact.elbo is not None
-            scores = validate() if valid is not None else Scores(None, None, 0.0)
-            return replace(scores, elbo=exact.elbo())
+        judge = validate if valid else None
+        callback = self._callback()
+        if exact is not None:
+            callback = Callbacks([callback, *exact.callbacks])
+            judge = exact.with_bound(judge)
 
         done = self._epochs_done()
         run_epochs(
@@ -496,12 +494,8 @@ class BaseFM(Stored):
             self._numbers(f"order {done}"),
             total_weight=rows.n_rows if weight is None else float(weight.sum(dtype=np.float64)),
             nnz=rows.nnz * len(tables),
-            validate=with_bound
-            if exact is not None and exact.elbo is not None
-            else validate
-            if valid
-            else None,
-            callback=self._callback() if exact is None else Callbacks([self._callback(), *exact.callbacks]),
+            validate=judge,
+            callback=callback,
             model=self,
             first_epoch=done,
             orders=exact.orders if exact is not None else None,
@@ -644,9 +638,9 @@ class BaseFM(Stored):
     def _refuse_stream(self) -> None:
         """Raise where the rows of a stream would lack what side tables say."""
         if self._sides:
-            keys = ", ".join(side.key for side in self._sides)
             raise OptionError(
-                f"the model has side tables (of {keys}), which a stream's rows know nothing of: pass tables"
+                f"the model has side tables (of {key_names(self._sides)}), which a stream's rows know "
+                "nothing of: pass tables"
             )
 
     def _said(self, mean: Floats) -> Floats:

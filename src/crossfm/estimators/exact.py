@@ -18,10 +18,10 @@ from crossfm.errors import LabelError, OptionError
 from crossfm.io.parts import part
 from crossfm.kernels import fm
 from crossfm.kernels.gibbs import TOGETHER, Columns, Moves, Prior
-from crossfm.kernels.table import Table, padded_factors
+from crossfm.kernels.table import Table, padded_factors, record_floats
 from crossfm.kernels.vb import MeanField
 from crossfm.solvers.callbacks import Callback, Epoch
-from crossfm.solvers.epochs import Plan, Visit
+from crossfm.solvers.epochs import Plan, Scores, Visit
 from crossfm.solvers.gibbs import SETTLE, Chain, least_squares, sample
 from crossfm.solvers.latent import LINKS, latent, latent_rows, start_cuts
 from crossfm.solvers.progress import describe
@@ -176,6 +176,17 @@ class Exact:
     snapshot: Callable[[], tuple[dict[str, NDArray[Any]], dict[str, Any]]] | None = None
     restore: Callable[[dict[str, NDArray[Any]], dict[str, Any]], None] | None = None
     rng: np.random.Generator | None = None
+
+    def with_bound(self, judge: Callable[[], Scores] | None) -> Callable[[], Scores] | None:
+        """Return what validates: as ``judge`` does, and with the bound where there is one."""
+        if self.elbo is None:
+            return judge
+        bound = self.elbo
+
+        def both() -> Scores:
+            return replace(Scores(None, None, 0.0) if judge is None else judge(), elbo=bound())
+
+        return both
 
     def keep_in(self, resume: Resume) -> None:
         """Let checkpoints have the run. A sweep takes less time than writing e, q and all samples."""
@@ -334,12 +345,6 @@ def relation_bytes(rows: Rows, n_factors: int) -> float:
     return sum(each)
 
 
-def field_bytes(rows: Rows, n_factors: int) -> int:
-    """Return the bytes that "vb" takes beside its table: variances, and what is known of every row."""
-    padded = padded_factors(n_factors)
-    return fm.table_bytes(rows, n_factors, VB) + 4 * rows.n_rows * (1 + 3 * padded)
-
-
 def _same_groups(n_groups: int, before: int, what: str) -> None:
     if n_groups != before:
         raise OptionError(
@@ -376,7 +381,8 @@ def exact_bytes(model: Any, rule: Rule, n_rows: int, nnz: int, n_features: int) 
     """Return the bytes, about, that a run takes at most beside its rows and the table.
 
     Turning the rows round takes up to 32 bytes a non-zero for a while. Then 4 to 8 of them stay, with e and q (and q
-    once more when they are computed again), the samples, of which two are on their way, and the trace.
+    once more when they are computed again), the samples, of which two are on their way, and the trace; of "vb" the
+    variances, and what is known of every row.
     """
     k = int(model.n_factors)
     lasting = 8.0 * nnz + 8.0 * n_rows * (2 + padded_factors(k))
@@ -384,7 +390,10 @@ def exact_bytes(model: Any, rule: Rule, n_rows: int, nnz: int, n_features: int) 
         kept = min(model.keep_samples, max(model.max_iter - burn_in(model), 0)) + 2
         n_groups = np.unique(model.groups).size if isinstance(model.groups, (list, np.ndarray)) else 1
         lasting += (4.0 * kept * n_features + 16.0 * model.max_iter * n_groups) * (1 + k)
-    return max(32.0 * nnz, lasting)
+    total = max(32.0 * nnz, lasting)
+    if rule is VB:
+        total += 4.0 * (n_features * record_floats(k, VB) + n_rows * (1 + 3 * padded_factors(k)))
+    return total
 
 
 def _penalties(rows: Rows, table: Table, hyper: Hyper) -> Prior:

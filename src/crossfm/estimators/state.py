@@ -121,9 +121,7 @@ class Stored(BaseEstimator):  # type: ignore[misc]
         if "posterior" in meta:
             model._posterior = Posterior.from_state(part(arrays, "posterior."), meta["posterior"])
         beliefs = model._chain.prior if model._chain is not None else model._posterior
-        if (
-            beliefs is not None and "groups" not in meta["settings"]
-        ):  # an array: settings are text and numbers
+        if beliefs is not None and "groups" not in meta["settings"]:  # an array, which settings do not hold
             model.groups = beliefs.group.astype(np.int64)
         if "followed" in meta:
             model.followed_ = meta["followed"]

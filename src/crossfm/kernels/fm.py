@@ -123,13 +123,16 @@ def _scores(
 ) -> NDArray[np.float32]:
     out = np.empty(rows.n_rows, np.float32)
     V = params.V if isinstance(params, FMParams) else params.stored_V
-    if V.shape[1] > 1 and V.strides[1] != V.itemsize:  # the kernel reads the factors of a feature in one go
-        V = np.ascontiguousarray(V)
     _kernels.fm_scores(
-        rows.indptr, rows.indices, rows.values, rows.width, rows.n_rows, single(bias), params.w, V, out, sums,
+        rows.indptr, rows.indices, rows.values, rows.width, rows.n_rows, single(bias), params.w, packed(V), out, sums,
         n_threads,
     )  # fmt: skip
     return out
+
+
+def packed(V: NDArray[Any]) -> NDArray[Any]:
+    """Return ``V`` with the factors of a feature side by side, as kernels read them in one go."""
+    return V if V.shape[1] < 2 or V.strides[1] == V.itemsize else np.ascontiguousarray(V)
 
 
 def single(value: Any) -> float:

@@ -179,6 +179,12 @@ class Moves:
         self.q = aligned_zeros(self.rows.n_rows, self.table.padded)
         self.settle()
 
+    def unseen(self) -> NDArray[np.int64]:
+        """Return the ids of the features that no row has."""
+        left = np.ones(self.table.n_features, bool)
+        left[self.features] = False
+        return np.flatnonzero(left)
+
     def settle(self, n_threads: int = 1) -> None:
         """Compute ``e`` and ``q`` from the table: they lose about a rounding each move."""
         assert self.rows.target is not None
@@ -204,9 +210,9 @@ class Moves:
         depend on ``n_threads``.
         """
         alone = (None, None, *(mean_field or (None, None)))
-        at = self._move(
-            self.columns, self.root, self.e, self.q, alpha, prior, noise, alone, n_threads=n_threads
-        )
+        at = self.columns.n_columns
+        own = None if noise is None else noise[:at]
+        self._move(self.columns, self.root, self.e, self.q, alpha, prior, own, alone, n_threads=n_threads)
         for one in self.together:
             own = None if noise is None else noise[at : at + one.columns.n_columns]
             for first in range(0, max(self.table.n_factors, 1), TOGETHER):
@@ -232,22 +238,22 @@ class Moves:
         first: int = 0,
         *,
         n_threads: int,
-    ) -> int:
-        """Move the factors from ``first`` on that ``q`` has, and w with those from 0; return the number of columns."""
+    ) -> None:
+        """Move the factors from ``first`` on that ``q`` has, and w with those from 0.
+
+        ``noise`` (n_columns, 1 + n_factors) are the numbers of ``columns``.
+        """
         table, width = self.table, q.shape[1]
         n = min(table.n_factors - first, width)
         here = np.r_[0, 1 + first : 1 + first + n]
         wide = np.zeros((2, len(prior.mean), 1 + width), np.float32)
         wide[:, :, : 1 + n] = prior.precision[:, here], prior.mean[:, here]
-        if noise is not None:
-            noise = (
-                noise[: columns.n_columns] if n == table.n_factors else np.ascontiguousarray(noise[:, here])
-            )
+        if noise is not None and n < table.n_factors:
+            noise = np.ascontiguousarray(noise[:, here])
         _kernels.gibbs_sweep(
             columns.feature, columns.start, columns.row, columns.value, root, columns.colours, table.data, first, width,
             table.w_at, n, e, q, single(alpha), prior.group, wide[0], wide[1], noise, *beside, n_threads,
         )  # fmt: skip
-        return columns.n_columns
 
     def shift(self, by: float) -> tuple[float, float]:
         """Raise the bias by ``by``; return sum c e and sum c e^2, c the rows' weights."""

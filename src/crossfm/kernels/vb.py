@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from crossfm import _kernels
 from crossfm.core.params import FMParams
 from crossfm.data.rows import Rows
+from crossfm.kernels.fm import packed
 from crossfm.kernels.gibbs import Doubles, Moves, Prior, Singles
 from crossfm.kernels.table import Table, aligned_zeros, padded_factors
 
@@ -62,14 +63,14 @@ class MeanField:
         count, sums, squares = self.moves.moments(prior)
         spread = np.zeros_like(sums)
         _kernels.gibbs_moments(
-            self.moves.columns.feature, prior.group, self.variance.data, self.variance.w_at, self.variance.n_factors,
+            self.moves.features, prior.group, self.variance.data, self.variance.w_at, self.variance.n_factors,
             np.zeros_like(count), spread, np.zeros_like(sums),
         )  # fmt: skip
         return count, sums, squares + spread
 
     def log_variances(self) -> float:
         """Return the sum of the logarithms of the moved features' variances."""
-        moved = self.moves.columns.feature
+        moved = self.moves.features
         return sum(
             float(np.log(part[moved], dtype=np.float64).sum()) for part in (self.variance.w, self.variance.V)
         )
@@ -97,12 +98,7 @@ def _variances(
 ) -> Singles:
     out = np.empty(rows.n_rows, np.float32)
     _kernels.vb_variances(
-        rows.indptr, rows.indices, rows.values, rows.width, rows.n_rows, _packed(mean.V), _packed(variance.V),
+        rows.indptr, rows.indices, rows.values, rows.width, rows.n_rows, packed(mean.V), packed(variance.V),
         variance.w, out, tu, padded_factors(mean.n_factors), n_threads,
     )  # fmt: skip
     return out
-
-
-def _packed(V: Singles) -> Singles:
-    """Return ``V`` with the factors of a feature side by side."""
-    return V if V.shape[1] < 2 or V.strides[1] == V.itemsize else np.ascontiguousarray(V)

@@ -282,9 +282,7 @@ def _weight(moves: Moves) -> float:
 def _whole(moves: Moves, prior: Prior, rng: np.random.Generator) -> FMParams:
     """Copy the table, with draws from the prior for the features that no row has."""
     params = moves.table.params()
-    unseen = np.ones(params.n_features, bool)
-    unseen[moves.features] = False
-    ids = np.flatnonzero(unseen)
+    ids = moves.unseen()
     group = prior.group[ids]
     theta = rng.standard_normal((len(ids), 1 + params.n_factors))
     theta = prior.mean[group] + theta / np.sqrt(prior.precision[group])

@@ -233,9 +233,7 @@ def _learn_groups(
 def _fill_unseen(field: MeanField, posterior: Posterior) -> None:
     """Give the features that no row has the mean and the precision of their group."""
     table, variance = field.moves.table, field.variance
-    unseen = np.ones(table.n_features, bool)
-    unseen[field.moves.columns.feature] = False
-    ids = np.flatnonzero(unseen)
+    ids = field.moves.unseen()
     group, expected = posterior.group[ids], posterior.rate / posterior.shape
     table.w[ids], table.V[ids] = posterior.mean[group, 0], posterior.mean[group, 1:]
     variance.w[ids], variance.V[ids] = expected[group, 0], expected[group, 1:]
