@@ -148,6 +148,14 @@ def test_fields_are_known_where_all_columns_come_from_tables():
     assert sorted(names) == sorted(column.name for column in kinds)
 
 
+def test_each_row_has_the_features_of_its_own_entities():
+    X, tables, joined, y, kinds = people()
+    model = FMRegressor(max_iter=1, tables=tables, columns=kinds, random_state=0).fit(X, y)
+    found = expand(transform(model.encoder_, model._sides, X)).to_csr()
+    wanted = model.encoder_.transform(joined).to_csr()
+    np.testing.assert_allclose(found.toarray(), wanted.toarray(), rtol=1e-6)
+
+
 def test_columns_of_tables_are_inferred():
     X, tables, _, y, _ = people()
     model = FMRegressor(solver="mcmc", max_iter=3, tables=tables, random_state=0).fit(X, y)

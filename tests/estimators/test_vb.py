@@ -11,8 +11,15 @@ from scipy.sparse import csr_matrix
 
 import crossfm
 from contracts import SEED, EstimatorContract, assert_lets_go_of_the_file
-from crossfm import FMClassifier, FMRegressor
+from crossfm import FMClassifier, FMRegressor, Rows
+from crossfm.core.options import Hyper
+from crossfm.core.params import FMParams
+from crossfm.core.rules import VB
 from crossfm.errors import OptionError
+from crossfm.estimators.exact import exact_bytes
+from crossfm.kernels.gibbs import Columns, Moves
+from crossfm.kernels.table import Table
+from crossfm.kernels.vb import MeanField
 from one_hot import blocks, classes, noisy
 
 
@@ -237,3 +244,14 @@ def test_more_factors_than_there_are_do_little_harm() -> None:
         model = vb(n_factors=k, max_iter=100).fit(X[:1000], y[:1000])
         errors[k] = np.sqrt(np.mean((model.predict(X[1000:]) - score[1000:]) ** 2))
     assert errors[16] < 1.1 * errors[2]
+
+
+def test_the_memory_that_is_checked_counts_variances_and_sums_of_rows() -> None:
+    rows = Rows(np.arange(2000, dtype=np.uint32) % 70, 70, width=2, target=np.zeros(1000))
+    table = Table.start(
+        FMParams(0.0, np.zeros(70, np.float32), np.zeros((70, 8), np.float32)), VB, Hyper(1.0)
+    )
+    field = MeanField(Moves(rows, Columns.of(rows), table), table.copy())
+    held = sum(a.nbytes for a in (field.moves.e, field.moves.q, field.tu, field.variance.data))
+    counted = exact_bytes(FMRegressor(8, solver="vb"), VB, rows.n_rows, rows.nnz, 70)
+    assert held < counted < 2.5 * held
