@@ -1359,3 +1359,11 @@ def mixture_quantile(mean, deviation, quantile):
         ]
         low, high = (middle, high) if sum(below) / len(below) < quantile else (low, middle)
     return middle
+
+
+def history_before(user, item, seconds, length, row):
+    """Items that the user of ``row`` had before it, oldest first, at most ``length``; equal ones where last."""
+    mine = [i for i in range(len(user)) if user[i] == user[row]]
+    mine.sort(key=lambda i: (0 if seconds is None else seconds[i], i))
+    before = [int(item[i]) for i in mine[: mine.index(row)]][-length:]
+    return [item for at, item in enumerate(before) if item not in before[at + 1 :]]

@@ -221,7 +221,7 @@ def test_ctrl_c_keeps_the_last_checkpoint(clicks: Path, task: str) -> None:
     assert lines[-1].startswith("interrupted: kept the model of epoch ")
     model = load(clicks.parent / "m.crossfm")
     kept = int(lines[-1].split(" epoch ")[1].split()[0])
-    assert len((model.ranker_ if task == "recommendation" else model).history_) == kept >= 3
+    assert len((model.retriever_ if task == "recommendation" else model).history_) == kept >= 3
     assert sorted(os.listdir(clicks.parent)) == ["clicks.csv", "m.crossfm"]
 
 

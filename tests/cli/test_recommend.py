@@ -33,7 +33,7 @@ def test_a_log_and_tables_of_features_become_a_recommender(
     model = load("m.crossfm")
     assert model.field_names() == ["user_id", "age", "weight", "item_id", "title"]
     assert model.half_life == 3
-    assert model.ranker_.max_iter == 4
+    assert model.retriever_.max_iter == 4
 
 
 def test_columns_of_the_sides_are_taken_as_asked_for(

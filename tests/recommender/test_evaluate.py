@@ -27,7 +27,7 @@ def trained() -> Recommender:
     ranker = FMRanker(4, max_iter=10, learning_rate=0.1, random_state=0)
     log = log[log.user_id != NOBODY]
     return Recommender(
-        context=["part"], time="when", half_life=3.0, columns=RECOMMENDER_COLUMNS, ranker=ranker
+        context=["part"], time="when", half_life=3.0, columns=RECOMMENDER_COLUMNS, retriever=ranker
     ).fit(log, users, items)
 
 
@@ -163,7 +163,7 @@ def test_what_was_left_out_is_told(trained: Recommender, test_log: pd.DataFrame,
 
 def test_without_a_half_life_there_is_one_popularity(test_log: pd.DataFrame) -> None:
     log = visits(250)[0]
-    model = Recommender(ranker=FMRanker(2, max_iter=1, random_state=0)).fit(log)
+    model = Recommender(retriever=FMRanker(2, max_iter=1, random_state=0)).fit(log)
     result = evaluate(model, test_log, ks=(3,))
     assert {row["system"] for row in result.rows} == {"fm", "popularity"}
     with pytest.raises(KeyError, match="recent"):
@@ -208,7 +208,7 @@ def test_on_real_data_with_a_time_split_the_machine_beats_popularity(seed: int) 
         n_factors=8, negatives="popularity", learning_rate=0.05, schedule="linear", max_iter=20, l2_w=0.01,
         l2_V=0.05, random_state=seed,
     )  # fmt: skip
-    model = Recommender(time="timestamp", half_life=14, columns=columns, ranker=ranker)
+    model = Recommender(time="timestamp", half_life=14, columns=columns, retriever=ranker)
     result = evaluate(model.fit(ratings[:cut], users, items), ratings[cut:])
     fm, popularity = (result.value(system, "ndcg@20") for system in ("fm", "popularity"))
     assert fm["low"] > popularity["high"]

@@ -20,12 +20,12 @@ def whole_scores(model: Recommender, queries: Any, which: int) -> np.ndarray:
     """The machine's score of every item for one query, row by joined row."""
     items = model._catalogue
     joined = join_rows(queries.take(np.full(items.n_rows, which)), items)
-    return scores(joined, model.ranker_.params_).astype(np.float64)
+    return scores(joined, model.retriever_.params_).astype(np.float64)
 
 
 def check_recall(model: Recommender, queries: Any, n: int) -> None:
     """Constant plus inner product is the score; recalled and ranked lists are those of brute force."""
-    vectors, constants = query_vectors(queries, model.ranker_.params_)
+    vectors, constants = query_vectors(queries, model.retriever_.params_)
     recalled, inner = model.recall(queries, n)
     ranked, _ = model.rank(queries, recalled)
     for which in range(len(queries)):
@@ -85,13 +85,13 @@ def test_recall_is_the_order_of_the_machine(n_factors: int, seed: int) -> None:
     model = Recommender(
         context=["hour", "heat", "query"],
         columns=columns,
-        ranker=FMRanker(n_factors, learning_rate=0.2, max_iter=6, init_scale=0.5, random_state=seed),
+        retriever=FMRanker(n_factors, learning_rate=0.2, max_iter=6, init_scale=0.5, random_state=seed),
     ).fit(log, users, items)
     asked = log[["user_id", "hour", "heat", "query"]].head(12)
     queries = model.queries(asked)
     check_recall(model, queries, 100)
     # and the joined row is what the oracle scores: every pair, from the parameters
-    params = model.ranker_.params_
+    params = model.retriever_.params_
     joined = join_rows(queries.take(np.arange(12)), model._catalogue.take(np.arange(12)))
     at = joined.offsets()
     for row, value in enumerate(scores(joined, params)):
@@ -109,7 +109,7 @@ def real() -> Any:
         MultiCategorical("genres", combiner="sqrtn"),
     ]  # fmt: skip
     model = Recommender(
-        context=["hour", "weekday"], columns=columns, ranker=FMRanker(8, max_iter=4, random_state=0)
+        context=["hour", "weekday"], columns=columns, retriever=FMRanker(8, max_iter=4, random_state=0)
     ).fit(ratings, users, items)
     return model, ratings, items
 

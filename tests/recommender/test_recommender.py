@@ -22,7 +22,7 @@ def ranker(**options: Any) -> FMRanker:
 class TestRecommender(RecommenderContract):
     def make(self, **options: Any) -> Recommender:
         time = "when" if "half_life" in options else None
-        settings = {"context": ["part"], "time": time, "columns": RECOMMENDER_COLUMNS, "ranker": ranker()}
+        settings = {"context": ["part"], "time": time, "columns": RECOMMENDER_COLUMNS, "retriever": ranker()}
         return Recommender(**{**settings, **options})
 
     def test_few_candidates_are_enough(self, data: Any, model: Any) -> None:
@@ -64,7 +64,7 @@ class TestRecommender(RecommenderContract):
         np.testing.assert_allclose(model.popularity_, expected)
 
     def test_a_linear_ranker_gives_its_own_order_to_everyone(self, data: Any) -> None:
-        model = self.make(ranker=ranker(n_factors=0)).fit(*data)
+        model = self.make(retriever=ranker(n_factors=0)).fit(*data)
         table = model.recommend([100, 101], 18, exclude_seen=False).to_pandas()
         assert set(table.source) == {"fm"}
         assert table.item_id[:18].tolist() == table.item_id[18:].tolist()
@@ -82,13 +82,13 @@ class TestRecommender(RecommenderContract):
         assert self.lists(model, 100, 3)
 
     def test_without_features_and_context_it_is_matrix_factorization(self, data: Any) -> None:
-        model = Recommender(ranker=ranker()).fit(data[0])
+        model = Recommender(retriever=ranker()).fit(data[0])
         assert model.field_names() == ["user_id", "item_id"]
         assert set(model.recommend([100, 999], 2).to_pandas().source) == {"fm", "popularity"}
 
     def test_the_ranker_given_is_not_touched(self, data: Any) -> None:
         mine = ranker()
-        self.make(ranker=mine).fit(*data)
+        self.make(retriever=mine).fit(*data)
         assert not hasattr(mine, "params_")
 
     def test_users_without_interactions_are_known_by_features(self, data: Any) -> None:
@@ -141,8 +141,8 @@ def test_roles_and_ranker_that_cannot_be_are_refused() -> None:
         Recommender(item="user_id").fit(log)
     with pytest.raises(OptionError, match="'score' is also one of the answer's"):
         Recommender(item="score").fit({"user_id": ["a", "b"], "score": ["x", "y"]})
-    with pytest.raises(OptionError, match="ranker is a str, but it must be an FMRanker"):
-        Recommender(ranker="fm").fit(log)
+    with pytest.raises(OptionError, match="retriever is a str, but it must be an FMRanker"):
+        Recommender(retriever="fm").fit(log)
 
 
 def test_one_context_column_may_be_given_by_its_name() -> None:

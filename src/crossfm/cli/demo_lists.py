@@ -68,7 +68,7 @@ def recommend(data: MovieLens, seed: int) -> tuple[dict[str, Any], Recommender, 
         "differences": _differences(judged, seed),
         "intervals_apart": _apart(judged),
         "notes": judged.notes,
-        "losses": [epoch["train_loss"] for epoch in model.ranker_.history_],
+        "losses": [epoch["train_loss"] for epoch in model.retriever_.history_],
         "seconds": steps.seconds,
     }
     return numbers, model, test
@@ -81,7 +81,7 @@ def day_of(seconds: Any) -> str:
 
 def _fit(data: MovieLens, log: pa.Table, half_life: float, seed: int) -> Recommender:
     ranker = FMRanker(random_state=seed, **SETTINGS)
-    model = Recommender(time="timestamp", half_life=half_life, columns=COLUMNS, ranker=ranker)
+    model = Recommender(time="timestamp", half_life=half_life, columns=COLUMNS, retriever=ranker)
     return model.fit(log, data.users, data.items)
 
 

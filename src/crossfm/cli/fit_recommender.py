@@ -49,7 +49,7 @@ def fit_recommender(job: Job, roles: Roles) -> None:
         check_column(held, name, f"--valid {job.valid}: the log")
     model = _make(job, roles, user, item)
     model.columns = _columns(train, users, items, model, job)
-    model.ranker.set_params(callbacks=[keeper.callback(model), *job.logs()], verbose=0 if job.quiet else 1)
+    model.retriever.set_params(callbacks=[keeper.callback(model), *job.logs()], verbose=0 if job.quiet else 1)
     if not job.quiet:
         more = "" if held is None else f", {held.num_rows:,} held for validation"
         say(f"recommendation of {item!r} to {user!r}: {train.num_rows:,} interactions{more}")
@@ -105,9 +105,9 @@ def _split(log: Any, roles: Roles, job: Job) -> tuple[Any, Any]:
 
 
 def _make(job: Job, roles: Roles, user: str, item: str) -> Any:
-    from crossfm.recommender.recommender import Recommender, default_ranker
+    from crossfm.recommender.recommender import Recommender, default_retriever
 
-    ranker = default_ranker(job.seed)
+    ranker = default_retriever(job.seed)
     if job.settings.get("solver") == "ftrl":
         ranker.set_params(schedule="constant")  # it has its own
     ranker.set_params(**check_settings(job.settings, ranker, "the task recommendation"))
@@ -119,7 +119,7 @@ def _make(job: Job, roles: Roles, user: str, item: str) -> Any:
         time=None if roles.half_life is None else roles.time,  # it also splits
         context=roles.context,
         half_life=roles.half_life,
-        ranker=ranker,
+        retriever=ranker,
         n_threads=job.settings.get("n_threads", 1),
     )
 
@@ -154,7 +154,9 @@ def _columns(log: Any, users: Any, items: Any, model: Any, job: Job) -> Any:
 def _report(model: Any, held: Any, job: Job) -> None:
     if job.quiet:
         return
-    say(f"{len(model.users_.ids):,} users, {len(model.items_.ids):,} items, {model.ranker_.n_iter_} epochs")
+    say(
+        f"{len(model.users_.ids):,} users, {len(model.items_.ids):,} items, {model.retriever_.n_iter_} epochs"
+    )
     if held is not None:
         from crossfm.recommender.evaluate import evaluate
 

@@ -63,7 +63,7 @@ def check_splits(path: Path, model: Any, option: str) -> None:
 
 def machines(model: Any) -> list[tuple[str, Any]]:
     """Return (class or "", parameters) of each machine."""
-    params = model.ranker_.params_ if type(model).__name__ == "Recommender" else model.params_
+    params = model.retriever_.params_ if type(model).__name__ == "Recommender" else model.params_
     if not isinstance(params, list):
         return [("", params)]
     return [(str(label), part) for label, part in zip(model.classes_.tolist(), params, strict=True)]
@@ -119,10 +119,10 @@ def _explained(model: Any, data: Any, path: Path) -> Any:
     data, item = data.take(np.flatnonzero(item >= 0)), item[item >= 0]
     if not len(item):
         raise DataError(f"no item of {path} is in the model's catalogue")
-    items = shift_ids(model.items_.rows.take(item), model.ranker_.n_query_features_)
+    items = shift_ids(model.items_.rows.take(item), model.retriever_.n_query_features_)
     names = [model.user, *(name for name in model.context if name in data.column_names)]
     return explain_rows(
-        join_rows(model.queries(data.select(names)), items), model.ranker_.params_, model.field_names()
+        join_rows(model.queries(data.select(names)), items), model.retriever_.params_, model.field_names()
     )
 
 
@@ -146,14 +146,14 @@ def _show_recommender(model: Any) -> None:
     say(f"recommends {model.item!r} to {model.user!r}: {sizes}, {int(model.counts_.sum()):,} interactions")
     half = "" if model.half_life is None else f", half-life {model.half_life:g} days"
     say(f"candidates: {model.n_candidates}{half}")
-    _show_settings(model.ranker_)
+    _show_settings(model.retriever_)
     sides = [
         ("user", model.users_.encoder),
         ("context", model.context_encoder_),
         ("item", model.items_.encoder),
     ]
     _show_encoders([(side, encoder) for side, encoder in sides if encoder is not None])
-    _show_history(model.ranker_)
+    _show_history(model.retriever_)
 
 
 def _show_network(model: Any) -> None:

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from crossfm.core.options import check_count, check_number, thread_count
+from crossfm.core.options import check_count, thread_count
 from crossfm.data.columns import Column
 from crossfm.data.encode import Encoder
 from crossfm.data.infer import infer_columns
@@ -20,9 +20,11 @@ from crossfm.errors import ColumnError, CrossFMError, DataError, OptionError
 from crossfm.estimators.ranker import FMRanker
 from crossfm.kernels.fm import scores
 from crossfm.kernels.topk import top_items
+from crossfm.recommender.checks import check_settings
+from crossfm.recommender.history import FIELD, history_rows, latest, past
 from crossfm.recommender.ids import id_array
 from crossfm.recommender.seen import Seen, Skip, skip_of
-from crossfm.recommender.side import Side, complete, need
+from crossfm.recommender.side import Side, complete
 from crossfm.recommender.times import age_weight, seconds_of
 from crossfm.scoring.decompose import item_vectors, query_vectors
 from crossfm.scoring.explain import Explanation, explain_rows
@@ -31,8 +33,8 @@ Positions = NDArray[np.int64]
 CANDIDATES_A_BLOCK = 500_000  # users are served in blocks of this many candidates: bounded memory
 
 
-def default_ranker(random_state: Any = 0) -> FMRanker:
-    """Return the ranker that did best on three time windows inside the training part of ML-100K: strong L2."""
+def default_retriever(random_state: Any = 0) -> FMRanker:
+    """Return the machine that did best on three time windows inside the training part of ML-100K: strong L2."""
     return FMRanker(
         n_factors=16,
         negatives="popularity",
@@ -53,28 +55,33 @@ class Recommender:
     user, item : str, default="user_id", "item_id"
         Id columns of the interactions, and of the tables of users and items.
     time : str or None, default=None
-        Column of the interactions with their time (seconds, or timestamps); for ``half_life``.
+        Column of the interactions with their time (seconds, or timestamps); for ``half_life`` and ``history``.
     context : sequence of str, default=()
         Columns of the interactions that are known when a recommendation is asked for (device, place, ...).
     columns : list of columns or None, default=None
         How to encode features of users, items and context, and ids if they are named; other features are left out.
         None infers all (see ``infer_columns``). A column may ``share`` with one of its own side only: users, context
         and items have features of their own.
-    ranker : FMRanker or None, default=None
-        The machine and how it learns; None takes ``default_ranker()``.
+    history : int, default=0
+        How many of a user's latest items are features of the query; ``time`` orders them, without it the log does. It
+        is what makes the next answer follow the last click. 0: none.
+    retriever : FMRanker or None, default=None
+        The machine of recall and how it learns; None takes ``default_retriever()``.
     half_life : float or None, default=None
         Days after which an interaction counts half, in learning and in popularity; needs ``time``.
     n_candidates : int, default=300
         Items that recall hands to ranking.
     n_threads : int, default=1
-        Of recall and ranking; 0 takes all cores. Learning has the ranker's own.
+        Of recall and ranking; 0 takes all cores. Learning has the retriever's own.
 
     Attributes
     ----------
-    ranker_ : FMRanker
-        Fitted; features are those of the user, of the context, of the item, in this order.
+    retriever_ : FMRanker
+        Fitted; features are those of the user, of the context, of the history, of the item, in this order.
     users_, items_ : Side
-        Ids and encoded features.
+        Ids, encoded features and all columns.
+    histories_ : Seen or None
+        The latest items of each user, oldest first.
     popularity_ : float64 (n_items,)
         Interactions of each item, halved by age.
     counts_ : int64 (n_items,)
@@ -97,7 +104,8 @@ class Recommender:
         time: str | None = None,
         context: Sequence[str] = (),
         columns: Sequence[Column] | None = None,
-        ranker: FMRanker | None = None,
+        history: int = 0,
+        retriever: FMRanker | None = None,
         half_life: float | None = None,
         n_candidates: int = 300,
         n_threads: int = 1,
@@ -107,7 +115,8 @@ class Recommender:
         self.time = time
         self.context = (context,) if isinstance(context, str) else tuple(context)
         self.columns = columns
-        self.ranker = ranker
+        self.history = history
+        self.retriever = retriever
         self.half_life = half_life
         self.n_candidates = n_candidates
         self.n_threads = n_threads
@@ -124,8 +133,9 @@ class Recommender:
 
         log = as_table(interactions)
         users, items = (None if side is None else as_table(side) for side in (users, items))
-        self._check(log, users, items)
-        weight = self._age_weight(log)
+        check_settings(self, log, users, items)
+        seconds = None if self.time is None else seconds_of(log[self.time], self.time)
+        weight = None if self.half_life is None or seconds is None else age_weight(seconds, self.half_life)
         self.users_ = Side.fit(self.user, log[self.user], users, self._own(self.user, users))
         self.items_ = Side.fit(self.item, log[self.item], items, self._own(self.item, items))
         self.context_encoder_ = self._fit_context(log)
@@ -135,10 +145,18 @@ class Recommender:
         self.counts_ = np.bincount(item, minlength=len(self.items_.ids)).astype(np.int64)
         self.seen_ = Seen.of(user, item, len(self.users_.ids))
         queries = self._with_context(self.users_.rows.take(user), log)
-        self.ranker_ = clone(self.ranker) if self.ranker is not None else default_ranker()
+        self.histories_ = None
+        if self.history:
+            n_users = len(self.users_.ids)
+            self.histories_ = latest(user, item, seconds, n_users, self.history)
+            queries = self._with_history(
+                queries, past(user, item, seconds, self.history), len(self.items_.ids)
+            )
+        self._n_known = len(self.items_.ids)
+        self.retriever_ = clone(self.retriever) if self.retriever is not None else default_retriever()
         # no groups: another item of the same user may be a negative, as in a softmax over the catalogue. Sparing all
         # that the user chose cost 0.03 of NDCG@20 on a time split of the training part of ML-100K.
-        self.ranker_.fit(queries, item, catalogue=self.items_.rows, sample_weight=weight)
+        self.retriever_.fit(queries, item, catalogue=self.items_.rows, sample_weight=weight)
         self._index()
         return self
 
@@ -155,55 +173,6 @@ class Recommender:
         self.counts_ = np.concatenate([self.counts_, np.zeros(more, np.int64)])
         self._index()
         return self
-
-    def _check(self, log: Any, users: Any, items: Any) -> None:
-        roles = (self.user, self.item, *self.context)
-        twice = next((name for name in roles if roles.count(name) > 1), None)
-        if twice is not None:
-            raise OptionError(
-                f"column {twice!r} cannot be two of user, item and context; name another column"
-            )
-        if answer := {self.user, self.item} & {"rank", "score", "source"}:
-            raise OptionError(f"column {min(answer)!r} is also one of the answer's; rename it")
-        if self.ranker is not None and not isinstance(self.ranker, FMRanker):
-            raise OptionError(f"ranker is a {type(self.ranker).__name__}, but it must be an FMRanker or None")
-        for name in (*roles, *([self.time] if self.time else [])):
-            need(log, name, "the table of interactions")
-        if log.num_rows == 0:
-            raise DataError("the table of interactions has no rows")
-        check_count("n_candidates", self.n_candidates, low=1)
-        thread_count(self.n_threads)
-        if self.half_life is None and self.time is not None:
-            raise OptionError(
-                f"time={self.time!r} is there for half_life, which is None; give both or neither"
-            )
-        if self.half_life is not None:
-            check_number("half_life", self.half_life, above=True)
-            if self.time is None:
-                raise OptionError("half_life needs time, the column that says when each interaction was")
-        sides = [side.column_names for side in (users, items) if side is not None]
-        there = {self.user, self.item, *self.context}.union(*sides)
-        for column in self.columns or ():
-            if column.name not in there:
-                raise ColumnError(
-                    f"columns has {column.name!r}, but it is no id, no context column and in no table of features: "
-                    f"these have {sorted(there)}"
-                )
-        self._check_shared(users, items)
-
-    def _check_shared(self, users: Any, items: Any) -> None:
-        sides = [
-            {self.user, *(() if users is None else users.column_names)},
-            {self.item, *(() if items is None else items.column_names)},
-            set(self.context),
-        ]
-        for column in self.columns or ():
-            share = getattr(column, "share", None)
-            if share is not None and not any({column.name, share} <= side for side in sides):
-                raise OptionError(
-                    f"column {column.name!r} shares the vocabulary of {share!r}, but they are not both of users, of "
-                    "items or of the context, each of which has features of its own"
-                )
 
     def _own(self, id_column: str, features: Any) -> list[Column] | None:
         if self.columns is None:
@@ -222,16 +191,11 @@ class Recommender:
             raise OptionError(f"columns does not say how to encode the context column {name!r}; add it there")
         return Encoder(given).fit(table)
 
-    def _age_weight(self, log: Any) -> NDArray[np.float64] | None:
-        if self.half_life is None or self.time is None:
-            return None
-        return age_weight(seconds_of(log[self.time], self.time), self.half_life)
-
     def _index(self) -> None:
         """Compute the item vectors; recall searches the catalogue coordinate by coordinate."""
-        self._params = self.ranker_.params_  # kept: the property copies
+        self._params = self.retriever_.params_  # kept: the property copies
         self._threads = thread_count(self.n_threads)
-        self._catalogue = shift_ids(self.items_.rows, self.ranker_.n_query_features_)
+        self._catalogue = shift_ids(self.items_.rows, self.retriever_.n_query_features_)
         vectors = item_vectors(self._catalogue, self._params, n_threads=self._threads)
         self.item_vectors_ = np.ascontiguousarray(vectors.T)
 
@@ -351,9 +315,10 @@ class Recommender:
         return explain_rows(joined, self._params, names)
 
     def field_names(self) -> list[str]:
-        """Return the columns of a joined row: the user's, the context's, the item's."""
+        """Return the columns of a joined row: the user's, the context's, the history, the item's."""
         context = [] if self.context_encoder_ is None else self.context_encoder_.fields
-        return [*self.users_.encoder.fields, *context, *self.items_.encoder.fields]
+        history = [FIELD] if self.history else []
+        return [*self.users_.encoder.fields, *context, *history, *self.items_.encoder.fields]
 
     def queries(self, users: Any, context: dict[str, Any] | None = None) -> Rows:
         """Return the query side rows of ``users`` (as in ``recommend``)."""
@@ -374,7 +339,24 @@ class Recommender:
 
     def _queries(self, table: pa.Table) -> tuple[Rows, Positions]:
         rows, where = self.users_.encode(table)
-        return self._with_context(rows, table), where
+        rows = self._with_context(rows, table)
+        if self.histories_ is not None:
+            rows = self._with_history(rows, self.histories_.of_users(where), self._n_known)
+        return rows, where
+
+    def _with_history(self, rows: Rows, histories: Seen, n_items: int) -> Rows:
+        """Put the items of histories (n_rows,) beside ``rows``; ``n_items`` had features when this was fitted."""
+        more = shift_ids(history_rows(histories, n_items), self._n_own_features())
+        return join_rows(rows, more, left_fields=self._n_own_fields())
+
+    def _n_own_features(self) -> int:
+        """Return the number of features of users and context; those of the history start here."""
+        context = 0 if self.context_encoder_ is None else self.context_encoder_.n_features
+        return self.users_.encoder.n_features + context
+
+    def _n_own_fields(self) -> int:
+        context = 0 if self.context_encoder_ is None else len(self.context_encoder_.fields)
+        return len(self.users_.encoder.fields) + context
 
     def _with_context(self, rows: Rows, table: pa.Table) -> Rows:
         if self.context_encoder_ is None:
@@ -384,7 +366,7 @@ class Recommender:
         return join_rows(rows, more, left_fields=len(self.users_.encoder.fields))
 
     def _check_fitted(self) -> None:
-        if not hasattr(self, "ranker_"):
+        if not hasattr(self, "retriever_"):
             raise CrossFMError("this Recommender is not fitted yet: call fit first")
 
     # ------------------------------------------------------------------ saving
@@ -398,9 +380,9 @@ class Recommender:
     def to_state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         """Return everything a loaded recommender needs: arrays, and JSON-able settings."""
         self._check_fitted()
-        ranker_arrays, ranker = self.ranker_.to_state()
-        arrays = {f"ranker.{name}": array for name, array in ranker_arrays.items()}
-        meta: dict[str, Any] = {"kind": "Recommender", "ranker": ranker}
+        own, retriever = self.retriever_.to_state()
+        arrays = {f"retriever.{name}": array for name, array in own.items()}
+        meta: dict[str, Any] = {"kind": "Recommender", "retriever": retriever}
         for name, side in (("users", self.users_), ("items", self.items_)):
             more, meta[name] = side.to_state(name)
             arrays |= more
@@ -409,7 +391,10 @@ class Recommender:
             arrays |= {f"context.{name}": array for name, array in more.items()}
         arrays |= {"popularity": self.popularity_, "counts": self.counts_}
         arrays |= {"seen.indptr": self.seen_.indptr, "seen.items": self.seen_.items}
-        settings = ("user", "item", "time", "half_life", "n_candidates", "n_threads")
+        if self.histories_ is not None:
+            arrays |= {"history.indptr": self.histories_.indptr, "history.items": self.histories_.items}
+            meta["n_known"] = self._n_known
+        settings = ("user", "item", "time", "half_life", "history", "n_candidates", "n_threads")
         meta["settings"] = {name: getattr(self, name) for name in settings} | {"context": list(self.context)}
         return arrays, meta
 
@@ -421,9 +406,10 @@ class Recommender:
             return {name.removeprefix(prefix): a for name, a in arrays.items() if name.startswith(prefix)}
 
         model = cls(**meta["settings"])
-        model.ranker_ = FMRanker.from_state(part("ranker."), meta["ranker"])
+        name = "retriever" if "retriever" in meta else "ranker"  # as files of before call it
+        model.retriever_ = FMRanker.from_state(part(f"{name}."), meta[name])
         arrays = {
-            name: a.copy() for name, a in arrays.items() if not name.startswith("ranker.")
+            key: a.copy() for key, a in arrays.items() if not key.startswith(f"{name}.")
         }  # not the file's
         model.users_ = Side.from_state(arrays, meta["users"], "users")
         model.items_ = Side.from_state(arrays, meta["items"], "items")
@@ -432,6 +418,10 @@ class Recommender:
             model.context_encoder_ = Encoder.from_state(part("context."), meta["context_encoder"])
         model.popularity_, model.counts_ = arrays["popularity"], arrays["counts"]
         model.seen_ = Seen(arrays["seen.indptr"], arrays["seen.items"])
+        model.histories_ = None
+        if "history.indptr" in arrays:
+            model.histories_ = Seen(arrays["history.indptr"], arrays["history.items"])
+        model._n_known = meta.get("n_known", len(model.items_.ids))
         model._index()
         return model
 

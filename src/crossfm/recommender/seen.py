@@ -13,7 +13,7 @@ Skip = tuple[Positions, NDArray[np.uint32]]  # offsets and sorted items, as ``ke
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """The items of each user, sorted, as CSR.
+    """The items of each user as CSR: sorted, or in the order of time where it says so.
 
     Attributes
     ----------
@@ -36,14 +36,20 @@ class Seen:
         at = np.maximum(where, 0)
         return np.where(where >= 0, self.indptr[at + 1] - self.indptr[at], 0)
 
-    def skip(self, where: Positions, always: Positions) -> Skip:
-        """Return what to leave out for the users at ``where`` (-1: unknown): what they have seen, and ``always``."""
+    def of_users(self, where: Positions) -> Seen:
+        """Return the items of the users at ``where`` (-1: unknown, none)."""
         length = self.counts(where)
         indptr = offsets(length)
         start = np.repeat(self.indptr[np.maximum(where, 0)] - indptr[:-1], length)
-        items = self.items[start + np.arange(indptr[-1])]
+        return Seen(indptr, self.items[start + np.arange(indptr[-1])])
+
+    def skip(self, where: Positions, always: Positions) -> Skip:
+        """Return what to leave out for the users at ``where`` (-1: unknown): what they have seen, and ``always``."""
+        mine = self.of_users(where)
+        indptr, items = mine.indptr, mine.items
         if not len(always):
             return indptr, items
+        length = np.diff(indptr)
         row = np.arange(len(where))
         row, both = distinct_pairs(
             np.concatenate([np.repeat(row, length), np.repeat(row, len(always))]),

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from crossfm.data.columns import Categorical, Column
@@ -14,7 +15,7 @@ from crossfm.data.encode import Encoder
 from crossfm.data.infer import infer_columns
 from crossfm.data.rows import Rows
 from crossfm.data.tables import as_table
-from crossfm.errors import ColumnError, DataError
+from crossfm.errors import ColumnError, DataError, ModelFileError
 from crossfm.recommender.ids import Ids
 
 
@@ -29,13 +30,16 @@ class Side:
     encoder : Encoder
         The id column and the feature columns.
     rows : Rows (len(ids), n_features)
+    table : pyarrow.Table (len(ids), ...)
+        The id and all columns that came with it, features or not: titles, attributes to filter by.
     """
 
-    def __init__(self, column: str, ids: Ids, encoder: Encoder, rows: Rows) -> None:
+    def __init__(self, column: str, ids: Ids, encoder: Encoder, rows: Rows, table: Any) -> None:
         self.column = column
         self.ids = ids
         self.encoder = encoder
         self.rows = rows
+        self.table = table
 
     @classmethod
     def fit(cls, column: str, seen: Any, features: Any, columns: Sequence[Column] | None) -> Side:
@@ -54,8 +58,8 @@ class Side:
             columns = [] if features is None else infer_columns(table, exclude=(column,))
         own = [c for c in columns if c.name == column] or [Categorical(column)]
         encoder = Encoder([*own, *(c for c in columns if c.name != column)])
-        rows = encoder.fit_transform(with_missing(table, column, ids))
-        return cls(column, ids, encoder, rows)
+        full = with_missing(table, column, ids)
+        return cls(column, ids, encoder, encoder.fit_transform(full), full)
 
     def added(self, features: Any) -> Side:
         """Return this side with more ids; the encoder stays as it is, so they are known by their features.
@@ -66,10 +70,29 @@ class Side:
         need(table, self.column, "the table of features")
         one_row_each(table, self.column)
         ids = self.ids.extended(table[self.column], self.column)
-        new = np.flatnonzero(self.ids.positions(table[self.column], self.column) < 0)
-        fresh = complete(table.take(pa.array(new)), self.encoder)
-        rows = stack_rows(self.rows, self.encoder.transform(fresh))
-        return Side(self.column, ids, self.encoder, rows)
+        new = table.take(pa.array(np.flatnonzero(self.ids.positions(table[self.column], self.column) < 0)))
+        rows = stack_rows(self.rows, self.encoder.transform(complete(new, self.encoder)))
+        return Side(self.column, ids, self.encoder, rows, stack_tables(self.table, new, self.column))
+
+    def changed(self, features: Any) -> Side:
+        """Return this side with the rows of ``features`` in place of those that known ids had; no others come.
+
+        Columns that ``features`` lacks keep what is stored. Raises ``DataError`` when an id has two rows.
+        """
+        table = as_table(features)
+        one_row_each(table, self.column)
+        where = self.ids.positions(table[self.column], self.column)
+        table, where = table.filter(pa.array(where >= 0)), where[where >= 0]
+        source = np.arange(len(self.ids))
+        source[where] = len(self.ids) + np.arange(len(where))
+        kept = self.table.take(pa.array(where))
+        for name in kept.column_names:
+            if name not in table.column_names:
+                table = table.append_column(name, kept[name])
+        fresh = self.encoder.transform(complete(table, self.encoder))
+        rows = stack_rows(self.rows, fresh).take(source)
+        both = stack_tables(self.table, table, self.column)
+        return Side(self.column, self.ids, self.encoder, rows, both.take(pa.array(source)))
 
     def encode(self, table: Any) -> tuple[Rows, NDArray[np.int64]]:
         """Return the rows of ``table`` and their positions (-1: not known before).
@@ -92,6 +115,7 @@ class Side:
         arrays, meta = self.encoder.to_state()
         arrays = {f"{prefix}.encoder.{name}": array for name, array in arrays.items()}
         arrays |= self.ids.to_state(f"{prefix}.ids") | rows_to_state(self.rows, f"{prefix}.rows")
+        arrays[f"{prefix}.table"] = pack_table(self.table)
         return arrays, {"column": self.column, "encoder": meta}
 
     @classmethod
@@ -101,7 +125,10 @@ class Side:
         own = {name.removeprefix(start): array for name, array in arrays.items() if name.startswith(start)}
         encoder = Encoder.from_state(own, meta["encoder"])
         rows = rows_from_state(arrays, f"{prefix}.rows", encoder.n_features)
-        return cls(meta["column"], Ids.from_state(arrays, f"{prefix}.ids"), encoder, rows)
+        ids = Ids.from_state(arrays, f"{prefix}.ids")
+        packed = arrays.get(f"{prefix}.table")  # files of before had none
+        table = pa.table({meta["column"]: ids.keys}) if packed is None else unpack_table(packed, len(ids))
+        return cls(meta["column"], ids, encoder, rows, table)
 
 
 def need(table: Any, column: str, what: str) -> None:
@@ -137,6 +164,53 @@ def complete(table: Any, encoder: Encoder) -> Any:
     for name in encoder.fields:
         if name not in table.column_names:
             table = table.append_column(name, pa.nulls(table.num_rows))
+    return table
+
+
+def stack_tables(top: Any, bottom: Any, column: str) -> Any:
+    """Put ``bottom`` under ``top``: columns that one of them lacks are missing there, ids become text.
+
+    A column of another type in ``bottom`` is cast to that of ``top``, or becomes missing where that cannot be.
+    """
+    bottom = bottom.set_column(
+        bottom.column_names.index(column), column, pc.cast(bottom[column], pa.large_string())
+    )
+    names = [*top.column_names, *(name for name in bottom.column_names if name not in top.column_names)]
+    parts = []
+    for name in names:
+        kind = top[name].type if name in top.column_names else bottom[name].type
+        parts.append([_column_of(table, name, kind) for table in (top, bottom)])
+    columns = [pa.chunked_array([*a.chunks, *b.chunks], a.type).combine_chunks() for a, b in parts]
+    return pa.table(dict(zip(names, columns, strict=True)))
+
+
+def _column_of(table: Any, name: str, kind: Any) -> Any:
+    if name not in table.column_names:
+        return pa.chunked_array([pa.nulls(table.num_rows, kind)], kind)
+    try:
+        return pa.chunked_array([table[name].combine_chunks()]).cast(kind)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        return pa.chunked_array([pa.nulls(table.num_rows, kind)], kind)
+
+
+def pack_table(table: Any) -> NDArray[np.uint8]:
+    """Return a table as the bytes of an Arrow stream (n_bytes,), with nothing from outside its rows."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    packed: NDArray[np.uint8] = np.frombuffer(sink.getvalue(), np.uint8).copy()
+    return packed
+
+
+def unpack_table(packed: NDArray[Any], n_rows: int) -> Any:
+    """Return the table that ``pack_table`` packed. Raises ``ModelFileError`` for broken bytes."""
+    try:
+        table = pa.ipc.open_stream(pa.py_buffer(packed.tobytes())).read_all()
+        table.validate(full=True)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError, TypeError, AttributeError) as exc:
+        raise ModelFileError("the table of users or items is broken: train and save again") from exc
+    if table.num_rows != n_rows:
+        raise ModelFileError(f"a table has {table.num_rows} rows, but there are {n_rows} ids")
     return table
 
 

@@ -1,0 +1,68 @@
+"""Settings of a recommender and the tables it gets, checked before any work."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from crossfm.core.options import check_count, check_number, thread_count
+from crossfm.errors import ColumnError, DataError, OptionError
+from crossfm.estimators.ranker import FMRanker
+from crossfm.recommender.history import FIELD
+from crossfm.recommender.side import need
+
+
+def check_settings(model: Any, log: Any, users: Any, items: Any) -> None:
+    """Refuse settings of a recommender that mean nothing, and columns that are not there."""
+    roles = (model.user, model.item, *model.context)
+    twice = next((name for name in roles if roles.count(name) > 1), None)
+    if twice is not None:
+        raise OptionError(f"column {twice!r} cannot be two of user, item and context; name another column")
+    if answer := {model.user, model.item} & {"rank", "score", "source"}:
+        raise OptionError(f"column {min(answer)!r} is also one of the answer's; rename it")
+    if model.retriever is not None and not isinstance(model.retriever, FMRanker):
+        kind = type(model.retriever).__name__
+        raise OptionError(f"retriever is a {kind}, but it must be an FMRanker or None")
+    for name in (*roles, *([model.time] if model.time else [])):
+        need(log, name, "the table of interactions")
+    if log.num_rows == 0:
+        raise DataError("the table of interactions has no rows")
+    check_count("n_candidates", model.n_candidates, low=1)
+    thread_count(model.n_threads)
+    check_count("history", model.history)
+    if model.half_life is None and not model.history and model.time is not None:
+        raise OptionError(
+            f"time={model.time!r} is there for half_life and history, which are not asked for; give one of them, or "
+            "no time"
+        )
+    if model.half_life is not None:
+        check_number("half_life", model.half_life, above=True)
+        if model.time is None:
+            raise OptionError("half_life needs time, the column that says when each interaction was")
+    sides = [side.column_names for side in (users, items) if side is not None]
+    if model.history and FIELD in {*roles}.union(*sides):
+        raise OptionError(
+            f"column {FIELD!r} is the name of what history=... makes of the log; rename the column"
+        )
+    there = {model.user, model.item, *model.context}.union(*sides)
+    for column in model.columns or ():
+        if column.name not in there:
+            raise ColumnError(
+                f"columns has {column.name!r}, but it is no id, no context column and in no table of features: "
+                f"these have {sorted(there)}"
+            )
+    _check_shared(model, users, items)
+
+
+def _check_shared(model: Any, users: Any, items: Any) -> None:
+    sides = [
+        {model.user, *(() if users is None else users.column_names)},
+        {model.item, *(() if items is None else items.column_names)},
+        set(model.context),
+    ]
+    for column in model.columns or ():
+        share = getattr(column, "share", None)
+        if share is not None and not any({column.name, share} <= side for side in sides):
+            raise OptionError(
+                f"column {column.name!r} shares the vocabulary of {share!r}, but they are not both of users, of "
+                "items or of the context, each of which has features of its own"
+            )
