@@ -199,6 +199,11 @@ def test_a_reader_that_goes_away_is_no_error(crossfm: Any, clicks: Path) -> None
         assert process.stderr.read() == b""
 
 
+def heed_interrupts() -> None:
+    """Undo what a shell does to jobs in the background: they, and what they start, ignore Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @pytest.mark.parametrize("task", ["classification", "recommendation"])
 def test_ctrl_c_keeps_the_last_checkpoint(clicks: Path, task: str) -> None:
     words = ("train", clicks, *OUT, "--task", task, "--epochs", 1_000_000)
@@ -209,6 +214,7 @@ def test_ctrl_c_keeps_the_last_checkpoint(clicks: Path, task: str) -> None:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=heed_interrupts,
     ) as process:
         assert process.stderr is not None
         for line in process.stderr:
