@@ -38,6 +38,12 @@ def check_settings(model: Any, log: Any, users: Any, items: Any) -> None:
         check_number("half_life", model.half_life, above=True)
         if model.time is None:
             raise OptionError("half_life needs time, the column that says when each interaction was")
+    check_number("freshness_half_life", model.freshness_half_life, above=True)
+    for role in ("title", "item_time"):
+        shown = getattr(model, role)
+        if shown is not None and (items is None or shown not in items.column_names):
+            has = "there is none" if items is None else f"it has {items.column_names}"
+            raise ColumnError(f"{role}={shown!r} is to be a column of the table of items, but {has}")
     sides = [side.column_names for side in (users, items) if side is not None]
     if model.history and FIELD in {*roles}.union(*sides):
         raise OptionError(

@@ -81,7 +81,9 @@ class Filters:
         if not isinstance(condition, Mapping):
             condition = {"any": condition}
         if unknown := sorted(set(condition) - set(KEYS)):
-            raise OptionError(f"where: column {name!r} has {unknown[0]!r}, but conditions are {', '.join(KEYS)}")
+            raise OptionError(
+                f"where: column {name!r} has {unknown[0]!r}, but conditions are {', '.join(KEYS)}"
+            )
         values = self.values(name)
         mask = np.ones(len(values), bool)
         for kind in ("any", "none"):
@@ -137,11 +139,19 @@ class Values:
             return cls(*_several(multi_tokens(column, name, separator)))
         codes, names = category_codes(column, name)
         there = codes >= 0
-        return cls(np.append(0, np.cumsum(there)), codes[there].astype(np.int64), names.cast(pa.large_string()))
+        return cls(
+            np.append(0, np.cumsum(there)), codes[there].astype(np.int64), names.cast(pa.large_string())
+        )
 
     def of_item(self, position: int) -> NDArray[np.int64]:
         """Return the codes of one cell."""
         return self.codes[self.indptr[position] : self.indptr[position + 1]]
+
+    def frequent(self, n: int) -> list[str]:
+        """Return the ``n`` values that most cells have."""
+        counts = np.bincount(self.codes, minlength=len(self.names))
+        listed: list[str] = self.names.take(pa.array(np.argsort(-counts, kind="stable")[:n])).to_pylist()
+        return listed
 
     def there(self) -> Mask:
         """Return which cells have a value (n,)."""
@@ -167,7 +177,7 @@ def _several(tokens: Any) -> tuple[NDArray[np.int64], NDArray[np.int64], Any]:
     there = cells.items >= 0
     row = np.repeat(np.arange(len(cells.indptr) - 1), np.diff(cells.indptr))[there]
     indptr = offsets(np.bincount(row, minlength=len(cells.indptr) - 1))
-    return indptr, cells.items[there], tokens.values.cast(pa.large_string())
+    return indptr, cells.items[there].astype(np.int64), tokens.values.cast(pa.large_string())
 
 
 def _listed(values: Any) -> list[Any]:

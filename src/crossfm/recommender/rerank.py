@@ -20,7 +20,7 @@ def standardised(score: Floats) -> Floats:
     """Return scores (n,) in deviations from their mean; zeros where all are equal."""
     score = score.astype(np.float32)
     spread = float(score.std())
-    return (score - score.mean()) / np.float32(spread) if spread > 0 else np.zeros_like(score)
+    return np.asarray((score - score.mean()) / np.float32(spread or 1.0), np.float32)
 
 
 def freshened(score: Floats, age: NDArray[np.float64], weight: float, half_life: float) -> Floats:
@@ -29,7 +29,7 @@ def freshened(score: Floats, age: NDArray[np.float64], weight: float, half_life:
     Items of unknown age (NaN) gain nothing.
     """
     gain = np.exp2(-np.maximum(age, 0.0) / half_life)
-    return standardised(score) + np.float32(weight) * np.nan_to_num(gain).astype(np.float32)
+    return np.asarray(standardised(score) + weight * np.nan_to_num(gain), np.float32)
 
 
 def reorder(
@@ -71,7 +71,9 @@ def codes_of(values: Values, positions: NDArray[np.int64]) -> list[NDArray[np.in
     return [values.of_item(int(position)) for position in positions]
 
 
-def _fits(at: int, caps: Sequence[tuple[Sequence[NDArray[np.int64]], int]], counts: list[dict[int, int]]) -> bool:
+def _fits(
+    at: int, caps: Sequence[tuple[Sequence[NDArray[np.int64]], int]], counts: list[dict[int, int]]
+) -> bool:
     """Whether a candidate keeps all caps; counts it where it does."""
     for (codes, most), count in zip(caps, counts, strict=True):
         if any(count.get(int(code), 0) >= most for code in codes[at]):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from crossfm.data.columns import Categorical, Column
+from crossfm.data.categories import is_list
+from crossfm.data.columns import Categorical, Column, MultiCategorical
 from crossfm.data.encode import Encoder
 from crossfm.data.infer import infer_columns
 from crossfm.data.rows import Rows
@@ -72,7 +73,13 @@ class Side:
         ids = self.ids.extended(table[self.column], self.column)
         new = table.take(pa.array(np.flatnonzero(self.ids.positions(table[self.column], self.column) < 0)))
         rows = stack_rows(self.rows, self.encoder.transform(complete(new, self.encoder)))
-        return Side(self.column, ids, self.encoder, rows, stack_tables(self.table, new, self.column))
+        return Side(
+            self.column,
+            ids,
+            self.encoder,
+            rows,
+            stack_tables(self.table, new, self.column, self.separators()),
+        )
 
     def changed(self, features: Any) -> Side:
         """Return this side with the rows of ``features`` in place of those that known ids had; no others come.
@@ -91,8 +98,13 @@ class Side:
                 table = table.append_column(name, kept[name])
         fresh = self.encoder.transform(complete(table, self.encoder))
         rows = stack_rows(self.rows, fresh).take(source)
-        both = stack_tables(self.table, table, self.column)
+        both = stack_tables(self.table, table, self.column, self.separators())
         return Side(self.column, self.ids, self.encoder, rows, both.take(pa.array(source)))
+
+    def separators(self) -> dict[str, str]:
+        """Return what parts the texts of each feature column of several values."""
+        several = [c for c in self.encoder.columns if isinstance(c, MultiCategorical)]
+        return {column.name: column.separator for column in several if column.separator is not None}
 
     def encode(self, table: Any) -> tuple[Rows, NDArray[np.int64]]:
         """Return the rows of ``table`` and their positions (-1: not known before).
@@ -167,10 +179,11 @@ def complete(table: Any, encoder: Encoder) -> Any:
     return table
 
 
-def stack_tables(top: Any, bottom: Any, column: str) -> Any:
+def stack_tables(top: Any, bottom: Any, column: str, separators: Mapping[str, str]) -> Any:
     """Put ``bottom`` under ``top``: columns that one of them lacks are missing there, ids become text.
 
-    A column of another type in ``bottom`` is cast to that of ``top``, or becomes missing where that cannot be.
+    A column of another type in ``bottom`` is cast to that of ``top``; lists for a column of texts are joined by its
+    separator ("|" where there is none). Raises ``DataError`` where that cannot be.
     """
     bottom = bottom.set_column(
         bottom.column_names.index(column), column, pc.cast(bottom[column], pa.large_string())
@@ -179,18 +192,24 @@ def stack_tables(top: Any, bottom: Any, column: str) -> Any:
     parts = []
     for name in names:
         kind = top[name].type if name in top.column_names else bottom[name].type
-        parts.append([_column_of(table, name, kind) for table in (top, bottom)])
+        parted = separators.get(name, "|")
+        parts.append([_column_of(table, name, kind, parted) for table in (top, bottom)])
     columns = [pa.chunked_array([*a.chunks, *b.chunks], a.type).combine_chunks() for a, b in parts]
     return pa.table(dict(zip(names, columns, strict=True)))
 
 
-def _column_of(table: Any, name: str, kind: Any) -> Any:
+def _column_of(table: Any, name: str, kind: Any, separator: str) -> Any:
     if name not in table.column_names:
         return pa.chunked_array([pa.nulls(table.num_rows, kind)], kind)
+    cells = table[name].combine_chunks()
     try:
-        return pa.chunked_array([table[name].combine_chunks()]).cast(kind)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-        return pa.chunked_array([pa.nulls(table.num_rows, kind)], kind)
+        if is_list(cells.type) and not is_list(kind):
+            cells = pc.binary_join(cells.cast(pa.list_(pa.string())), separator)
+        return pa.chunked_array([cells]).cast(kind)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as exc:
+        raise DataError(
+            f"column {name!r} holds {kind}, but the new rows have {cells.type}, which is not turned into it: {exc}"
+        ) from exc
 
 
 def pack_table(table: Any) -> NDArray[np.uint8]:

@@ -1,0 +1,323 @@
+"""One request at a time, in about a millisecond: a recommender made ready to serve."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from threading import Lock
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from crossfm.data.rows import join_rows
+from crossfm.errors import DataError, OptionError
+from crossfm.recommender.ask import Answer, Ask, Found, Funnel, Id, Part, Why
+from crossfm.recommender.catalogue import Catalogue
+from crossfm.recommender.describe import describe
+from crossfm.recommender.history import FIELD
+from crossfm.recommender.query import Queries, Query
+from crossfm.recommender.recommender import Recommender
+from crossfm.recommender.rerank import codes_of, freshened, reorder
+from crossfm.scoring.explain import explain_rows
+
+Positions = NDArray[np.int64]
+Floats = NDArray[np.float32]
+WIDER = 4  # caps left too few: recall is asked for this many times more
+
+
+class Engine:
+    """Answers requests from one fitted recommender; safe to call from many threads.
+
+    Parameters
+    ----------
+    recommender : Recommender
+        Not to be changed afterwards.
+    version : str, default=""
+        Named in every answer.
+    """
+
+    def __init__(self, recommender: Recommender, *, version: str = "") -> None:
+        recommender._check_fitted()
+        self.version = version
+        self.recommender = recommender
+        self.queries = Queries(recommender)
+        self._catalogue = Catalogue.of(recommender)
+        self._writing = Lock()
+
+    # -------------------------------------------------------------- requests
+
+    def recommend(self, ask: Ask) -> Answer:
+        """Recall, rank and order again: the answer to ``ask``.
+
+        Raises ``OptionError`` for what means nothing, ``ColumnError`` for columns that are not there.
+        """
+        clock, items = Clock(), self._catalogue
+        query = self.queries.of(ask, items)
+        clock.mark("query")
+        wide = max(ask.n, ask.n_candidates or self.recommender.n_candidates)
+        while True:
+            found, recalled = self._recall(query, ask, items, wide)
+            clock.mark("recall")
+            score = self._rank(query, found, recalled, ask, items)
+            order = np.lexsort((found, -score))
+            clock.mark("rank")
+            order = order[self._reorder(found[order], score[order], ask, items)]
+            clock.mark("rerank")
+            if len(order) >= ask.n or len(found) < wide:  # nothing more is left to find
+                break
+            wide = min(WIDER * wide, len(items))
+        place = {int(position): at for at, position in enumerate(found)}
+        final = [
+            self._found(items, query, found[at], rank, float(score[at]), place, recalled)
+            for rank, at in enumerate(order, 1)
+        ]
+        first = [
+            self._found(items, query, found[at], at + 1, float(recalled[at]), place, recalled)
+            for at in range(min(ask.n, len(found)))
+        ]
+        funnel = Funnel(len(items), query.n_allowed, len(found), len(found), len(final))
+        note = _note(ask, query, len(final))
+        return Answer(final, first, funnel, clock.total(), self.version, query.known, note)
+
+    def recall(self, ask: Ask) -> Answer:
+        """Return the first stage's list alone, ``ask.n`` of it."""
+        clock, items = Clock(), self._catalogue
+        query = self.queries.of(ask, items)
+        clock.mark("query")
+        found, score = self._recall(query, ask, items, ask.n)
+        clock.mark("recall")
+        place = {int(position): at for at, position in enumerate(found)}
+        listed = [
+            self._found(items, query, found[at], at + 1, float(score[at]), place, score)
+            for at in range(len(found))
+        ]
+        funnel = Funnel(len(items), query.n_allowed, len(found), 0, len(found))
+        note = _note(ask, query, len(found))
+        return Answer(listed, listed, funnel, clock.total(), self.version, query.known, note)
+
+    def rank(self, ask: Ask, wanted: Sequence[Id]) -> Answer:
+        """Order ``wanted`` items by the second stage; nothing is left out but unknown items, which ``note`` names."""
+        clock, items = Clock(), self._catalogue
+        query = self.queries.of(replace(ask, exclude_seen=False, where=None, allow=None, deny=()), items)
+        where = items.positions(wanted)
+        strangers = [item for item, at in zip(wanted, where, strict=True) if at < 0]
+        found = np.array(list(dict.fromkeys(where[where >= 0].tolist())), np.int64)
+        clock.mark("query")
+        score = self._rank(query, found, self._scores(query, found, items, ask), ask, items)
+        order = np.lexsort((found, -score))
+        clock.mark("rank")
+        listed = [
+            Found(items.id_at(found[at]), rank, float(score[at]), None, None, None, "asked")
+            for rank, at in enumerate(order, 1)
+        ]
+        funnel = Funnel(len(items), len(found), 0, len(found), len(found))
+        note = f"not in the catalogue: {', '.join(map(str, strangers[:10]))}" if strangers else None
+        return Answer(listed, [], funnel, clock.total(), self.version, query.known, note)
+
+    def similar(self, item: Id, n: int = 10, where: Mapping[str, Any] | None = None) -> list[Found]:
+        """Return the items whose vectors point the most alike (cosine of S_T), without the item itself.
+
+        Raises ``DataError`` for an item that is not in the catalogue.
+        """
+        items = self._catalogue
+        at = items.position(item)
+        allowed = items.allowed(where, None)
+        unit = items.unit_vectors()
+        query = np.ascontiguousarray(unit[:, at])[None]
+        skip = (np.array([0, 1], np.int64), np.array([at], np.uint32))
+        found, score = items.search(unit, query, min(n, len(items)), skip, allowed)
+        return [
+            Found(items.id_at(position), rank, float(value), source="similar")
+            for rank, (position, value) in enumerate(zip(found, score, strict=True), 1)
+        ]
+
+    def explain(self, ask: Ask, item: Id) -> Why:
+        """Return the exact parts of recall's score of ``item``. Raises ``DataError`` for an unknown one."""
+        model, items = self.recommender, self._catalogue
+        at = items.position(item)
+        query = self.queries.of(ask, items)
+        own = items.rows.take(np.array([at]))
+        names = model.field_names()
+        left = len(names) - len(model.items_.encoder.fields)
+        parts = explain_rows(join_rows(query.rows, own, left_fields=left), model._params, names)
+        listed = [Part((name,), float(v)) for name, v in zip(parts.names, parts.columns[0], strict=True)]
+        listed += [Part(pair, float(v)) for pair, v in zip(parts.pair_names, parts.pairs[0], strict=True)]
+        listed = [part for part in listed if part.value]
+        listed.sort(key=lambda part: -abs(part.value))
+        score = float(parts.score()[0])
+        recalled = self._scores(query, np.array([at]), items, replace(ask, popularity=1.0))
+        ranked = None
+        if model.ranking_ is not None:
+            ranked = float(self._rank(query, np.array([at]), recalled, ask, items)[0])
+        return Why(item, score, parts.bias, listed, self._because(query, at, items), ranked)
+
+    # ----------------------------------------------------------------- items
+
+    def put_items(self, listed: Sequence[Mapping[str, Any]]) -> int:
+        """Add or change items, known by their features at once; return how many. Others stay as they are.
+
+        Raises ``DataError`` where an id is missing or comes twice.
+        """
+        name = self.recommender.item
+        for each in listed:
+            if each.get(name) is None:
+                raise DataError(f"an item has no {name!r}: {dict(each)!r:.200}")
+        with self._writing:
+            table = pa.Table.from_pylist([dict(each) for each in listed])
+            self._catalogue = self._catalogue.with_items(table)
+        return len(listed)
+
+    def delete_items(self, ids: Sequence[Id]) -> int:
+        """Take items out of all lists; return how many there were."""
+        with self._writing:
+            self._catalogue, n = self._catalogue.without(ids)
+        return n
+
+    def item(self, item: Id) -> dict[str, Any] | None:
+        """Return an item's columns, or None."""
+        at = int(self._catalogue.positions([item])[0])
+        return None if at < 0 else self._catalogue.attributes(at)
+
+    def items(self, search: str = "", limit: int = 20, offset: int = 0) -> list[dict[str, Any]]:
+        """Return items whose id or title has ``search`` in it, popular ones first."""
+        items = self._catalogue
+        return [items.attributes(int(at)) for at in items.matching(search)[offset : offset + limit]]
+
+    # ----------------------------------------------------------------- users
+
+    def user(self, user: Id) -> dict[str, Any] | None:
+        """Return what the model has stored of a user, or None."""
+        return self.queries.stored(user)
+
+    def users(self, search: str = "", limit: int = 20, offset: int = 0) -> list[dict[str, Any]]:
+        """Return users that the model knows whose id or text has ``search`` in it."""
+        return self.queries.matching(search, limit, offset)
+
+    def history(self, user: Id, limit: int = 20) -> list[Id]:
+        """Return what the model knows of a user's history, latest first."""
+        return [self._catalogue.id_at(at) for at in self.queries.history(user)[::-1][:limit]]
+
+    # ----------------------------------------------------------------- about
+
+    @property
+    def n_items(self) -> int:
+        """Items that can be recommended."""
+        return self._catalogue.n_alive
+
+    @property
+    def n_users(self) -> int:
+        """Users that the model knows."""
+        return len(self.recommender.users_.ids)
+
+    def schema(self) -> dict[str, Any]:
+        """Return roles and columns; see ``recommender.describe``."""
+        return describe(self.recommender, self._catalogue)
+
+    def index_report(self) -> dict[str, Any]:
+        """Return kind, size and measured recall of the index."""
+        return self._catalogue.index_report()
+
+    # ----------------------------------------------------------------- steps
+
+    def _recall(self, query: Query, ask: Ask, items: Catalogue, wide: int) -> tuple[Positions, Floats]:
+        """Return positions and scores of up to ``wide`` items, best first."""
+        wide = min(wide, len(items))
+        if not query.known:
+            return items.popular(wide, query.skip, query.allowed)
+        vector = query.vector.copy()
+        vector[-1] *= np.float32(ask.popularity)
+        found, score = items.nearest(vector[None], wide, query.skip, query.allowed)
+        return found, score + np.float32(query.constant)
+
+    def _scores(self, query: Query, found: Positions, items: Catalogue, ask: Ask) -> Floats:
+        """Return recall's scores of given items."""
+        if not query.known:
+            return np.asarray(items.popularity[found], np.float32)
+        vector = query.vector.copy()
+        vector[-1] *= np.float32(ask.popularity)
+        return np.asarray(vector @ items.vectors[:, found] + np.float32(query.constant), np.float32)
+
+    def _rank(self, query: Query, found: Positions, recalled: Floats, ask: Ask, items: Catalogue) -> Floats:
+        """Return the second stage's scores; without one, recall's, which are the machine's own full scores."""
+        ranking = self.recommender.ranking_
+        if ranking is None or not query.known or not len(found):
+            return recalled
+        score: Floats = ranking.scores(query.rows, items, found)
+        if ask.popularity == 1.0:
+            return score
+        own = items.vectors[-1, found]
+        scale = float(score.std()) / max(float(recalled.std()), 1e-9)  # one machine's units in the other's
+        return np.asarray(score + np.float32((ask.popularity - 1.0) * scale) * own, np.float32)
+
+    def _reorder(self, found: Positions, score: Floats, ask: Ask, items: Catalogue) -> Positions:
+        order = np.arange(len(found))
+        if ask.freshness:
+            age = items.age(found, time.time())
+            if age is None:
+                raise OptionError("freshness needs items with a time: name its column as item_time")
+            score = freshened(score, age, ask.freshness, self.recommender.freshness_half_life)
+            order = np.lexsort((found, -score))
+        caps = [(codes_of(items.filters.values(name), found[order]), most) for name, most in ask.caps.items()]
+        vectors = items.vectors[:-1, found[order]].T if ask.diversity else None
+        return order[reorder(score[order], ask.n, vectors=vectors, diversity=ask.diversity, caps=caps)]
+
+    def _found(
+        self,
+        items: Catalogue,
+        query: Query,
+        position: Any,
+        rank: int,
+        score: float,
+        place: Mapping[int, int],
+        recalled: Floats,
+    ) -> Found:
+        at = place[int(position)]
+        source = "recall" if query.known else "popularity"
+        chance = None if self.recommender.ranking_ is None else self.recommender.ranking_.probability(score)
+        return Found(items.id_at(position), rank, score, chance, at + 1, float(recalled[at]), source)
+
+    def _because(self, query: Query, at: int, items: Catalogue) -> list[tuple[Id, float]]:
+        """Return what each item of the history adds beside the item at ``at``."""
+        if not len(query.history):
+            return []
+        model = self.recommender
+        mine = np.asarray(query.rows.field_of_each()) == model.field_names().index(FIELD)
+        ids, x = query.rows.indices[mine], query.rows.value_of_each()[mine]
+        value = (model._params.V[ids] * x[:, None]) @ items.vectors[:-1, at]
+        order = np.argsort(-np.abs(value), kind="stable")
+        return [(items.id_at(query.history[i]), float(value[i])) for i in order]
+
+
+class Clock:
+    """Milliseconds of the steps of one request."""
+
+    def __init__(self) -> None:
+        self.start = self.last = time.perf_counter()
+        self.spent: dict[str, float] = {}
+
+    def mark(self, name: str) -> None:
+        """Add the time since the last mark to ``name``."""
+        now = time.perf_counter()
+        self.spent[name] = self.spent.get(name, 0.0) + 1000.0 * (now - self.last)
+        self.last = now
+
+    def total(self) -> dict[str, float]:
+        """Return all steps, and "total"."""
+        return self.spent | {"total": 1000.0 * (time.perf_counter() - self.start)}
+
+
+def _note(ask: Ask, query: Query, n: int) -> str | None:
+    """Say why there are fewer items than asked for."""
+    notes = list(query.notes)
+    if n < ask.n:
+        left = query.n_allowed - len(query.skip[1])
+        why = (
+            "caps allow no more"
+            if ask.caps and left > n
+            else "no more are left after filters and what was seen"
+        )
+        notes.append(f"{n} of {ask.n}: {why}")
+    return "; ".join(notes) or None

@@ -1,0 +1,196 @@
+"""From a request to the query side of a row: features of the user, the context, the history."""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from crossfm.data.rows import Rows, join_rows, shift_ids
+from crossfm.errors import ColumnError
+from crossfm.recommender.ask import Ask, Id
+from crossfm.recommender.catalogue import Catalogue, key_of
+from crossfm.recommender.history import history_rows
+from crossfm.recommender.recommender import Recommender
+from crossfm.recommender.seen import Seen, Skip
+from crossfm.scoring.decompose import query_vectors
+
+KEPT = 10_000  # encoded contexts and features that are remembered
+
+
+@dataclass(frozen=True, eq=False)
+class Query:
+    """A request made ready.
+
+    Attributes
+    ----------
+    rows : Rows (1, n_query_features)
+    vector : float32 (dim,)
+        (S_Q ; 1).
+    constant : float
+        What the machine's score has beside the inner product.
+    known : bool
+        Whether a feature was met in training.
+    skip : offsets and sorted positions
+        What was seen or denied.
+    allowed : bool (n_items,) or None
+    n_allowed : int
+    history : int64 (n,)
+        Positions, oldest first.
+    notes : list of str
+    """
+
+    rows: Rows
+    vector: NDArray[np.float32]
+    constant: float
+    known: bool
+    skip: Skip
+    allowed: NDArray[np.bool_] | None
+    n_allowed: int
+    history: NDArray[np.int64]
+    notes: list[str]
+
+
+class Queries:
+    """Makes queries for one recommender."""
+
+    def __init__(self, model: Recommender) -> None:
+        self.model = model
+        self.place = {key: at for at, key in enumerate(model.users_.ids.keys.to_pylist())}
+        self._encoded: OrderedDict[tuple[str, str], Rows] = OrderedDict()
+        self._lock = Lock()
+
+    def of(self, ask: Ask, items: Catalogue) -> Query:
+        """Return the query of ``ask``. Raises ``ColumnError`` for columns that the model does not know."""
+        at = -1 if ask.user is None else self.place.get(key_of(ask.user), -1)
+        rows = self._user_rows(at, ask)
+        rows = self._with_context(rows, ask.context)
+        done = items.positions(ask.history)
+        history = np.zeros(0, np.int64)
+        if self.model.history:
+            history = self._latest(at, done)
+            rows = self._with_history(rows, history)
+        vectors, constant = query_vectors(rows, self.model._params)
+        skip = self._skip(at, done, ask, items)
+        allowed = items.allowed(ask.where, ask.allow)
+        n_allowed = len(items) if allowed is None else int(allowed.sum())
+        known = bool(self.model.known(rows)[0])
+        lost = len(done) - int((done >= 0).sum())
+        notes = [f"{lost} items of the history are not in the catalogue"] if lost else []
+        return Query(rows, vectors[0], float(constant[0]), known, skip, allowed, n_allowed, history, notes)
+
+    def stored(self, user: Id) -> dict[str, Any] | None:
+        """Return the columns of a user that have a value, or None."""
+        side, at = self.model.users_, self.place.get(key_of(user), -1)
+        if at < 0:
+            return None
+        row = {name: side.table[name][at].as_py() for name in side.table.column_names}
+        own = {side.column: side.ids.take([at])[0].as_py()}
+        return own | {n: v for n, v in row.items() if v is not None and n != side.column}
+
+    def matching(self, search: str, limit: int, offset: int) -> list[dict[str, Any]]:
+        """Return users whose id has ``search`` in it, in the order of the model."""
+        side = self.model.users_
+        mask = pc.match_substring(side.ids.keys, search, ignore_case=True)
+        found = np.flatnonzero(mask.to_numpy(zero_copy_only=False))[offset : offset + limit]
+        listed = [self.stored(side.ids.keys[int(at)].as_py()) for at in found]
+        return [user for user in listed if user is not None]
+
+    def history(self, user: Id) -> NDArray[np.int64]:
+        """Return the positions of what the model knows of a user's history, oldest first, or of all that was seen."""
+        at = np.array([self.place.get(key_of(user), -1)])
+        source = self.model.histories_ or self.model.seen_
+        return np.asarray(source.of_users(at).items, np.int64)
+
+    # ----------------------------------------------------------------- parts
+
+    def _user_rows(self, at: int, ask: Ask) -> Rows:
+        side = self.model.users_
+        if at >= 0 and not ask.features:
+            return side.rows.take(np.array([at]))
+        for name in ask.features:
+            if name not in side.encoder.fields or name == side.column:
+                there = [each for each in side.encoder.fields if each != side.column]
+                raise ColumnError(f"features has {name!r}, but users have the features {there}")
+        key = ("user", _text({"": None if ask.user is None else key_of(ask.user), **ask.features}))
+        return self._remembered(key, lambda: self._encode_user(ask))
+
+    def _encode_user(self, ask: Ask) -> Rows:
+        side = self.model.users_
+        user = None if ask.user is None else key_of(ask.user)
+        values = {side.column: user, **ask.features}
+        if user is None:
+            return side.encoder.transform(_one_row(values, side.encoder.fields))
+        return side.encode(_one_row(values, list(values)))[0]
+
+    def _with_context(self, rows: Rows, context: Mapping[str, Any]) -> Rows:
+        model = self.model
+        for name in context:
+            if name not in model.context:
+                raise ColumnError(f"context has {name!r}, but the context columns are {list(model.context)}")
+        if model.context_encoder_ is None:
+            return rows
+        encoder = model.context_encoder_
+
+        def encoded() -> Rows:
+            return shift_ids(
+                encoder.transform(_one_row(context, encoder.fields)), model.users_.encoder.n_features
+            )
+
+        more = self._remembered(("context", _text(context)), encoded)
+        return join_rows(rows, more, left_fields=len(model.users_.encoder.fields))
+
+    def _latest(self, at: int, done: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the latest items, those of the request behind the model's own, each where it came last."""
+        assert self.model.histories_ is not None
+        own = self.model.histories_.of_users(np.array([at])).items.astype(np.int64)
+        joined = np.concatenate([own, done[done >= 0]])
+        joined = joined[joined < self.model._n_known]  # newer items have no features in histories
+        distinct = list(dict.fromkeys(joined[::-1].tolist()))[: self.model.history]
+        return np.array(distinct[::-1], np.int64)
+
+    def _with_history(self, rows: Rows, history: NDArray[np.int64]) -> Rows:
+        one = Seen(np.array([0, len(history)], np.int64), history.astype(np.uint32))
+        more = shift_ids(history_rows(one, self.model._n_known), self.model._n_own_features())
+        return join_rows(rows, more, left_fields=self.model._n_own_fields())
+
+    def _skip(self, at: int, done: NDArray[np.int64], ask: Ask, items: Catalogue) -> Skip:
+        out = [items.positions(ask.deny)]
+        if ask.exclude_seen:
+            out += [self.model.seen_.of_users(np.array([at])).items.astype(np.int64), done]
+            out.append(items.positions(ask.seen))
+        both = np.unique(np.concatenate(out))
+        both = both[both >= 0]
+        return np.array([0, len(both)], np.int64), both.astype(np.uint32)
+
+    def _remembered(self, key: tuple[str, str], make: Any) -> Rows:
+        with self._lock:
+            if key in self._encoded:
+                self._encoded.move_to_end(key)
+                return self._encoded[key]
+        rows: Rows = make()
+        with self._lock:
+            self._encoded[key] = rows
+            while len(self._encoded) > KEPT:
+                self._encoded.popitem(last=False)
+        return rows
+
+
+def _one_row(values: Mapping[str, Any], names: Sequence[str]) -> Any:
+    """Return a table of one row with the columns ``names``, missing where there is no value."""
+    try:
+        return pa.table({name: pa.array([values.get(name)]) for name in names})
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as exc:
+        raise ColumnError(f"a value of {list(values)} is no text, number or list of these: {exc}") from exc
+
+
+def _text(values: Mapping[str, Any]) -> str:
+    return json.dumps(values, sort_keys=True, default=str)
