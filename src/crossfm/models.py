@@ -6,23 +6,9 @@ import importlib
 from typing import Any
 
 from crossfm.errors import MissingLibraryError, ModelFileError, OptionError
+from crossfm.estimators.kinds import KINDS
 
-_KINDS = {
-    **dict.fromkeys(("FMClassifier", "FMRegressor"), "crossfm.estimators.fm"),
-    **dict.fromkeys(("FFMClassifier", "FFMRegressor"), "crossfm.estimators.ffm"),
-    **dict.fromkeys(
-        ("FwFMClassifier", "FwFMRegressor", "FmFMClassifier", "FmFMRegressor"), "crossfm.estimators.fwfm"
-    ),
-    **dict.fromkeys(("HOFMClassifier", "HOFMRegressor"), "crossfm.estimators.hofm"),
-    **dict.fromkeys(
-        (f"{kind}{task}" for kind in ("NeuralFM", "NFM", "DeepFM") for task in ("Classifier", "Regressor")),
-        "crossfm.estimators.neural",
-    ),
-    "NeuralFMRanker": "crossfm.estimators.neural_ranker",
-    "FMOrdinalRegressor": "crossfm.estimators.ordinal",
-    "FMRanker": "crossfm.estimators.ranker",
-    "Recommender": "crossfm.recommender.recommender",
-}
+_KINDS = {**KINDS, "Recommender": "crossfm.recommender.recommender"}
 
 
 def save(model: Any, path: Any, *, with_state: bool = False) -> None:

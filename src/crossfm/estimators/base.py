@@ -21,6 +21,7 @@ from crossfm.core.options import (
     check_number,
     thread_count,
 )
+from crossfm.core.params import FMParams
 from crossfm.core.random import stream
 from crossfm.core.rules import ALS, EXACT, MCMC, SGDA, VB, Rule, find_rule
 from crossfm.data.relation import expand
@@ -54,7 +55,7 @@ from crossfm.estimators.inputs import (
 from crossfm.estimators.resuming import belong_rows, belong_start, resuming
 from crossfm.estimators.state import Stored, params_of
 from crossfm.estimators.streamed import Prepared, fit_stream
-from crossfm.kernels import ffm, fm
+from crossfm.kernels import ffm, fm, hofm
 from crossfm.metrics import auc
 from crossfm.scoring.explain import Explanation, explain_rows, mean_explanation
 from crossfm.solvers.callbacks import Callback, Callbacks, Record
@@ -83,6 +84,7 @@ class BaseFM(Stored):
     keep_samples: int = 50
     tables: Any = None
     link: str | None = None
+    _begin: FMParams | None = None
     _seed: int | None = None  # drawn for this fit, where the user gave none and a checkpoint needs it
     _share_of_l2_V: ClassVar[float] = 1.0  # of the solver's own penalty
     _y_checks: ClassVar[dict[str, Any]] = {}
@@ -255,6 +257,25 @@ class BaseFM(Stored):
             self._machine.start(rows, self.n_factors, rng, rule, hyper, scale=self._start_scale(), bias=bias)
             for bias in biases
         ]
+        if self._begin is not None:
+            for table in self._machines:
+                table.start_at(self._begin, hyper)
+
+    def begin_at(self, params: FMParams) -> Any:
+        """Have the next fit start from a second-order machine over the same features, instead of at random.
+
+        Features that its rows lack keep what they have there. Raises ``OptionError`` for vectors of another length and
+        for machines of a higher degree.
+        """
+        if params.n_factors != self.n_factors:
+            raise OptionError(
+                f"n_factors={self.n_factors}, but the machine to start from has vectors of {params.n_factors} numbers: "
+                f"set n_factors={params.n_factors}"
+            )
+        if self._machine is hofm:
+            raise OptionError("a machine of degree 3 cannot start from one of degree 2")
+        self._begin = params
+        return self
 
     def _layer_bytes(
         self, rows: Prepared, n_machines: int, n_rows: int, nonzeros: float, *, fresh: bool, judged: bool
@@ -559,7 +580,9 @@ class BaseFM(Stored):
         return self._machines
 
     def _forget_unseen(self, rows: Rows | Prepared) -> None:
-        """Zero vectors of features that no row has."""
+        """Zero vectors of features that no row has, and that were not learnt before."""
+        if self._begin is not None:
+            return
         for table in self._tables():
             self._machine.forget_unseen(table, rows, self._check_options()[1])
 

@@ -12,6 +12,7 @@ from crossfm import _kernels
 from crossfm.core.field_params import FFMParams, FieldBlock
 from crossfm.core.losses import Loss
 from crossfm.core.options import Hyper
+from crossfm.core.params import FMParams
 from crossfm.core.rules import Rule, find_rule
 from crossfm.data.rows import Rows
 from crossfm.kernels import passes
@@ -151,6 +152,19 @@ class FFMTable:
             table.head_of(kind)[:, 0] = params.w[kind.ids]
         table._start_states(hyper)
         return table
+
+    def start_at(self, params: FMParams, hyper: Hyper) -> None:
+        """Start a fresh table at a second-order machine of the same features: one vector, whatever field it meets.
+
+        The score starts as the FM's own; features that this table has no record of are left out.
+        """
+        self.bias[0] = params.bias
+        for kind in self.kinds:
+            at = self.where[kind.ids, 0].astype(np.int64)
+            V = np.repeat(params.V[kind.ids][:, None, :], len(kind.meets), axis=1)
+            self.set_V(kind, (at[:, None], self.places_of(kind)[None, :]), V)
+            self.head_of(kind)[at, 0] = params.w[kind.ids]
+        self._start_states(hyper)
 
     def _start_states(self, hyper: Hyper) -> None:
         if self.rule.name.startswith("adagrad"):

@@ -202,6 +202,14 @@ class Table:
         self.bias[:] = other.bias
         self.penalty = None if other.penalty is None else other.penalty.copy()
 
+    def start_at(self, params: FMParams, hyper: Hyper) -> None:
+        """Start a fresh table at the weights, vectors and bias of a second-order machine of the same features."""
+        self.start_w(params.w, hyper)
+        self.start_V(np.arange(params.n_features), params.V, hyper)
+        self.bias[0] = params.bias
+        if self.rule.name == "ftrl":
+            self.bias[1] = ftrl_z(np.float32(params.bias), 0.0, 0.0, hyper)
+
     def start_w(self, w: NDArray[np.float32], hyper: Hyper) -> None:
         """Start the linear weights of a fresh table at ``w`` (n_features,)."""
         self.w[:] = w

@@ -29,6 +29,9 @@ def check_settings(model: Any, log: Any, users: Any, items: Any) -> None:
     check_count("n_candidates", model.n_candidates, low=1)
     thread_count(model.n_threads)
     check_count("history", model.history)
+    check_count("ranker_negatives", model.ranker_negatives, low=1)
+    if not 0 < check_number("ranker_share", model.ranker_share) < 1:
+        raise OptionError(f"ranker_share={model.ranker_share}, but it is a share between 0 and 1")
     if model.half_life is None and not model.history and model.time is not None:
         raise OptionError(
             f"time={model.time!r} is there for half_life and history, which are not asked for; give one of them, or "

@@ -19,6 +19,7 @@ from crossfm.recommender.catalogue import Catalogue
 from crossfm.recommender.describe import describe
 from crossfm.recommender.history import FIELD
 from crossfm.recommender.query import Queries, Query
+from crossfm.recommender.ranking import of_lists
 from crossfm.recommender.recommender import Recommender
 from crossfm.recommender.rerank import codes_of, freshened, reorder
 from crossfm.scoring.explain import explain_rows
@@ -241,16 +242,19 @@ class Engine:
         return np.asarray(vector @ items.vectors[:, found] + np.float32(query.constant), np.float32)
 
     def _rank(self, query: Query, found: Positions, recalled: Floats, ask: Ask, items: Catalogue) -> Floats:
-        """Return the second stage's scores; without one, recall's, which are the machine's own full scores."""
+        """Return the second stage's scores; without one, recall's, which are the machine's own full scores.
+
+        ``recalled`` are recall's scores of the whole list.
+        """
         ranking = self.recommender.ranking_
         if ranking is None or not query.known or not len(found):
             return recalled
-        score: Floats = ranking.scores(query.rows, items, found)
-        if ask.popularity == 1.0:
-            return score
-        own = items.vectors[-1, found]
-        scale = float(score.std()) / max(float(recalled.std()), 1e-9)  # one machine's units in the other's
-        return np.asarray(score + np.float32((ask.popularity - 1.0) * scale) * own, np.float32)
+        more = np.float32(ask.popularity - 1.0) * items.vectors[-1, found]
+        plain = recalled - more
+        (mean,), (spread,) = of_lists(plain[None])
+        score = ranking.scores(query.rows, items.rows.take(found), (plain - mean) / spread)
+        scale = float(score.std()) / spread  # one machine's units in the other's
+        return np.asarray(score + np.float32(scale) * more, np.float32)
 
     def _reorder(self, found: Positions, score: Floats, ask: Ask, items: Catalogue) -> Positions:
         order = np.arange(len(found))

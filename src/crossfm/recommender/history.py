@@ -7,6 +7,8 @@ otherwise lose the pair of an item with itself. Each of the n latest items has t
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,6 +16,23 @@ from crossfm.data.rows import Rows
 from crossfm.recommender.seen import Positions, Seen, offsets
 
 FIELD = "history"
+
+
+def before(
+    log: tuple[Positions, Positions, NDArray[np.float64]], user: Positions, seconds: Any, length: int
+) -> Seen:
+    """Return for each moment (``user`` (n,), -1 unknown, and ``seconds`` (n,)) the latest items before it.
+
+    ``log`` is user, item and seconds of the interactions; those at the very moment are not before it.
+    """
+    users, item, when = log
+    order = _by_time(users, when)
+    moments, at = np.unique(np.concatenate([when, seconds]), return_inverse=True)
+    key = users[order] * len(moments) + at[: len(when)][order]
+    end = np.searchsorted(key, user * len(moments) + at[len(when) :], side="left")
+    start = np.searchsorted(key, user * len(moments), side="left")
+    reach = np.minimum(end - start, length)
+    return _distinct(_ranges(end - reach, reach, item[order]))
 
 
 def past(user: Positions, item: Positions, seconds: NDArray[np.float64] | None, length: int) -> Seen:

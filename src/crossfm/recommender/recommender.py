@@ -23,6 +23,8 @@ from crossfm.kernels.topk import top_items
 from crossfm.recommender.checks import check_settings
 from crossfm.recommender.history import FIELD, history_rows, latest, past
 from crossfm.recommender.ids import id_array
+from crossfm.recommender.ranking import Ranking
+from crossfm.recommender.second_stage import Log, fit_second_stage
 from crossfm.recommender.seen import Seen, Skip, skip_of
 from crossfm.recommender.side import Side, complete
 from crossfm.recommender.times import age_weight, seconds_of
@@ -30,7 +32,10 @@ from crossfm.scoring.decompose import item_vectors, query_vectors
 from crossfm.scoring.explain import Explanation, explain_rows
 
 Positions = NDArray[np.int64]
-SETTINGS = ("user", "item", "time", "half_life", "history", "title", "item_time", "freshness_half_life")
+SETTINGS = (
+    *("user", "item", "time", "half_life", "history", "label", "ranker_share", "ranker_negatives"),
+    *("title", "item_time", "freshness_half_life"),
+)
 CANDIDATES_A_BLOCK = 500_000  # users are served in blocks of this many candidates: bounded memory
 
 
@@ -68,6 +73,15 @@ class Recommender:
         is what makes the next answer follow the last click. 0: none.
     retriever : FMRanker or None, default=None
         The machine of recall and how it learns; None takes ``default_retriever()``.
+    ranker : classifier or ranker of crossfm, or None, default=None
+        The machine of the second stage (``NFMClassifier(n_factors=16)``, ``FFMClassifier(...)``), which starts at the
+        retriever's vectors: its ``n_factors`` must be the same. None: the retriever ranks too.
+    ranker_share : float, default=0.3
+        Without impressions, the latest share of the interactions, which the ranker learns from; see ``fit_ranking``.
+    ranker_negatives : int, default=8
+        Recalled items beside each of these.
+    label : str, default="label"
+        Column of impressions that says what was chosen: 1 or True, else 0 or False.
     half_life : float or None, default=None
         Days after which an interaction counts half, in learning and in popularity; needs ``time``.
     title : str or None, default=None
@@ -93,6 +107,8 @@ class Recommender:
         Interactions of each item, halved by age.
     counts_ : int64 (n_items,)
         Interactions of each item.
+    ranking_ : Ranking or None
+        The fitted second stage.
     seen_ : Seen
         What each user has interacted with.
 
@@ -113,6 +129,10 @@ class Recommender:
         columns: Sequence[Column] | None = None,
         history: int = 0,
         retriever: FMRanker | None = None,
+        ranker: Any = None,
+        ranker_share: float = 0.3,
+        ranker_negatives: int = 8,
+        label: str = "label",
         half_life: float | None = None,
         title: str | None = None,
         item_time: str | None = None,
@@ -127,6 +147,10 @@ class Recommender:
         self.columns = columns
         self.history = history
         self.retriever = retriever
+        self.ranker = ranker
+        self.ranker_share = ranker_share
+        self.ranker_negatives = ranker_negatives
+        self.label = label
         self.half_life = half_life
         self.title = title
         self.item_time = item_time
@@ -136,14 +160,17 @@ class Recommender:
 
     # ---------------------------------------------------------------- learning
 
-    def fit(self, interactions: Any, users: Any = None, items: Any = None) -> Recommender:
+    def fit(
+        self, interactions: Any, users: Any = None, items: Any = None, *, impressions: Any = None
+    ) -> Recommender:
         """Learn from ``interactions`` (one row an event) and optional tables of features (one row an id).
+
+        ``impressions`` has one row for each item that was shown: user, item, context columns, ``label``, and ``time``
+        where there is ``history``. The ranker learns from it; without it, from what recall finds beside interactions.
 
         Raises ``ColumnError`` for columns that are not there, ``OptionError`` for settings that mean nothing,
         ``DataError`` for an empty table, missing ids or times and two rows of features for one id.
         """
-        from sklearn.base import clone
-
         log = as_table(interactions)
         users, items = (None if side is None else as_table(side) for side in (users, items))
         check_settings(self, log, users, items)
@@ -167,12 +194,23 @@ class Recommender:
             )
         self._n_known = len(self.items_.ids)
         self.ranking_ = None
-        self.retriever_ = clone(self.retriever) if self.retriever is not None else default_retriever()
+        self.retriever_ = self._new_retriever()
         # no groups: another item of the same user may be a negative, as in a softmax over the catalogue. Sparing all
         # that the user chose cost 0.03 of NDCG@20 on a time split of the training part of ML-100K.
         self.retriever_.fit(queries, item, catalogue=self.items_.rows, sample_weight=weight)
         self._index()
+        if self.ranker is not None:
+            log_of = Log(queries, user, item, seconds, weight)
+            self.ranking_ = fit_second_stage(
+                self, log_of, None if impressions is None else as_table(impressions)
+            )
         return self
+
+    def _new_retriever(self) -> FMRanker:
+        from sklearn.base import clone
+
+        machine: FMRanker = default_retriever() if self.retriever is None else clone(self.retriever)
+        return machine
 
     def add_items(self, items: Any) -> Recommender:
         """Add items that came after ``fit``; they are recommended by their features, without training.
@@ -278,8 +316,8 @@ class Recommender:
         for start in range(0, len(queries), step):
             block = slice(start, min(start + step, len(queries)))
             part = queries.take(np.arange(block.start, block.stop))
-            found, _ = self.recall(part, wide, skip=skip_of(skip, block))
-            found, value = self.rank(part, found)
+            found, recalled = self.recall(part, wide, skip=skip_of(skip, block))
+            found, value = self.rank(part, found, recalled)
             items[block], score[block] = found[:, :n], value[:, :n]
         if not known.all():
             popular = popular_items(self.popularity_, len(queries), n, skip=skip)
@@ -300,13 +338,21 @@ class Recommender:
         n = min(n, len(self.items_.ids))
         return top_items(vectors, self.item_vectors_, n, skip=skip, n_threads=self._threads)
 
-    def rank(self, queries: Rows, items: Positions) -> tuple[Positions, NDArray[np.float32]]:
-        """Order candidates (n_queries, n), -1 for none, by the machine's full score, ties by position."""
+    def rank(
+        self, queries: Rows, items: Positions, recalled: NDArray[np.float32]
+    ) -> tuple[Positions, NDArray[np.float32]]:
+        """Order candidates (n_queries, n), -1 for none, by the second stage's score, ties by position.
+
+        ``recalled`` (n_queries, n) are recall's scores, -inf for none.
+        """
         present = items >= 0
         row, _ = np.nonzero(present)
-        joined = join_rows(queries.take(row), self._catalogue.take(items[present]))
-        score = np.full(items.shape, -np.inf, np.float32)
-        score[present] = scores(joined, self._params, n_threads=self._threads)
+        if self.ranking_ is not None:
+            score = self.ranking_.scores_of(queries, self._catalogue, items, recalled)
+        else:
+            joined = join_rows(queries.take(row), self._catalogue.take(items[present]))
+            score = np.full(items.shape, -np.inf, np.float32)
+            score[present] = scores(joined, self._params, n_threads=self._threads)
         order = np.lexsort((items, -score), axis=1)
         return np.take_along_axis(items, order, 1), np.take_along_axis(score, order, 1)
 
@@ -408,6 +454,9 @@ class Recommender:
         if self.histories_ is not None:
             arrays |= {"history.indptr": self.histories_.indptr, "history.items": self.histories_.items}
             meta["n_known"] = self._n_known
+        if self.ranking_ is not None:
+            own, meta["ranking"] = self.ranking_.to_state()
+            arrays |= {f"ranking.{name}": array for name, array in own.items()}
         settings = (*SETTINGS, "n_candidates", "n_threads")
         meta["settings"] = {name: getattr(self, name) for name in settings} | {"context": list(self.context)}
         return arrays, meta
@@ -433,6 +482,9 @@ class Recommender:
         model.popularity_, model.counts_ = arrays["popularity"], arrays["counts"]
         model.seen_ = Seen(arrays["seen.indptr"], arrays["seen.items"])
         model.ranking_ = None
+        if "ranking" in meta:
+            model.ranking_ = Ranking.from_state(part("ranking."), meta["ranking"])
+            arrays = {key: a for key, a in arrays.items() if not key.startswith("ranking.")}
         model.histories_ = None
         if "history.indptr" in arrays:
             model.histories_ = Seen(arrays["history.indptr"], arrays["history.items"])
