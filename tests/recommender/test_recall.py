@@ -27,7 +27,7 @@ def check_recall(model: Recommender, queries: Any, n: int) -> None:
     """Constant plus inner product is the score; recalled and ranked lists are those of brute force."""
     vectors, constants = query_vectors(queries, model.retriever_.params_)
     recalled, inner = model.recall(queries, n)
-    ranked, _ = model.rank(queries, recalled)
+    ranked, _ = model.rank(queries, recalled, inner)
     for which in range(len(queries)):
         whole = whole_scores(model, queries, which)
         found = constants[which] + (vectors[which].astype(np.float64) @ model.item_vectors_)
