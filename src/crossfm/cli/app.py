@@ -8,7 +8,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from crossfm.cli import convert, evaluate, follow, inspect, predict, recommend, train
+from crossfm.cli import convert, evaluate, follow, init, inspect, predict, recommend, train, two_stages
 from crossfm.cli import datasets as data_sets
 from crossfm.cli.errors import OneLine, verb
 from crossfm.cli.show import examples, say
@@ -34,6 +34,8 @@ app.command("predict", epilog=predict.EXAMPLES)(predict.predict)
 app.command("evaluate", epilog=evaluate.EXAMPLES)(evaluate.evaluate)
 app.command("recommend", epilog=recommend.EXAMPLES)(recommend.recommend)
 app.command("convert", epilog=convert.EXAMPLES)(convert.convert)
+app.command("init", epilog=init.EXAMPLES)(init.init)
+app.command("fit-recommender", epilog=two_stages.EXAMPLES)(two_stages.fit_recommender)
 app.command("inspect", epilog=inspect.EXAMPLES)(inspect.inspect)
 
 sets = typer.Typer(cls=OneLine, help="Public data sets: list and get.", no_args_is_help=True)
