@@ -9,7 +9,7 @@ const SLIDERS = [
 ];
 
 function slider({ name, label, low, high, start, ends }, state, changed) {
-  const shown = h("output", { for: name }, start.toFixed(2));
+  const shown = h("span", null, start.toFixed(2)); // no <output>: the slider says its value itself
   const input = h("input", {
     id: name, type: "range", min: low, max: high, step: 0.05, value: String(start),
     "aria-describedby": `${name}-ends`,

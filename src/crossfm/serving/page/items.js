@@ -1,5 +1,5 @@
 // The view of the catalogue: search, look at an item, change or add one, take one out.
-import { get, call, query, rows } from "./api.js";
+import { Latest, call, get, query, rows } from "./api.js";
 import { inputFor } from "./controls.js";
 import { debounce, fill, h, say, skeleton } from "./dom.js";
 import { Inspector } from "./inspector.js";
@@ -8,7 +8,7 @@ const PAGE = 20;
 
 export class Items {
   constructor(root, { schema, names, problem }) {
-    Object.assign(this, { root, schema, names, problem, offset: 0 });
+    Object.assign(this, { root, schema, names, problem, offset: 0, loads: new Latest() });
     this.input = h("input", { id: "item-search", type: "search", placeholder: "Title or id", autocomplete: "off", oninput: debounce(() => this.load(0), 150) });
     this.list = h("ol", { class: "plain", id: "item-list" }, skeleton(8));
     this.pager = h("p", { class: "buttons" });
@@ -20,8 +20,9 @@ export class Items {
   async load(offset = this.offset) {
     this.offset = offset;
     try {
-      const found = rows(await get(query("items", { search: this.input.value.trim(), limit: PAGE, offset })));
-      this.draw(found);
+      const path = query("items", { search: this.input.value.trim(), limit: PAGE, offset });
+      const answer = await this.loads.run((signal) => get(path, { signal }));
+      if (answer) this.draw(rows(answer));
     } catch (error) {
       this.problem(error, () => this.load());
     }

@@ -21,6 +21,7 @@ export class Recommend {
     this.histories = new Latest();
     this.inspector = new Inspector($("#inspector"), { schema, names, problem, ask: () => ({ ...this.who(), popularity: this.state.popularity }) });
     this.wire();
+    $("#recommend").classList.add("ready");
   }
 
   wire() {
@@ -52,8 +53,9 @@ export class Recommend {
     try {
       const found = rows(await this.searches.run((signal) => get(query("users", { search: text, limit: 20 }), { signal })));
       const options = found.map((user) => ({ label: String(user.id), detail: person(user, this.schema), value: String(user.id) }));
-      const exact = options.some((option) => option.value === text);
-      return text && !exact ? [...options, { label: text, detail: "ask for this id, known or not", value: text }] : options;
+      const exact = options.findIndex((option) => option.value === text);
+      if (exact > 0) options.unshift(...options.splice(exact, 1));
+      return text && exact < 0 ? [...options, { label: text, detail: "ask for this id, known or not", value: text }] : options;
     } catch (error) {
       this.problem(error, () => $("#user").focus());
       throw error;
