@@ -63,7 +63,9 @@ def visit(browser: Any, url: str, allowed: list[str]) -> Iterator[Callable[..., 
             errors.append(message.text)
 
     def open_page(path: str = "", *, ready: str = "#final-list li[data-item]", **options: Any) -> Any:
-        context = browser.new_context(**{"viewport": {"width": 1440, "height": 900}, **options})
+        context = browser.new_context(
+            **{"viewport": {"width": 1440, "height": 900}, "reduced_motion": "reduce", **options}
+        )
         context.set_default_timeout(WAIT)
         contexts.append(context)
         page = context.new_page()

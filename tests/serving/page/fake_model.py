@@ -110,6 +110,7 @@ class FakeModel:
             "user": self.user,
             "item": self.item,
             "time": "timestamp",
+            "item_time": "year",
             "title": self.title,
             "context": [
                 _column("daypart", "categorical", DAYPARTS),

@@ -24,11 +24,14 @@ function slider({ name, label, low, high, start, ends }, state, changed) {
     h("span", { id: `${name}-ends`, class: "ends" }, h("span", null, ends[0]), h("span", null, ends[1])));
 }
 
+/** By number or alphabet, where a value is looked for; the schema has them by frequency. */
+export const inOrder = (values) => [...values].sort((a, b) => String(a).localeCompare(String(b), "en", { numeric: true }));
+
 /** A choice of one value of a column; the answer is null where nothing is said. */
 function choice(id, column, set) {
-  const texts = column.values.map(value);
-  const select = h("select", { id, onchange: () => set(select.value === "" ? null : column.values[Number(select.value)]) },
-    h("option", { value: "" }, "not said"), texts.map((text, i) => h("option", { value: String(i) }, text)));
+  const values = inOrder(column.values);
+  const select = h("select", { id, onchange: () => set(select.value === "" ? null : values[Number(select.value)]) },
+    h("option", { value: "" }, "not said"), values.map((entry, i) => h("option", { value: String(i) }, value(entry))));
   return select;
 }
 
@@ -55,7 +58,7 @@ function several(id, column, set, none = "any") {
     onfocusout: (event) => {
       if (event.relatedTarget && !details.contains(event.relatedTarget)) details.open = false;
     },
-  }, h("summary", { id, "aria-label": column.name }, shown), h("div", { class: "pop" }, column.values.map(box)));
+  }, h("summary", { id, "aria-label": column.name }, shown), h("div", { class: "pop" }, inOrder(column.values).map(box)));
   return details;
 }
 
@@ -155,7 +158,7 @@ export function controls(form, schema, state, changed) {
       state.excludeSeen = seen.checked;
       tell();
     } });
-    const sliders = SLIDERS.filter(({ name }) => name !== "freshness" || schema.time);
+    const sliders = SLIDERS.filter(({ name }) => name !== "freshness" || schema.item_time);
     const context = fields("context", schema.context ?? [], state.context, tell);
     fill(form,
       h("fieldset", { class: "sliders" }, h("legend", { class: "sr" }, "Weights"), sliders.map((each) => slider(each, state, tell))),

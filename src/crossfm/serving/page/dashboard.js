@@ -219,7 +219,8 @@ const settings = ({ name, weight, ...rest }) => Object.entries(rest).filter(([, 
 function experiment(each) {
   const outcome = new Map((each.outcome ?? []).map((row) => [row.variant, row]));
   const ends = [...outcome.values()].flatMap((row) => [row.low, row.high]);
-  const [low, high] = [Math.min(...ends), Math.max(...ends)];
+  const pad = 0.06 * (Math.max(...ends) - Math.min(...ends) || 1);
+  const [low, high] = [Math.min(...ends) - pad, Math.max(...ends) + pad];
   const line = (variant) => {
     const row = outcome.get(variant.name);
     return [variant.name, settings(variant), ...(row ? [count(row.users), percent(row.rate, 1), `${percent(row.low, 1)} to ${percent(row.high, 1)}`, interval(row, low, high)] : ["0", "–", "–", ""])];

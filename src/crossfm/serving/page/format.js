@@ -16,7 +16,7 @@ export const percent = (x, digits = 0) => (x == null ? "–" : `${(100 * x).toFi
 /** Milliseconds with about three figures. */
 export function ms(x) {
   if (x == null || !Number.isFinite(x)) return "–";
-  return `${x >= 100 ? x.toFixed(0) : x >= 10 ? x.toFixed(1) : x.toFixed(2)} ms`;
+  return `${x >= 100 ? x.toFixed(0) : x >= 10 ? x.toFixed(1) : x === 0 || x >= 0.1 ? x.toFixed(2) : x.toFixed(3)} ms`;
 }
 
 export function bytes(x) {

@@ -1,6 +1,6 @@
 // The view of the catalogue: search, look at an item, change or add one, take one out.
 import { Latest, call, get, query, rows } from "./api.js";
-import { inputFor } from "./controls.js";
+import { inOrder, inputFor } from "./controls.js";
 import { debounce, fill, h, say, skeleton } from "./dom.js";
 import { Inspector } from "./inspector.js";
 
@@ -61,7 +61,7 @@ export class Items {
     const field = (column) => {
       const input = inputFor(`edit-${column.name}`, plain(column), (x) => (x === null ? delete attributes[column.name] : (attributes[column.name] = x)));
       const now = attributes[column.name];
-      if (now != null) input.value = input.tagName === "SELECT" ? String(column.values.map(String).indexOf(String(now))) : Array.isArray(now) ? now.join(", ") : String(now);
+      if (now != null) input.value = input.tagName === "SELECT" ? String(inOrder(column.values).map(String).indexOf(String(now))) : Array.isArray(now) ? now.join(", ") : String(now);
       if (column.kind === "multi") input.placeholder = "several, with commas";
       return h("div", { class: "field" }, h("label", { for: input.id }, column.name), input);
     };

@@ -138,7 +138,8 @@ export function drawLists(answer, names, moves, still = false) {
 /** Light up an item in both lists and its line while it is pointed at or focused. */
 export function highlights(root) {
   const mark = (event) => {
-    const item = event.target.closest?.("li[data-item]")?.dataset.item;
+    const over = ["focusout", "pointerleave"].includes(event.type) ? event.relatedTarget : event.target;
+    const item = over?.closest?.("#lists li[data-item]")?.dataset.item;
     for (const el of root.querySelectorAll("[data-item]")) el.classList.toggle("lit", el.dataset.item === item);
     root.classList.toggle("some-lit", item !== undefined);
   };

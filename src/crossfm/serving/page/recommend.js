@@ -27,7 +27,7 @@ export class Recommend {
   wire() {
     controls($("#controls"), this.schema, this.state, () => this.ask());
     $("#retriever").textContent = `first stage: ${this.schema.retriever ?? "fm"}`;
-    $("#ranker").textContent = `second stage: ${this.schema.ranker ?? "as recalled"}`;
+    $("#ranker").textContent = `second stage: ${this.schema.ranker ?? "the same"}`;
     combobox($("#user"), $("#user-list"), (text) => this.search(text), (option) => (location.hash = `#/user/${encodeURIComponent(option.value)}`));
     $("#user").addEventListener("blur", () => ($("#user").value = this.user ?? ""));
     $("#new-visitor").addEventListener("click", () => (location.hash = "#/new"));
