@@ -95,6 +95,17 @@ def test_the_sheet_about_an_item_gives_the_focus_back(visit: Any, expect: Any) -
     assert focused(page, "#final-list li:nth-child(3) .why")
 
 
+def test_the_panel_about_an_item_gives_the_focus_back(visit: Any, expect: Any) -> None:
+    page = visit("#/user/7")
+    page.locator("#final-list .why").nth(2).click()
+    after(page, lambda: page.locator("#diversity").fill("0.05"))  # the rows are new
+    shown = page.locator("#final-list .why[aria-expanded=true]")
+    expect(shown).to_have_count(1)
+    page.get_by_role("button", name="Close").click()
+    expect(page.locator("#inspector")).to_be_hidden()
+    assert focused(page, "#final-list .why")
+
+
 @pytest.mark.parametrize(("path", "ready"), VIEWS)
 def test_a_phone_shows_everything_without_scrolling_sideways(visit: Any, path: str, ready: str) -> None:
     page = visit(path, ready=ready, **PHONE)
@@ -104,6 +115,7 @@ def test_a_phone_shows_everything_without_scrolling_sideways(visit: Any, path: s
         page.get_by_text("Filters and limits").click()
         assert fits(page)
         assert not page.locator("#recall-list").is_visible()
+        assert page.locator("#final-list").bounding_box()["width"] > 280
         page.get_by_role("button", name="Recall list").click()
         assert page.locator("#recall-list").is_visible()
         page.get_by_role("button", name="Final list").click()
