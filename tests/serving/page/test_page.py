@@ -147,6 +147,37 @@ def test_filters_and_caps_hold(visit: Any, fake: Any) -> None:
     assert len(set(countries)) == len(countries)
 
 
+def test_a_model_of_ids_alone_is_shown_as_well(visit: Any, fake: Any, expect: Any) -> None:
+    true = fake.answers.recommend
+    plain = {
+        "title": None,
+        "time": None,
+        "item_time": None,
+        "context": [],
+        "item_columns": [],
+        "user_columns": [],
+    }
+    schema = {**fake.answers.model.schema(), **plain, "ranker": None}
+    fake.answers.model.schema = lambda: schema
+
+    def bare(ask: Any) -> Any:
+        answer = true({**ask, "explain": False})
+        few = [
+            {**row, "attributes": None, "recall_rank": None, "source": "popularity"}
+            for row in answer["items"][:3]
+        ]
+        return {**answer, "items": few, "note": "Only 3 items are left."}
+
+    fake.answers.recommend = bare
+    page = visit()
+    assert titles(page) == items(page)
+    assert len(items(page)) == 3
+    expect(page.locator("#changes")).to_contain_text("Only 3 items are left.")
+    assert page.locator("#freshness").count() == page.locator("#context").count() == 0
+    page.get_by_role("link", name="Dashboard").click()
+    expect(page.locator("#models table")).to_be_visible()
+
+
 def test_an_empty_answer_says_what_to_do(visit: Any, expect: Any) -> None:
     page = visit()
     page.get_by_text("Filters and limits").click()

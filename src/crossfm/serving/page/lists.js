@@ -22,7 +22,7 @@ export function inWords({ moves, gone }, names, now, clicked) {
   const some = (list) => list.slice(0, 2).join(", ") + (list.length > 2 ? ` and ${list.length - 2} more` : "");
   const parts = [];
   if (fresh.length) parts.push(`New: ${some(fresh)}.`);
-  if (up || down) parts.push(`Up ${up}, down ${down}.`);
+  if (up || down) parts.push(`${[up && `${up} up`, down && `${down} down`].filter(Boolean).join(", ")}.`);
   if (left.length) parts.push(`Gone: ${some(left.map((row) => names.title(row)))}.`);
   return parts.join(" ");
 }

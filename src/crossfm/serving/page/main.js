@@ -37,6 +37,7 @@ function problem(error, again) {
   clearTimeout(problems.timer);
   const wait = error.passing ? Math.max(error.wait ?? 0, Math.min(15, 2 ** problems.tries++)) : 0;
   if (error.status === 0) state("off", "offline");
+  else if (error.status === 401) state("off", "needs a key");
   else if (error.status >= 500) state("off", "not ready");
   const shown = h("span", { class: "wait", "aria-hidden": "true" });
   fill($("#problem"), h("div", { class: `problem ${error.passing ? "passing" : ""}` },
