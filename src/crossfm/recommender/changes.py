@@ -133,6 +133,6 @@ class Changes:
 
 def merged(one: Found, other: Found) -> Found:
     """Return the best (n_queries, n_best) of two lists of that shape, ties by position."""
-    ids, scores = (np.concatenate(pair, axis=1) for pair in zip(one, other, strict=True))
+    ids, scores = np.concatenate([one[0], other[0]], axis=1), np.concatenate([one[1], other[1]], axis=1)
     order = np.lexsort((ids, -scores), axis=1)[:, : one[0].shape[1]]
     return np.take_along_axis(ids, order, 1), np.take_along_axis(scores, order, 1)

@@ -46,6 +46,9 @@ class Index(Protocol):
     def rebuilt(self, queries: Any = None) -> Index:
         """Return a new index of the items as they are now; this one stays as it is."""
 
+    def catch_up(self, old: Any) -> None:
+        """Take over what was changed in ``old`` since this index was rebuilt from it."""
+
     def report(self) -> dict[str, Any]:
         """Return kind, numbers of items, bytes and measured recall, as plain JSON values."""
 
@@ -112,7 +115,8 @@ def choose_index(
     (n_queries, dim) to measure it, the index is exact too. Raises ``MissingLibraryError`` where faiss is needed and not
     installed.
     """
-    from crossfm.recommender.ivf import LEAST_QUERIES, IVFIndex, check_target
+    from crossfm.recommender.clusters import LEAST_QUERIES
+    from crossfm.recommender.ivf import IVFIndex, check_target
 
     check_count("limit", limit)
     check_target(target)

@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from crossfm.core.options import check_count, check_number
-from crossfm.errors import DataError, MissingLibraryError, ModelFileError, OptionError
-from crossfm.kernels.topk import LANES, pack_items, top_items
+from crossfm.errors import ModelFileError, OptionError
+from crossfm.kernels.topk import LANES, pack_items
 from crossfm.recommender.changes import Changes, Floats32, Found, Mask, Positions
+from crossfm.recommender.clusters import cluster, import_faiss, one_thread, sample_queries
 from crossfm.recommender.layers import Layered, Layers, State, as_vectors, layers_of
 from crossfm.recommender.probes import Probes, lists_needed, recall_of
+from crossfm.recommender.rescore import best_of, positions_of, skip_at
 from crossfm.recommender.seen import Skip
 from crossfm.recommender.whiten import Whitening
 
-LEAST_QUERIES = 8
-MOST_QUERIES = 2048  # kept: half to whiten with, a quarter to choose by, a quarter to measure on
 MOST_MEASURED = 256
 MEASURED_AT = 100
-SCAN_COST = 2  # an item of a list against one of the exact search, which reads whole blocks
+# Of a search, in reads of the whole catalogue for one query; measured (benchmarks/recall.py).
+SCAN, MASKED_SCAN = (
+    2.0,
+    5.0,
+)  # an item of a list, and one whose bit of a mask is looked up, against one of the exact search
+START = 20_000  # items read exactly in the time that a search by lists takes beside its items
+TOGETHER = 0.12  # of the time of one query, what it takes at least among many of an exact search
+FILTERED_AFTER = (
+    0.5  # share of allowed items from which a mask is applied to what was found, not to what is looked at
+)
 
 
 class IVFIndex(Layered):
@@ -99,7 +106,7 @@ class IVFIndex(Layered):
     def _measure(self) -> None:
         """Choose the lists to look at on a quarter of the queries, and measure the recall on another."""
         _, n_base, changes = self._layers
-        choose, judge = (self._queries[start::4][:MOST_MEASURED] for start in (1, 3))
+        choose, judge = (self._queries[start::4][:MOST_MEASURED].copy() for start in (1, 3))
         n_live = changes.alive(n_base)
         if n_live == 0:
             self._probes, self._recall = Probes(np.zeros(0, np.int64), np.zeros(0, np.int64)), {}
@@ -110,11 +117,20 @@ class IVFIndex(Layered):
         self._probes = Probes.measured(needed, self.target + 0.25 * (1 - self.target))
         k = min(MEASURED_AT, n_live)
         best, _ = self._exact(judge, k)
-        while (value := recall_of(self.search(judge, k)[0], best)) < self.target:
+        while (value := recall_of(self._found(judge, k), best)) < self.target:
             if int(self._probes.counts[0]) == len(self._centroids):
                 break
             self._probes = self._probes.raised(1.2, len(self._centroids))
         self._recall = {"k": k, "value": value, "queries": len(judge)}
+
+    def _found(self, queries: Floats32, k: int) -> Positions:
+        """Return what lists find, also where a search would look at all items because it costs less."""
+        probes = self._probes.at(k)
+        assert probes is not None
+        near = int(1.1 * k) + 8
+        return self._by_lists(self._layers, queries, k, None, self._layers.changes.live, probes, near, True)[
+            0
+        ]
 
     def share(self, n_best: int) -> float:
         """Return the share of the items that a search for ``n_best`` looks at, by the share of the lists."""
@@ -127,9 +143,14 @@ class IVFIndex(Layered):
         return self._layers.long
 
     def rebuilt(self, queries: Any = None) -> IVFIndex:
-        """Return a new index of the items as they are now, from ``queries`` or those of this one."""
+        """Return a new index of the items as they are now, from ``queries`` or those of this one.
+
+        This one stays as it is and may be searched and changed meanwhile; ``catch_up`` brings the changes over.
+        """
+        layers = self._layers
         index = IVFIndex.__new__(IVFIndex)
-        index._start(self._layers.folded(), self.n_threads)
+        index._start(layers.folded(), self.n_threads)
+        index._origin = layers.changes
         queries = self._queries if queries is None else as_vectors(queries, self.dim, "queries")
         index._build(queries, self.target, None, 0)
         return index
@@ -141,27 +162,59 @@ class IVFIndex(Layered):
     ) -> Found:
         n_out = 0 if skip is None else int(np.diff(skip[0]).max(initial=0))
         share = 1.0 if allowed is None else np.count_nonzero(allowed) / max(len(allowed), 1)
-        probes = self._probes.at((n_best + n_out) / share) if share and n_best else None
-        n_lists = len(self._centroids)
-        read = 1 - (1 - share) ** LANES  # of the catalogue by the exact search: blocks with an allowed item
-        if probes is None or SCAN_COST * probes > read * n_lists:
+        probes = (
+            self._worthwhile((n_best + n_out) / max(share, 1e-9), share, len(queries)) if n_best else None
+        )
+        if probes is None:
             return super()._search_base(layers, queries, n_best, skip, allowed)
+        late = share >= FILTERED_AFTER
+        n_near = int(1.1 * (n_best + n_out) / (share if late else 1)) + 8
+        return self._by_lists(layers, queries, n_best, skip, allowed, probes, n_near, late)
+
+    def _by_lists(
+        self,
+        layers: Layers,
+        queries: Floats32,
+        n_best: int,
+        skip: Skip | None,
+        allowed: Mask | None,
+        probes: int,
+        n_near: int,
+        late: bool,
+    ) -> Found:
+        """Search ``probes`` lists for ``n_near`` items a query, more where too few of them are left; then all items.
+
+        A mask is applied while faiss looks, or ``late``: to what it found.
+        """
         ids = np.full((len(queries), n_best), -1, np.int64)
         scores = np.full((len(queries), n_best), -np.inf, np.float32)
         left = np.flatnonzero(queries.any(axis=1))  # a query of zeros is near nothing
         rest = np.setdiff1d(np.arange(len(queries)), left)
-        while len(left) and 2 * probes <= n_lists:
-            near = self._near(queries[left], n_best + n_out + 8 + n_best // 20, probes, allowed)
+        while len(left) and 2 * probes <= len(self._centroids):
+            near = self._near(queries[left], n_near, probes, None if late else allowed)
             for query, row in zip(left, near, strict=True):
-                of_query = positions_of(row, skip, query)
-                ids[query], scores[query] = best_of(layers.packed, queries[query], of_query, n_best)
-            left, probes = left[ids[left, -1] < 0], 4 * probes
+                at = positions_of(row, skip, query, allowed if late else None)
+                ids[query], scores[query] = best_of(layers.packed, queries[query], at, n_best)
+            left, n_near, probes = left[ids[left, -1] < 0], 4 * n_near, 4 * probes
         rest = np.sort(np.concatenate([rest, left]))
         if len(rest):
             ids[rest], scores[rest] = super()._search_base(
                 layers, queries[rest], n_best, skip_at(skip, rest), allowed
             )
         return ids, scores
+
+    def _worthwhile(self, rank: float, share: float, n_queries: int) -> int | None:
+        """Return how many lists to look at for items up to ``rank``, None where looking at all items costs less.
+
+        ``share`` of the items are allowed; the exact search reads the blocks that have one of them.
+        """
+        probes = self._probes.at(rank)
+        if probes is None:
+            return None
+        scan = SCAN if share >= FILTERED_AFTER else MASKED_SCAN
+        lists = scan * probes / len(self._centroids) + START / max(self._layers.n_base, 1)
+        exact = (1 - (1 - share) ** LANES) * max(1 / max(n_queries, 1), TOGETHER)
+        return probes if lists < exact else None
 
     def _near(self, queries: Floats32, n: int, probes: int, allowed: Mask | None) -> Positions:
         """Return the nearest ``n`` items of each query in its nearest lists, -1 for none."""
@@ -182,7 +235,7 @@ class IVFIndex(Layered):
 
     def report(self) -> dict[str, Any]:
         """Return kind, numbers of items, lists and bytes, and the recall that was measured."""
-        recall = {"k": 0, "value": 1.0, "queries": 0, **self._recall, "target": self.target}
+        recall: dict[str, Any] = {"k": 0, "value": 1.0, "queries": 0, **self._recall, "target": self.target}
         recall["probes"] = self._probes.at(recall["k"])
         more = self._lists.nbytes + self._centroids.nbytes + self._queries.nbytes
         more += self._faiss.ntotal * (4 * self._centroids.shape[1] + 8)
@@ -214,97 +267,11 @@ class IVFIndex(Layered):
         return index
 
 
-def import_faiss() -> Any:
-    """Return faiss; raises ``MissingLibraryError`` where it is not installed."""
-    try:
-        import faiss
-    except ModuleNotFoundError as exc:
-        raise MissingLibraryError(
-            "an index above the limit of exact search needs faiss, which is not installed: pip install "
-            "'crossfm[recommend]', or raise the limit"
-        ) from exc
-    return faiss
-
-
-@contextmanager
-def one_thread(faiss: Any) -> Iterator[None]:
-    """Let faiss work with one thread inside; the number is this thread's own, and put back."""
-    before = faiss.omp_get_max_threads()
-    faiss.omp_set_num_threads(1)
-    try:
-        yield
-    finally:
-        faiss.omp_set_num_threads(before)
-
-
 def check_target(target: Any) -> float:
     """Return a recall above 0 and up to 1, or raise ``OptionError``."""
     if (value := check_number("target", target, above=True)) > 1:
         raise OptionError(f"target={target!r}, but a recall is at most 1")
     return value
-
-
-def sample_queries(queries: Floats32, seed: int) -> Floats32:
-    """Return different queries in random order; raises ``DataError`` for too few to measure with."""
-    distinct = np.unique(queries, axis=0)
-    if len(distinct) < LEAST_QUERIES:
-        raise DataError(
-            f"{len(distinct)} different queries, but it takes {LEAST_QUERIES} to whiten with and to measure recall on; "
-            "pass more, or use ExactIndex"
-        )
-    order = np.random.default_rng(seed).permutation(len(distinct))[:MOST_QUERIES]
-    return np.ascontiguousarray(distinct[order])
-
-
-def cluster(
-    whitening: Whitening, packed: Floats32, n_items: int, n_lists: int, seed: int
-) -> tuple[Floats32, NDArray[np.int32]]:
-    """Return centroids (n_lists, dim + 1), and the list of each item."""
-    faiss = import_faiss()
-    d = packed.shape[1] + 1
-    rng = np.random.default_rng(seed)
-    share = min(1.0, 64 * n_lists / max(n_items, 1))
-    parts = [np.zeros((0, d), np.float32)]
-    parts += [part[rng.random(len(part)) < share] for part in whitening.items(packed, n_items)]
-    sample = np.concatenate(parts)
-    n_lists = max(1, min(n_lists, len(sample)))
-    if n_items == 0:
-        return np.zeros((1, d), np.float32), np.zeros(0, np.int32)
-    kmeans = faiss.Clustering(d, n_lists)
-    kmeans.niter, kmeans.seed, kmeans.min_points_per_centroid = 10, seed + 1, 1
-    flat = faiss.IndexFlatL2(d)
-    with one_thread(faiss):
-        kmeans.train(sample, faiss.IndexFlatL2(d))
-        centroids = faiss.vector_float_to_array(kmeans.centroids).reshape(n_lists, d)
-        flat.add(centroids)
-        lists = [flat.search(part, 1)[1][:, 0] for part in whitening.items(packed, n_items)]
-    return centroids, np.concatenate(lists).astype(np.int32)
-
-
-def positions_of(near: Positions, skip: Skip | None, query: int) -> Positions:
-    """Return the positions in ``near``, rising, but for those that the query leaves out."""
-    at = np.sort(near[near >= 0])
-    if skip is None:
-        return at
-    out = skip[1][skip[0][query] : skip[0][query + 1]]
-    return at[~np.isin(at, out, assume_unique=True)]
-
-
-def best_of(packed: Floats32, query: Floats32, at: Positions, n_best: int) -> Found:
-    """Return the best (n_best,) of the items at ``at``, rising, with the scores of the exact search."""
-    padded = np.concatenate([at, np.zeros(-len(at) % LANES, np.int64)])
-    rows = packed[padded // LANES, :, padded % LANES].reshape(-1, LANES, packed.shape[1])
-    few = np.ascontiguousarray(rows.transpose(0, 2, 1))
-    ids, scores = top_items(query[None], few, n_best, n_items=len(at))
-    return np.where(ids[0] >= 0, padded[ids[0]] if len(padded) else -1, -1), scores[0]
-
-
-def skip_at(skip: Skip | None, queries: Positions) -> Skip | None:
-    """Return ``skip`` for some of the queries, rising."""
-    if skip is None:
-        return None
-    parts = [skip[1][skip[0][q] : skip[0][q + 1]] for q in queries]
-    return np.cumsum([0, *map(len, parts)]), np.concatenate(parts)
 
 
 def check_state(arrays: dict[str, NDArray[Any]], n_base: int, dim: int) -> None:
@@ -326,5 +293,10 @@ def check_state(arrays: dict[str, NDArray[Any]], n_base: int, dim: int) -> None:
             raise ModelFileError(f"{name} of the index is not as it should be; build it again")
     lists, counts = arrays["lists"], arrays["probes.counts"]
     inside = n_lists > 0 and (lists >= 0).all() and (lists < n_lists).all()
-    if not inside or (counts < 1).any() or (counts > n_lists).any() or (np.diff(arrays["probes.ranks"]) <= 0).any():
+    if (
+        not inside
+        or (counts < 1).any()
+        or (counts > n_lists).any()
+        or (np.diff(arrays["probes.ranks"]) <= 0).any()
+    ):
         raise ModelFileError("the lists of the index are not there; build it again")

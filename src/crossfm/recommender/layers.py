@@ -52,6 +52,7 @@ class Layered:
     """An index whose base is searched by ``_search_base``; searches may run while another thread changes items."""
 
     _layers: Layers
+    _origin: Changes | None = None  # of the index that this one was rebuilt from
 
     def _start(self, layers: Layers, n_threads: int) -> None:
         self._layers = layers
@@ -89,7 +90,9 @@ class Layered:
         layers = self._layers
         queries = as_vectors(queries, self.dim, "queries")
         mask = None if allowed is None else as_mask(allowed, layers.changes.n_items)
-        found = self._search_base(layers, queries, n_best, skip, layers.changes.base_mask(mask, layers.n_base))
+        found = self._search_base(
+            layers, queries, n_best, skip, layers.changes.base_mask(mask, layers.n_base)
+        )
         if not len(layers.changes.at):
             return found
         return merged(found, layers.changes.search(queries, n_best, skip, mask, self.n_threads))
@@ -125,6 +128,27 @@ class Layered:
             hit = changes.at[place] == at
             out[hit] = changes.rows[place[hit]]
         return out
+
+    def catch_up(self, old: Any) -> None:
+        """Take over what was changed in ``old`` since this index was ``rebuilt`` from it.
+
+        What ``old`` changes after this call is lost: keep writers waiting until this index stands in its place.
+        """
+        before, (_, n_base, now) = self._origin, old._layers
+        if before is None or old is self:
+            return
+        there = np.ones(now.n_items, np.uint8) if (live := now.present(n_base)) is None else live
+        new = np.arange(before.n_items, now.n_items)
+        known = now.at[now.at < before.n_items]
+        moved = known[(self.vectors(known) != old.vectors(known)).any(axis=1) | (self._there()[known] == 0)]
+        at = np.concatenate([moved, new])
+        self.upsert(at, old.vectors(at))
+        self.delete(np.flatnonzero((there == 0) & (self._there() != 0)))
+        self._origin = None
+
+    def _there(self) -> Mask:
+        live = self._layers.changes.present(self._layers.n_base)
+        return np.ones(self.n_items, np.uint8) if live is None else live
 
     def _put(self, layers: Layers) -> None:
         self._layers = layers
@@ -166,15 +190,15 @@ class Layered:
 
 def as_vectors(vectors: Any, dim: int | None, name: str) -> Floats32:
     """Return finite float32 vectors (n, dim), or raise ``DataError``."""
-    vectors = np.ascontiguousarray(vectors, np.float32)
-    if vectors.ndim != 2 or (dim is not None and vectors.shape[1] != dim):
+    rows: Floats32 = np.ascontiguousarray(vectors, np.float32)
+    if rows.ndim != 2 or (dim is not None and rows.shape[1] != dim):
         raise DataError(
-            f"the {name} have shape {vectors.shape}, expected (n, {'dim' if dim is None else dim}): a row each"
+            f"the {name} have shape {rows.shape}, expected (n, {'dim' if dim is None else dim}): a row each"
         )
-    if not np.isfinite(vectors).all():
-        bad = int(np.argmin(np.isfinite(vectors).all(axis=1)))
+    if not np.isfinite(rows).all():
+        bad = int(np.argmin(np.isfinite(rows).all(axis=1)))
         raise DataError(f"row {bad} of the {name} is not finite: look for divergence in training")
-    return vectors
+    return rows
 
 
 def as_positions(positions: Any, n_items: int) -> Positions:

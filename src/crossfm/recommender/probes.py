@@ -1,15 +1,16 @@
-"""How many lists of an inverted file have to be looked at for a recall, measured on queries that it was not made from."""
+"""How many lists of an inverted file it takes for a recall, measured on queries that it was not made from."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats32 = NDArray[np.float32]
 Positions = NDArray[np.int64]
-RANKS = (10, 30, 100, 300, 1000, 3000, 10_000, 30_000, 100_000)
+RANKS = tuple(n * 10**power for power in range(1, 6) for n in (1, 2, 3, 5, 7))
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +50,7 @@ class Probes:
         return cls(np.array(ranks, np.int64), np.maximum.accumulate(np.array(counts, np.int64)))
 
 
-def lists_needed(centroids: Floats32, queries: Floats32, lists: Positions) -> Positions:
+def lists_needed(centroids: Floats32, queries: Floats32, lists: NDArray[np.integer[Any]]) -> Positions:
     """Return how many lists a query (n_queries, dim) looks at until each of ``lists`` (n_queries, n) is among them."""
     distance = np.einsum("ij,ij->i", centroids, centroids) - 2.0 * queries @ centroids.T
     order = np.argsort(distance, axis=1, kind="stable")

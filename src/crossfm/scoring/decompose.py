@@ -8,8 +8,8 @@ l_A = sum_{i in A} w_i x_i and P_A the sum over pairs inside A,
 because the pairs across the two sides sum to <S_Q, S_T>. The bracket is the same for every item, so ordering
 items by the inner product is ordering them by the machine's own score.
 
-With a weight h_f for each factor, pairs count sum_f h_f v_if v_jf: the weight goes half into either side, its sign into the
-query. Machines with a weight for each pair of fields are in ``field_weighted``.
+With a weight h_f for each factor, pairs count sum_f h_f v_if v_jf: the weight goes half into either side, its sign
+into the query. Machines with a weight for each pair of fields are in ``field_weighted``.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class FactorWeighted:
     h: Floats32
 
     def halves(self) -> tuple[FMParams, FMParams]:
-        """Return two machines: the score is that of the first (h > 0) less that of the second (h < 0, no w, no bias)."""
+        """Return two machines: the score is that of the first (h > 0) less that of the second (h < 0, V alone)."""
         V = self.params.V * np.sqrt(np.abs(self.h))
         more, less = (np.ascontiguousarray(V[:, side]) for side in (self.h > 0, self.h < 0))
         return replace(self.params, V=more), FMParams(0.0, np.zeros_like(self.params.w), less)
@@ -67,7 +67,9 @@ def recall_machine(params: Any, *, n_query_fields: int | None = None) -> Machine
         if n_query_fields is None:
             raise OptionError("a machine that knows fields needs n_query_fields: how many are the query's")
         return params.split(n_query_fields)
-    raise OptionError(f"{why_not(params)}. Recall with fm, fwfm, or nfm without hidden layers; rank with this one.")
+    raise OptionError(
+        f"{why_not(params)}. Recall with fm, fwfm, or nfm without hidden layers; rank with this one."
+    )
 
 
 def why_not(params: Any) -> str:
@@ -79,7 +81,9 @@ def why_not(params: Any) -> str:
             "fields, too many to search"
         )
     if isinstance(params, HOFMParams):
-        return "HOFM has triples, which put two features of one side beside one of the other: no inner product"
+        return (
+            "HOFM has triples, which put two features of one side beside one of the other: no inner product"
+        )
     if isinstance(params, list):
         return f"there are {len(params)} machines, one for each class, and items have one order"
     return f"the score of {type(params).__name__} does not split into a query and an item"

@@ -1,17 +1,19 @@
 """Machines with a weight for each pair of fields as inner products; see ``decompose`` for the plain one.
 
-With S_f the sum of x_i V_i over the features of field f, and r_fg the weight of two fields, the pairs across the sides are
+With S_f the sum of x_i V_i over the features of field f, and r_fg the weight of two fields, the pairs across the sides
+are
 
     sum_{f in Q} sum_{g in T} r_fg <S_f, S_g>,
 
-an inner product of one block of n_factors numbers for each field of one side, with the weighted sum over the fields of the
-other: the side with fewer fields keeps its blocks, so the vectors are as short as they can be.
+an inner product of one block of n_factors numbers for each field of one side, with the weighted sum over the fields of
+the other: the side with fewer fields keeps its blocks, so the vectors are as short as they can be.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,7 +67,9 @@ class FieldWeighted:
     def split(self, n_query_fields: int) -> FieldWeighted:
         """Return the machine with the first ``n_query_fields`` fields on the query's side."""
         if not 0 <= n_query_fields <= self.n_fields:
-            raise OptionError(f"n_query_fields={n_query_fields}, but the machine knows {self.n_fields} fields")
+            raise OptionError(
+                f"n_query_fields={n_query_fields}, but the machine knows {self.n_fields} fields"
+            )
         return replace(self, n_query_fields=int(n_query_fields))
 
     @property
@@ -104,7 +108,7 @@ class FieldWeighted:
             own[part] = linear + self._pairs(sums, self.between[here, here], squares)
         return vectors, own
 
-    def _met(self, sums: Floats, between: Floats32) -> Floats:
+    def _met(self, sums: Floats, between: NDArray[Any]) -> Floats:
         """Return for each field of the other side what features there meet: sum_f r_fg S_f, or M_fg^T S_f."""
         if between.ndim == 4:
             return np.asarray(np.einsum("nfk,fgkl->ngl", sums, between, optimize=True))
@@ -136,5 +140,5 @@ class FieldWeighted:
             place = (row * n_fields + fields[cut], ids.astype(np.int64))
             matrix = csr_matrix((values[cut], place), shape=(n * n_fields, len(self.w)))
             sums = np.asarray(matrix @ self.V, np.float64).reshape(n, n_fields, self.V.shape[1])
-            linear = np.bincount(row, x * self.w[ids], n)
-            yield part, sums, linear, np.bincount(row, x * x * lengths[ids], n)
+            linear, squares = np.bincount(row, x * self.w[ids], n), np.bincount(row, x * x * lengths[ids], n)
+            yield part, sums, linear.astype(np.float64), squares.astype(np.float64)
