@@ -20,16 +20,12 @@ from crossfm.recommender.whiten import Whitening
 
 MOST_MEASURED = 256
 MEASURED_AT = 100
-# Of a search, in reads of the whole catalogue for one query; measured (benchmarks/recall.py).
-SCAN, MASKED_SCAN = (
-    2.0,
-    5.0,
-)  # an item of a list, and one whose bit of a mask is looked up, against one of the exact search
+# What a search costs, in reads of the whole catalogue for one query; measured (docs/recall.md).
+SCAN = 2.0  # an item of a list, against one of the exact search
+MASKED_SCAN = 5.0  # the same where the bit of a mask is looked up for each
 START = 20_000  # items read exactly in the time that a search by lists takes beside its items
 TOGETHER = 0.12  # of the time of one query, what it takes at least among many of an exact search
-FILTERED_AFTER = (
-    0.5  # share of allowed items from which a mask is applied to what was found, not to what is looked at
-)
+FILTER_LATE = 0.5  # share of allowed items from which a mask is applied to what was found
 
 
 class IVFIndex(Layered):
@@ -125,12 +121,10 @@ class IVFIndex(Layered):
 
     def _found(self, queries: Floats32, k: int) -> Positions:
         """Return what lists find, also where a search would look at all items because it costs less."""
-        probes = self._probes.at(k)
+        probes, (_, n_base, changes) = self._probes.at(k), self._layers
         assert probes is not None
-        near = int(1.1 * k) + 8
-        return self._by_lists(self._layers, queries, k, None, self._layers.changes.live, probes, near, True)[
-            0
-        ]
+        share = changes.alive(n_base) / n_base
+        return self._by_lists(self._layers, queries, k, None, changes.live, probes, share)[0]
 
     def share(self, n_best: int) -> float:
         """Return the share of the items that a search for ``n_best`` looks at, by the share of the lists."""
@@ -167,9 +161,7 @@ class IVFIndex(Layered):
         )
         if probes is None:
             return super()._search_base(layers, queries, n_best, skip, allowed)
-        late = share >= FILTERED_AFTER
-        n_near = int(1.1 * (n_best + n_out) / (share if late else 1)) + 8
-        return self._by_lists(layers, queries, n_best, skip, allowed, probes, n_near, late)
+        return self._by_lists(layers, queries, n_best, skip, allowed, probes, share)
 
     def _by_lists(
         self,
@@ -179,13 +171,15 @@ class IVFIndex(Layered):
         skip: Skip | None,
         allowed: Mask | None,
         probes: int,
-        n_near: int,
-        late: bool,
+        share: float,
     ) -> Found:
-        """Search ``probes`` lists for ``n_near`` items a query, more where too few of them are left; then all items.
+        """Search ``probes`` lists for each query, more where they have too few items that count, and all in the end.
 
-        A mask is applied while faiss looks, or ``late``: to what it found.
+        ``share`` of the items are allowed. Where it is large the mask is applied late: to what faiss has found.
         """
+        late = share >= FILTER_LATE
+        n_out = 0 if skip is None else int(np.diff(skip[0]).max(initial=0))
+        n_near = int(1.1 * (n_best + n_out) / (share if late else 1.0)) + 8
         ids = np.full((len(queries), n_best), -1, np.int64)
         scores = np.full((len(queries), n_best), -np.inf, np.float32)
         left = np.flatnonzero(queries.any(axis=1))  # a query of zeros is near nothing
@@ -211,7 +205,7 @@ class IVFIndex(Layered):
         probes = self._probes.at(rank)
         if probes is None:
             return None
-        scan = SCAN if share >= FILTERED_AFTER else MASKED_SCAN
+        scan = SCAN if share >= FILTER_LATE else MASKED_SCAN
         lists = scan * probes / len(self._centroids) + START / max(self._layers.n_base, 1)
         exact = (1 - (1 - share) ** LANES) * max(1 / max(n_queries, 1), TOGETHER)
         return probes if lists < exact else None

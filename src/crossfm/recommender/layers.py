@@ -16,6 +16,7 @@ from crossfm.recommender.seen import Skip
 
 Arrays = dict[str, NDArray[Any]]
 State = tuple[Arrays, dict[str, Any]]
+MOST_ITEMS = 2**32 - 1
 LEAST_BUFFER, BUFFER_SHARE = 1024, 20  # a buffer is long when it has a 20th of the items
 
 
@@ -105,7 +106,7 @@ class Layered:
         vectors = as_vectors(vectors, self.dim, "vectors")
         with self._writing:
             layers = self._layers
-            at = as_positions(positions, self.n_items + len(vectors))
+            at = as_positions(positions, MOST_ITEMS)
             if len(at) != len(vectors):
                 raise DataError(f"{len(at)} positions, but {len(vectors)} vectors")
             self._put(layers._replace(changes=layers.changes.put(at, vectors, layers.n_base)))
