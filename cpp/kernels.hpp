@@ -232,21 +232,27 @@ struct ChoiceArgs {
   int64_t* used;   // counts choices that had a negative; WARP: all, as it does not look
 };
 
-// The best `n_best` of n_items by inner product for each query, ties by smaller id.
+constexpr int64_t kTopLanes = 16;  // items of a block
+
+// The items of blocks [begin, end) with the largest inner products with each query, as keys (topkey.hpp) in no order: at
+// least the best `n_best`, ties by smaller id. Coordinate d of item i is items[i / kTopLanes * block_apart +
+// d * coordinate_apart + i % kTopLanes].
 struct TopArgs {
   const float* queries;  // (n_queries, dim)
-  const float* items;    // (n_items, dim)
+  const float* items;
+  int64_t block_apart, coordinate_apart;
+  const float* last;  // (dim, kTopLanes) the last block where it does not stand whole among the items, or null
   int64_t n_queries, n_items, dim, n_best;
   const int64_t* skip_indptr;  // (n_queries + 1,) or null: sorted item ids to leave out
   const uint32_t* skip;
-  int64_t begin, end;  // queries to answer
-  int64_t* ids;        // (n_queries, n_best), -1 where fewer are left
-  float* scores;       // (n_queries, n_best)
-  float* scratch;      // (block,) scores of a block of items for a group of queries
+  const uint8_t* allowed;  // (n_items,) 0 where an item is left out; or null
+  int64_t begin, end;
+  int64_t room;      // at least n_best + kTopLanes
+  uint64_t* keys;    // (n_queries, room)
+  int64_t* found;    // (n_queries,) 0; how many keys there are
+  int64_t* skipped;  // (n_queries,) where in `skip` the first item of block `begin` would stand
+  float* least;      // (n_queries,) -inf; what an item has to beat
 };
-
-constexpr int64_t kTopBlock = 1024;  // items scored at a time
-constexpr int64_t kTopGroup = 4;     // queries scored at a time
 
 // Embeddings of the rows order[begin, end), row i of the outputs for order[i]; an output that is null is not made.
 struct LookupArgs {

@@ -748,15 +748,18 @@ def recall_vectors(query, item, bias, w, V):
     return const, np.append(factor_sums(query, V), 1.0), np.append(factor_sums(item, V), own)
 
 
-def top_items(queries, items, n_best, skip=None):
+def top_items(queries, items, n_best, skip=None, allowed=None):
     """Return, per query, the (id, score) of the best items by a full sort: score down, then id up.
 
-    ``queries`` (n_queries, dim), ``items`` (n_items, dim), ``skip`` a set of ids per query or None.
+    ``queries`` (n_queries, dim), ``items`` (n_items, dim) or {id: item}, ``skip`` a set of ids per query or None,
+    ``allowed`` a set of ids or None.
     """
+    items = items if isinstance(items, dict) else dict(enumerate(items))
     best = []
     for number, query in enumerate(queries):
         out = () if skip is None else skip[number]
-        scored = [(-float(np.dot(query, item)), i) for i, item in enumerate(items) if i not in out]
+        left = {i: item for i, item in items.items() if i not in out and (allowed is None or i in allowed)}
+        scored = [(-float(np.dot(query, item)), i) for i, item in left.items()]
         best.append([(i, -minus) for minus, i in sorted(scored)[:n_best]])
     return best
 

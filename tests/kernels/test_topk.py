@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crossfm.kernels.fm import scores
-from crossfm.kernels.topk import top_items
+from crossfm.kernels.topk import LANES, pack_items, top_items, unpack_items
 from machines import ISAS, as_rows, random_params, random_rows, using_isa
 from oracles import recall_vectors
 from oracles import top_items as naive_top_items
@@ -18,29 +18,35 @@ def as_skip(lists):
     return offsets, np.array([i for ids in lists for i in sorted(ids)], np.uint32)
 
 
-def assert_best(queries, items, n_best, skip=None, n_threads=1):
+def assert_best(queries, items, n_best, skip=None, n_threads=1, allowed=None):
     """``items`` is (n_items, dim) here; integers, so that the scores are exact and ties are many."""
-    expected = naive_top_items(queries, items, n_best, skip)
-    by_coordinate = np.ascontiguousarray(items.T)
+    expected = naive_top_items(queries, items, n_best, skip, allowed)
+    mask = None
+    if allowed is not None:
+        mask = np.zeros(len(items), np.uint8)
+        mask[list(allowed)] = 1
     for isa in ISAS:
-        with using_isa(isa):
-            ids, best = top_items(
-                queries,
-                by_coordinate,
-                n_best,
-                skip=None if skip is None else as_skip(skip),
-                n_threads=n_threads,
-            )
-        assert ids.shape == best.shape == (len(queries), n_best)
-        for row, pairs in enumerate(expected):
-            missing = n_best - len(pairs)
-            assert ids[row].tolist() == [i for i, _ in pairs] + [-1] * missing, isa
-            assert best[row].tolist() == [s for _, s in pairs] + [-np.inf] * missing, isa
+        for layout in (np.ascontiguousarray(items.T), pack_items(items)):
+            with using_isa(isa):
+                ids, best = top_items(
+                    queries,
+                    layout,
+                    n_best,
+                    n_items=len(items),
+                    skip=None if skip is None else as_skip(skip),
+                    allowed=mask,
+                    n_threads=n_threads,
+                )
+            assert ids.shape == best.shape == (len(queries), n_best)
+            for row, pairs in enumerate(expected):
+                missing = n_best - len(pairs)
+                assert ids[row].tolist() == [i for i, _ in pairs] + [-1] * missing, (isa, layout.ndim)
+                assert best[row].tolist() == [s for _, s in pairs] + [-np.inf] * missing, (isa, layout.ndim)
 
 
 @st.composite
 def searches(draw):
-    n_queries, n_items = draw(st.integers(0, 9)), draw(st.integers(1, 70))
+    n_queries, n_items = draw(st.integers(0, 9)), draw(st.integers(0, 70))
     rng = np.random.default_rng(draw(st.integers(0, 2**16)))
     dim = draw(st.integers(1, 9))
     high = draw(st.sampled_from([1, 2, 5]))  # 1: every vector is zero, all scores tie
@@ -49,12 +55,62 @@ def searches(draw):
     )
     share = draw(st.sampled_from([0.0, 0.2, 0.9, 1.0]))
     skip = [set(np.flatnonzero(rng.random(n_items) < share).tolist()) for _ in range(n_queries)]
-    return queries, items, draw(st.integers(0, n_items + 3)), draw(st.sampled_from([None, skip]))
+    share = draw(st.sampled_from([0.0, 0.05, 0.5, 1.0]))
+    allowed = set(np.flatnonzero(rng.random(n_items) < share).tolist())
+    n_best = draw(st.integers(0, n_items + 3))
+    return queries, items, n_best, draw(st.sampled_from([None, skip])), draw(st.sampled_from([None, allowed]))
 
 
 @given(searches(), st.integers(1, 3))
 def test_the_best_items_are_those_of_a_full_sort(search, n_threads):
-    assert_best(*search, n_threads=n_threads)
+    *search, allowed = search
+    assert_best(*search, n_threads=n_threads, allowed=allowed)
+
+
+@pytest.mark.parametrize("n_queries", [1, 2, 3, 8, 11])
+@pytest.mark.parametrize("n_best", [1, 5, 300])
+def test_lists_that_change_with_every_item_end_right(n_best, n_queries):
+    """Scores rise or fall with the id, or by chance with many ties: what is kept is thinned out again and again."""
+    n = 3000
+    rng = np.random.default_rng(n_best)
+    items = np.stack([np.arange(n), rng.integers(0, 50, n)], axis=1).astype(np.float32)
+    queries = np.array([[1, 0], [-1, 0], [0, 1], [0, -1]], np.float32)[np.arange(n_queries) % 4]
+    assert_best(queries, items, n_best)
+    assert_best(queries, items, n_best, n_threads=3, allowed=set(range(0, n, 7)))
+    assert_best(queries, items, n_best, [set(range(q, n, 3)) for q in range(n_queries)])
+
+
+def test_few_allowed_items_are_found_wherever_they_stand():
+    items = np.arange(5000, dtype=np.float32)[:, None] % 977
+    queries = np.array([[1.0], [-1.0]], np.float32)
+    for allowed in ({0}, {4999}, {15, 16, 4998}, {2048}, set()):
+        assert_best(queries, items, 2, allowed=allowed)
+        assert_best(queries, items, 2, [{4999}, {15}], n_threads=2, allowed=allowed)
+
+
+def test_scores_do_not_depend_on_what_is_worked_on_at_once():
+    """Bit by bit: alone or together, packed or not, any threads, any subset of the items."""
+    rng = np.random.default_rng(3)
+    queries, items = (rng.normal(size=(n, 33)).astype(np.float32) for n in (19, 777))
+    packed = pack_items(items)
+    for isa in ISAS:
+        with using_isa(isa):
+            ids, best = top_items(queries, packed, 50, n_items=777)
+            for number, query in enumerate(queries):
+                alone = top_items(query[None], np.ascontiguousarray(items.T), 50, n_threads=2)
+                few = np.sort(ids[number])
+                of_few = top_items(query[None], pack_items(items[few]), 50, n_items=50)
+                assert alone[0].tolist() == [ids[number].tolist()] == [few[of_few[0][0]].tolist()]
+                assert alone[1].tolist() == [best[number].tolist()] == of_few[1].tolist()
+
+
+@pytest.mark.parametrize("n_items", [0, 1, 15, 16, 17, 40])
+def test_packed_vectors_come_back(n_items):
+    vectors = np.random.default_rng(n_items).normal(size=(n_items, 5)).astype(np.float32)
+    packed = pack_items(vectors)
+    assert packed.shape == (-(-n_items // LANES), 5, LANES)
+    assert not packed.transpose(0, 2, 1).reshape(-1, 5)[n_items:].any()
+    np.testing.assert_array_equal(unpack_items(packed, np.arange(n_items)), vectors)
 
 
 @pytest.mark.parametrize("n_items", [1, 1023, 1024, 1025, 1040, 2048, 2055])

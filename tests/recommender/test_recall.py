@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from crossfm import Categorical, FMRanker, MultiCategorical, Numeric, Recommender
 from crossfm.data.rows import join_rows
 from crossfm.kernels.fm import scores
+from crossfm.recommender.index import ExactIndex
 from crossfm.scoring.decompose import query_vectors
 from movielens import movielens
-from oracles import fm_score
+from oracles import fm_score, top_items
 
 
 def whole_scores(model: Recommender, queries: Any, which: int) -> np.ndarray:
@@ -146,3 +149,26 @@ def test_parts_of_real_scores_add_up(real: Any) -> None:
         "genres",
     ]
     assert set(table.item_id) <= set(items.item_id)
+
+
+def test_an_exact_index_of_real_items_is_a_full_sort(real: Any) -> None:
+    """Ids and order, ties included: vectors are rounded so that sums are exact in any order, and many are equal."""
+    model, ratings, _ = real
+    asked = ratings[["user_id", "hour", "weekday"]].iloc[:: len(ratings) // 25]
+    queries = np.rint(8 * query_vectors(model.queries(asked), model.ranker_.params_)[0])
+    items = np.rint(4 * model.item_vectors_.T)
+    index = ExactIndex(items)
+    where = model.users_.ids.positions(pa.array(asked.user_id), "user_id")
+    indptr, seen = model.seen_.skip(where, np.zeros(0, np.int64))
+    skip = [set(seen[a:b].tolist()) for a, b in pairwise(indptr)]
+    rng = np.random.default_rng(0)
+    for share in (1.0, 0.3, 0.02):
+        allowed = rng.random(len(items)) < share
+        expected = top_items(queries, items, 100, skip, set(np.flatnonzero(allowed).tolist()))
+        ids, scores = index.search(queries, 100, skip=(indptr, seen), allowed=allowed)
+        for row, pairs in enumerate(expected):
+            assert ids[row][: len(pairs)].tolist() == [i for i, _ in pairs]
+            assert scores[row][: len(pairs)].tolist() == [s for _, s in pairs]
+            assert (ids[row][len(pairs) :] == -1).all()
+        if share == 1.0:
+            assert any(len(set(scores[row].tolist())) < 90 for row in range(len(queries)))  # ties there are
