@@ -28,6 +28,7 @@ export class Recommend {
     controls($("#controls"), this.schema, this.state, () => this.ask());
     $("#retriever").textContent = `first stage: ${this.schema.retriever ?? "fm"}`;
     $("#ranker").textContent = `second stage: ${this.schema.ranker ?? "the same"}`;
+    $(".final .end").textContent = this.schema.ranker ? "score, parts of recall" : "score, largest parts";
     combobox($("#user"), $("#user-list"), (text) => this.search(text), (option) => (location.hash = `#/user/${encodeURIComponent(option.value)}`));
     $("#user").addEventListener("blur", () => ($("#user").value = this.user ?? ""));
     $("#new-visitor").addEventListener("click", () => (location.hash = "#/new"));
