@@ -12,6 +12,7 @@ import pytest
 from contracts import visits
 from crossfm import Categorical, FMRanker, MultiCategorical, Recommender
 from crossfm.errors import ColumnError, DataError, OptionError
+from crossfm.estimators.neural_ranker import NeuralFMRanker
 from crossfm.recommender.ask import Ask
 from crossfm.recommender.engine import Engine
 
@@ -249,6 +250,41 @@ def test_similar_items_are_of_one_kind(engine: Engine) -> None:
     assert {int(item[1:]) % 3 for item in ids(found)[:3]} == {0}
     assert [each.score for each in found] == sorted((each.score for each in found), reverse=True)
     assert set(ids(engine.similar("i0", 20, {"kind": "love"}))) == {f"i{i}" for i in range(1, N_ITEMS, 3)}
+
+
+@pytest.mark.parametrize(
+    ("network", "more"), [("fm", {}), ("fwfm", {}), ("nfm", {"hidden": (), "batch_norm": False})]
+)
+def test_networks_whose_score_is_an_inner_product_can_recall(network: str, more: Any) -> None:
+    retriever = NeuralFMRanker(4, model=network, learning_rate=0.02, max_iter=3, random_state=0, **more)
+    model = fitted(retriever=retriever)
+    engine = Engine(Recommender.from_state(*model.to_state()))
+    for ask in (
+        Ask(user=100, n=N_ITEMS, exclude_seen=False, context={"part": "day"}),
+        Ask(n=5, history=["i1", "i2"]),
+    ):
+        answer = engine.recommend(ask)
+        queries = engine.queries.of(ask, engine._catalogue).rows
+        at = [int(item[1:]) for item in ids(answer.items)]
+        expected = model.retriever_.predict(queries.take(np.zeros(len(at), int)), model.items_.rows.take(at))
+        np.testing.assert_allclose([each.score for each in answer.items], expected, atol=1e-5)
+        why = engine.explain(ask, ids(answer.items)[0])
+        assert why.score == pytest.approx(expected[0], abs=1e-5)
+        assert why.bias + sum(part.value for part in why.parts) == pytest.approx(why.score, abs=1e-5)
+        beside = [
+            p.value
+            for p in why.parts
+            if p.columns[0] == "history" and p.columns[-1] in ("item_id", "kind", "tags")
+        ]
+        assert sum(value for _, value in why.because) == pytest.approx(sum(beside), abs=1e-5)
+    batch = model.recommend([100], 6, context={"part": "day"}).to_pydict()
+    assert ids(engine.recommend(Ask(user=100, n=6, context={"part": "day"})).items) == batch["item_id"]
+
+
+@pytest.mark.parametrize("more", [{"model": "deepfm"}, {"model": "nfm"}, {"model": "nfm", "hidden": [8]}])
+def test_networks_with_layers_are_refused_for_recall_before_training(more: Any) -> None:
+    with pytest.raises(OptionError, match="network.*no index can search it"):
+        fitted(retriever=NeuralFMRanker(4, **more))
 
 
 class TestItemsThatChange:

@@ -155,7 +155,7 @@ def test_an_exact_index_of_real_items_is_a_full_sort(real: Any) -> None:
     """Ids and order, ties included: vectors are rounded so that sums are exact in any order, and many are equal."""
     model, ratings, _ = real
     asked = ratings[["user_id", "hour", "weekday"]].iloc[:: len(ratings) // 25]
-    queries = np.rint(8 * query_vectors(model.queries(asked), model.ranker_.params_)[0])
+    queries = np.rint(8 * query_vectors(model.queries(asked), model.retriever_.params_)[0])
     items = np.rint(4 * model.item_vectors_.T)
     index = ExactIndex(items)
     where = model.users_.ids.positions(pa.array(asked.user_id), "user_id")

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from crossfm.data.columns import MultiCategorical
 from crossfm.data.rows import Rows, shift_ids
 from crossfm.errors import DataError
-from crossfm.kernels.topk import top_items
 from crossfm.recommender.ask import Id
 from crossfm.recommender.filters import Filters
 from crossfm.recommender.ids import id_array
@@ -42,21 +41,21 @@ class Catalogue:
         Position of each id.
     rows : Rows (n_items, ...)
         Features, behind those of the query.
-    vectors : float32 (dim, n_items)
-        Item vectors of recall, a coordinate of all items together.
+    index : Index
+        Item vectors of recall. Catalogues that come one from another share it: it knows the latest items.
     popularity : float64 (n_items,)
     alive : bool (n_items,)
-    params : FMParams
-        Of recall's machine.
+    machine : Machine
+        Of recall; see ``scoring.decompose``.
     """
 
     side: Side
     place: dict[str, int]
     rows: Rows
-    vectors: Floats
+    index: Any
     popularity: NDArray[np.float64]
     alive: Mask
-    params: Any
+    machine: Any
     n_query_features: int
     item_time: str | None = None
     title: str | None = None
@@ -69,7 +68,7 @@ class Catalogue:
         alive = np.ones(len(side.ids), bool)
         n_query = model.retriever_.n_query_features_
         title = model.title or next((n for n in TITLES if n in side.table.column_names), None)
-        parts = (model._catalogue, model.item_vectors_, model.popularity_, alive, model._params, n_query)
+        parts = (model._catalogue, model.index_, model.popularity_, alive, model._machine, n_query)
         return cls(side, place, *parts, item_time=model.item_time, title=title)
 
     def __len__(self) -> int:
@@ -134,11 +133,10 @@ class Catalogue:
         return self.side.separators() | {c.name: c.separator for c in several if c.separator is not None}
 
     def allowed(self, where: Mapping[str, Any] | None, only: Sequence[Id] | None) -> Mask | None:
-        """Return which items may come (n_items,), None where all may."""
-        mask = None if self.n_alive == len(self) else self.alive
+        """Return which items may come (n_items,), None where all that are alive may."""
+        mask: Mask | None = None
         if where:
-            own = self.filters.mask(where)
-            mask = own if mask is None else mask & own
+            mask = self.filters.mask(where) & self.alive
         if only is not None:
             listed = np.zeros(len(self), bool)
             found = self.positions(only)
@@ -152,38 +150,33 @@ class Catalogue:
         self, queries: Floats, n: int, skip: Skip | None, allowed: Mask | None
     ) -> tuple[Positions, Floats]:
         """Return positions and inner products of the best items for one query (1, dim), best first."""
-        return self.search(self.vectors, queries, n, skip, allowed)
+        return self.there(*self.index.search(queries, n, skip=skip, allowed=allowed))
 
-    def search(
-        self, vectors: Floats, queries: Floats, n: int, skip: Skip | None, allowed: Mask | None
-    ) -> tuple[Positions, Floats]:
-        """Search other ``vectors`` (dim, n_items) of the same items."""
-        if allowed is not None:
-            out = np.flatnonzero(~allowed)
-            both = out if skip is None else np.union1d(out, skip[1])
-            skip = (np.array([0, len(both)], np.int64), both.astype(np.uint32))
-        found, score = top_items(queries, vectors, n, skip=skip)
-        there = found[0] >= 0
-        return found[0][there], score[0][there]
-
-    def popular(self, n: int, skip: Skip | None, allowed: Mask | None) -> tuple[Positions, Floats]:
-        """Return positions and popularity of the most popular items."""
-        counts = np.ascontiguousarray(self.popularity[None], np.float32)
-        return self.search(counts, np.ones((1, 1), np.float32), n, skip, allowed)
-
-    def unit_vectors(self) -> Floats:
-        """Return S_T of all items as unit vectors (n_factors, n_items)."""
-        return self._unit
+    def popular(self, n: int, skip: Skip, allowed: Mask | None) -> tuple[Positions, Floats]:
+        """Return positions and popularity of the most popular items, ties by position."""
+        mask = self.alive.copy() if allowed is None else self.alive & allowed
+        mask[skip[1]] = False
+        found = self._by_popularity[mask[self._by_popularity]][:n]
+        return found, self.popularity[found].astype(np.float32)
 
     @cached_property
-    def _unit(self) -> Floats:
-        own = self.vectors[:-1]
-        return np.ascontiguousarray(own / np.maximum(np.linalg.norm(own, axis=0), np.float32(1e-12)))
+    def _by_popularity(self) -> Positions:
+        return np.argsort(-self.popularity, kind="stable")
+
+    def vectors(self, positions: Positions) -> Floats:
+        """Return item vectors (n, dim)."""
+        found: Floats = self.index.vectors(positions)
+        return found
+
+    def there(self, found: Positions, score: Floats) -> tuple[Positions, Floats]:
+        """Return the first list without gaps, and without items that came after this catalogue."""
+        kept = (found[0] >= 0) & (found[0] < len(self))
+        return found[0][kept], score[0][kept]
 
     def index_report(self) -> dict[str, Any]:
-        """Return kind and size of the index."""
-        size = int(self.vectors.nbytes)
-        return {"kind": "exact", "n_items": self.n_alive, "dim": len(self.vectors), "bytes": size}
+        """Return kind, size and measured recall of the index."""
+        report: dict[str, Any] = self.index.report()
+        return report
 
     def age(self, positions: Positions, now: float) -> NDArray[np.float64] | None:
         """Return the age of items in days (n,), NaN where unknown; None without a column of times."""
@@ -214,15 +207,11 @@ class Catalogue:
         where = np.array([place[key] for key in keys], np.int64)
         n = len(side.ids)
         rows = shift_ids(side.rows, self.n_query_features)
-        vectors = np.empty((len(self.vectors), n), np.float32)
-        vectors[:, :before] = self.vectors
-        vectors[:, where] = item_vectors(rows.take(where), self.params).T
+        self.index.upsert(where, item_vectors(rows.take(where), self.machine))
         alive = np.concatenate([self.alive, np.ones(n - before, bool)])
         alive[where] = True
         popularity = np.concatenate([self.popularity, np.zeros(n - before)])
-        return replace(
-            self, side=side, place=place, rows=rows, vectors=vectors, alive=alive, popularity=popularity
-        )
+        return replace(self, side=side, place=place, rows=rows, alive=alive, popularity=popularity)
 
     def without(self, ids: Sequence[Id]) -> tuple[Catalogue, int]:
         """Return a catalogue in which ``ids`` are dead, and how many were alive."""
@@ -230,6 +219,7 @@ class Catalogue:
         where = where[where >= 0]
         alive = self.alive.copy()
         alive[where] = False
+        self.index.delete(where)
         return replace(self, alive=alive), len(where)
 
 

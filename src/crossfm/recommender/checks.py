@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from crossfm.core.options import check_count, check_number, thread_count
 from crossfm.errors import ColumnError, DataError, OptionError
 from crossfm.estimators.ranker import FMRanker
@@ -22,6 +24,7 @@ def check_settings(model: Any, log: Any, users: Any, items: Any) -> None:
     if model.retriever is not None and not isinstance(model.retriever, FMRanker):
         kind = type(model.retriever).__name__
         raise OptionError(f"retriever is a {kind}, but it must be an FMRanker or None")
+    _check_retriever(model.retriever)
     for name in (*roles, *([model.time] if model.time else [])):
         need(log, name, "the table of interactions")
     if log.num_rows == 0:
@@ -60,6 +63,19 @@ def check_settings(model: Any, log: Any, users: Any, items: Any) -> None:
                 f"these have {sorted(there)}"
             )
     _check_shared(model, users, items)
+
+
+def _check_retriever(retriever: Any) -> None:
+    """Refuse before training the networks whose score is no inner product."""
+    network = getattr(retriever, "model", None)
+    layers = getattr(retriever, "hidden", None)
+    if network in (None, "fm", "fwfm") or (network == "nfm" and layers is not None and not np.size(layers)):
+        return
+    what = f"{network!r} network" + (" with hidden layers" if network == "nfm" else "")
+    raise OptionError(
+        f"the retriever is a {what}, whose layers read query and item together: no index can search it. Recall with "
+        "FMRanker, or with the model 'fm', 'fwfm', or 'nfm' with hidden=(); rank with this one."
+    )
 
 
 def _check_shared(model: Any, users: Any, items: Any) -> None:

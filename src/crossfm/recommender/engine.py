@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from threading import Lock
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from crossfm.data.rows import join_rows
+from crossfm.data.rows import Rows, join_rows
 from crossfm.errors import DataError, OptionError
 from crossfm.recommender.ask import Answer, Ask, Found, Funnel, Id, Part, Why
 from crossfm.recommender.catalogue import Catalogue
 from crossfm.recommender.describe import describe
 from crossfm.recommender.history import FIELD
+from crossfm.recommender.index import ExactIndex
 from crossfm.recommender.query import Queries, Query
 from crossfm.recommender.ranking import of_lists
 from crossfm.recommender.recommender import Recommender
 from crossfm.recommender.rerank import codes_of, freshened, reorder
+from crossfm.scoring.decompose import query_vectors
 from crossfm.scoring.explain import explain_rows
 
 Positions = NDArray[np.int64]
@@ -46,7 +48,8 @@ class Engine:
         self.recommender = recommender
         self.queries = Queries(recommender)
         self._catalogue = Catalogue.of(recommender)
-        self._writing = Lock()
+        self._similar: ExactIndex | None = None
+        self._writing, self._building = threading.Lock(), threading.Lock()
 
     # -------------------------------------------------------------- requests
 
@@ -123,17 +126,24 @@ class Engine:
 
         Raises ``DataError`` for an item that is not in the catalogue.
         """
-        items = self._catalogue
+        unit, items = self._units()
         at = items.position(item)
-        allowed = items.allowed(where, None)
-        unit = items.unit_vectors()
-        query = np.ascontiguousarray(unit[:, at])[None]
         skip = (np.array([0, 1], np.int64), np.array([at], np.uint32))
-        found, score = items.search(unit, query, min(n, len(items)), skip, allowed)
+        query, n = unit.vectors(np.array([at])), min(n, len(items))
+        found, score = items.there(*unit.search(query, n, skip=skip, allowed=items.allowed(where, None)))
         return [
             Found(items.id_at(position), rank, float(value), source="similar")
             for rank, (position, value) in enumerate(zip(found, score, strict=True), 1)
         ]
+
+    def _units(self) -> tuple[ExactIndex, Catalogue]:
+        """Return S_T of all items as unit vectors, made when first asked for, and the items."""
+        with self._writing:
+            items = self._catalogue
+            if self._similar is None:
+                self._similar = ExactIndex(unit_vectors(items.vectors(np.arange(len(items)))))
+                self._similar.delete(np.flatnonzero(~items.alive))
+            return self._similar, items
 
     def explain(self, ask: Ask, item: Id) -> Why:
         """Return the exact parts of recall's score of ``item``. Raises ``DataError`` for an unknown one."""
@@ -143,7 +153,7 @@ class Engine:
         own = items.rows.take(np.array([at]))
         names = model.field_names()
         left = len(names) - len(model.items_.encoder.fields)
-        parts = explain_rows(join_rows(query.rows, own, left_fields=left), model._params, names)
+        parts = explain_rows(join_rows(query.rows, own, left_fields=left), model._machine, names)
         listed = [Part((name,), float(v)) for name, v in zip(parts.names, parts.columns[0], strict=True)]
         listed += [Part(pair, float(v)) for pair, v in zip(parts.pair_names, parts.pairs[0], strict=True)]
         listed = [part for part in listed if part.value]
@@ -168,14 +178,37 @@ class Engine:
                 raise DataError(f"an item has no {name!r}: {dict(each)!r:.200}")
         with self._writing:
             table = pa.Table.from_pylist([dict(each) for each in listed])
-            self._catalogue = self._catalogue.with_items(table)
+            self._catalogue = items = self._catalogue.with_items(table)
+            if self._similar is not None:
+                where = items.positions([each[name] for each in listed])
+                self._similar.upsert(where, unit_vectors(items.vectors(where)))
+        self._refresh()
         return len(listed)
 
     def delete_items(self, ids: Sequence[Id]) -> int:
         """Take items out of all lists; return how many there were."""
         with self._writing:
+            where = self._catalogue.positions(ids)
             self._catalogue, n = self._catalogue.without(ids)
+            if self._similar is not None:
+                self._similar.delete(where[where >= 0])
+        self._refresh()
         return n
+
+    def _refresh(self) -> None:
+        """Build an index that has many changes beside it anew, while the old one goes on answering."""
+        if self._catalogue.index.stale and self._building.acquire(blocking=False):
+            threading.Thread(target=self._rebuild, name="crossfm-index", daemon=True).start()
+
+    def _rebuild(self) -> None:
+        try:
+            old = self._catalogue.index
+            fresh = old.rebuilt()
+            with self._writing:
+                fresh.catch_up(old)
+                self._catalogue = replace(self._catalogue, index=fresh)
+        finally:
+            self._building.release()
 
     def item(self, item: Id) -> dict[str, Any] | None:
         """Return an item's columns, or None."""
@@ -239,7 +272,7 @@ class Engine:
             return np.asarray(items.popularity[found], np.float32)
         vector = query.vector.copy()
         vector[-1] *= np.float32(ask.popularity)
-        return np.asarray(vector @ items.vectors[:, found] + np.float32(query.constant), np.float32)
+        return np.asarray(items.vectors(found) @ vector + np.float32(query.constant), np.float32)
 
     def _rank(self, query: Query, found: Positions, recalled: Floats, ask: Ask, items: Catalogue) -> Floats:
         """Return the second stage's scores; without one, recall's, which are the machine's own full scores.
@@ -249,7 +282,7 @@ class Engine:
         ranking = self.recommender.ranking_
         if ranking is None or not query.known or not len(found):
             return recalled
-        more = np.float32(ask.popularity - 1.0) * items.vectors[-1, found]
+        more = np.float32(ask.popularity - 1.0) * items.vectors(found)[:, -1]
         plain = recalled - more
         (mean,), (spread,) = of_lists(plain[None])
         score = ranking.scores(query.rows, items.rows.take(found), (plain - mean) / spread)
@@ -265,7 +298,7 @@ class Engine:
             score = freshened(score, age, ask.freshness, self.recommender.freshness_half_life)
             order = np.lexsort((found, -score))
         caps = [(codes_of(items.filters.values(name), found[order]), most) for name, most in ask.caps.items()]
-        vectors = items.vectors[:-1, found[order]].T if ask.diversity else None
+        vectors = items.vectors(found[order])[:, :-1] if ask.diversity else None
         return order[reorder(score[order], ask.n, vectors=vectors, diversity=ask.diversity, caps=caps)]
 
     def _found(
@@ -287,12 +320,26 @@ class Engine:
         """Return what each item of the history adds beside the item at ``at``."""
         if not len(query.history):
             return []
-        model = self.recommender
-        mine = np.asarray(query.rows.field_of_each()) == model.field_names().index(FIELD)
-        ids, x = query.rows.indices[mine], query.rows.value_of_each()[mine]
-        value = (model._params.V[ids] * x[:, None]) @ items.vectors[:-1, at]
+        names = self.recommender.field_names()
+        mine = np.asarray(query.rows.field_of_each()) == names.index(FIELD)
+        each = Rows(
+            query.rows.indices[mine],
+            query.rows.n_features,
+            values=query.rows.value_of_each()[mine],
+            fields=np.full(1, names.index(FIELD), np.uint32),
+            width=1,
+        )
+        vectors, _ = query_vectors(each, self.recommender._machine)
+        value = vectors[:, :-1] @ items.vectors(np.array([at]))[0, :-1]
         order = np.argsort(-np.abs(value), kind="stable")
         return [(items.id_at(query.history[i]), float(value[i])) for i in order]
+
+
+def unit_vectors(vectors: Floats) -> Floats:
+    """Return item vectors (n, dim) without their own scores, of length 1."""
+    own = vectors[:, :-1]
+    length = np.linalg.norm(own, axis=1, keepdims=True)
+    return np.asarray(own / np.maximum(length, np.float32(1e-12)), np.float32)
 
 
 class Clock:

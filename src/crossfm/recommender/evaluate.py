@@ -102,7 +102,7 @@ def evaluate(model: Recommender, test: Any, *, ks: tuple[int, ...] = (10, 20), s
 def _systems(model: Recommender, queries: Rows, skip: Skip, n: int) -> dict[str, tuple[Positions, _Scores]]:
     """Return the lists (n_users, n) and the scores of the machine and of popularity."""
     found, _, known = model.best(queries, n, skip)
-    vectors, _ = query_vectors(queries, model.retriever_.params_)
+    vectors, _ = query_vectors(queries, model._machine)
     systems = {"fm": (found, _Scores(model.popularity_, known, vectors, model.item_vectors_))}
     popularity = {"popularity": model.counts_.astype(np.float64)}
     if model.half_life is not None:

@@ -78,7 +78,7 @@ class Queries:
         if self.model.history:
             history = self._latest(at, done)
             rows = self._with_history(rows, history)
-        vectors, constant = query_vectors(rows, self.model._params)
+        vectors, constant = query_vectors(rows, self.model._machine)
         skip = self._skip(at, done, ask, items)
         allowed = items.allowed(ask.where, ask.allow)
         n_allowed = len(items) if allowed is None else int(allowed.sum())

@@ -11,24 +11,30 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from crossfm.core.options import check_count, thread_count
+from crossfm.core.params import FMParams
+from crossfm.core.random import stream
 from crossfm.data.columns import Column
 from crossfm.data.encode import Encoder
 from crossfm.data.infer import infer_columns
 from crossfm.data.rows import Rows, join_rows, shift_ids
 from crossfm.data.tables import as_table, is_table
 from crossfm.errors import ColumnError, CrossFMError, DataError, OptionError
+from crossfm.estimators.kinds import restore
 from crossfm.estimators.ranker import FMRanker
+from crossfm.estimators.recall import recall_machine_of
 from crossfm.kernels.fm import scores
 from crossfm.kernels.topk import top_items
 from crossfm.recommender.checks import check_settings
 from crossfm.recommender.history import FIELD, history_rows, latest, past
 from crossfm.recommender.ids import id_array
+from crossfm.recommender.index import ExactIndex, choose_index
+from crossfm.recommender.ivf import IVFIndex
 from crossfm.recommender.ranking import Ranking
 from crossfm.recommender.second_stage import Log, fit_second_stage
 from crossfm.recommender.seen import Seen, Skip, skip_of
 from crossfm.recommender.side import Side, complete
 from crossfm.recommender.times import age_weight, seconds_of
-from crossfm.scoring.decompose import item_vectors, query_vectors
+from crossfm.scoring.decompose import Machine, item_vectors, query_vectors
 from crossfm.scoring.explain import Explanation, explain_rows
 
 Positions = NDArray[np.int64]
@@ -36,6 +42,7 @@ SETTINGS = (
     *("user", "item", "time", "half_life", "history", "label", "ranker_share", "ranker_negatives"),
     *("title", "item_time", "freshness_half_life"),
 )
+QUERY_SAMPLE = 1_000
 CANDIDATES_A_BLOCK = 500_000  # users are served in blocks of this many candidates: bounded memory
 
 
@@ -72,7 +79,8 @@ class Recommender:
         How many of a user's latest items are features of the query; ``time`` orders them, without it the log does. It
         is what makes the next answer follow the last click. 0: none.
     retriever : FMRanker or None, default=None
-        The machine of recall and how it learns; None takes ``default_retriever()``.
+        The machine of recall and how it learns: an ``FMRanker``, or a ``NeuralFMRanker`` of the models "fm", "fwfm", or
+        "nfm" without hidden layers. None takes ``default_retriever()``.
     ranker : classifier or ranker of crossfm, or None, default=None
         The machine of the second stage (``NFMClassifier(n_factors=16)``, ``FFMClassifier(...)``), which starts at the
         retriever's vectors: its ``n_factors`` must be the same. None: the retriever ranks too.
@@ -107,6 +115,9 @@ class Recommender:
         Interactions of each item, halved by age.
     counts_ : int64 (n_items,)
         Interactions of each item.
+    index_ : ExactIndex, or IVFIndex above 500,000 items
+    query_sample_ : float32 (n, dim)
+        Vectors of some queries that were learnt from.
     ranking_ : Ranking or None
         The fitted second stage.
     seen_ : Seen
@@ -198,6 +209,7 @@ class Recommender:
         # no groups: another item of the same user may be a negative, as in a softmax over the catalogue. Sparing all
         # that the user chose cost 0.03 of NDCG@20 on a time split of the training part of ML-100K.
         self.retriever_.fit(queries, item, catalogue=self.items_.rows, sample_weight=weight)
+        self.query_sample_ = self._sample_queries(queries)
         self._index()
         if self.ranker is not None:
             log_of = Log(queries, user, item, seconds, weight)
@@ -243,13 +255,32 @@ class Recommender:
             raise OptionError(f"columns does not say how to encode the context column {name!r}; add it there")
         return Encoder(given).fit(table)
 
-    def _index(self) -> None:
-        """Compute the item vectors; recall searches the catalogue coordinate by coordinate."""
-        self._params = self.retriever_.params_  # kept: the property copies
+    def _index(self, index: Any = None) -> None:
+        """Prepare recall; ``index`` is one that was saved, None makes it."""
         self._threads = thread_count(self.n_threads)
+        self._machine = self._recall_machine()
+        params = self.retriever_.params_
+        self._met = params.V.any(axis=1) if params.V.shape[1] else np.ones(len(params.V), bool)
         self._catalogue = shift_ids(self.items_.rows, self.retriever_.n_query_features_)
-        vectors = item_vectors(self._catalogue, self._params, n_threads=self._threads)
-        self.item_vectors_ = np.ascontiguousarray(vectors.T)
+        if index is None:
+            vectors = item_vectors(self._catalogue, self._machine, n_threads=self._threads)
+            index = choose_index(vectors, self.query_sample_, n_threads=self._threads)
+        self.index_ = index
+
+    def _recall_machine(self) -> Machine:
+        left = len(self.field_names()) - len(self.items_.encoder.fields)
+        return recall_machine_of(self.retriever_, n_query_fields=left)
+
+    @property
+    def item_vectors_(self) -> NDArray[np.float32]:
+        """Item vectors of recall (dim, n_items), copied out of the index."""
+        return np.ascontiguousarray(self.index_.vectors(np.arange(len(self.items_.ids))).T)
+
+    def _sample_queries(self, queries: Rows) -> NDArray[np.float32]:
+        """Return vectors of some of the queries that were learnt from: an index is fitted and measured on them."""
+        rng = stream(self.retriever_.random_state, "index")
+        chosen = rng.choice(len(queries), min(len(queries), QUERY_SAMPLE), replace=False)
+        return query_vectors(queries.take(np.sort(chosen)), self._recall_machine())[0]
 
     # ------------------------------------------------------------------ asking
 
@@ -325,18 +356,17 @@ class Recommender:
         return items, score, known
 
     def known(self, queries: Rows) -> NDArray[np.bool_]:
-        """Whether each query has a feature that training met; a machine without factors asks for none."""
-        if self._params.n_factors == 0:
-            return np.ones(len(queries), bool)
-        met = self._params.V[queries.indices].any(axis=1)
+        """Whether each query has a feature that training met; any feature will do for a machine without factors."""
+        met = self._met[queries.indices]
         row = np.repeat(np.arange(len(queries)), np.diff(queries.offsets()))
         return np.asarray(np.bincount(row, met, len(queries)) > 0)
 
     def recall(self, queries: Rows, n: int, *, skip: Any = None) -> tuple[Positions, NDArray[np.float32]]:
-        """Return positions and inner products (n_queries, n) of the best items; see ``kernels.topk``."""
-        vectors, _ = query_vectors(queries, self._params, n_threads=self._threads)
-        n = min(n, len(self.items_.ids))
-        return top_items(vectors, self.item_vectors_, n, skip=skip, n_threads=self._threads)
+        """Return positions and inner products (n_queries, n) of the best items; see ``Index.search``."""
+        vectors, _ = query_vectors(queries, self._machine, n_threads=self._threads)
+        found: tuple[Positions, NDArray[np.float32]]
+        found = self.index_.search(vectors, min(n, len(self.items_.ids)), skip=skip)
+        return found
 
     def rank(
         self, queries: Rows, items: Positions, recalled: NDArray[np.float32]
@@ -349,10 +379,13 @@ class Recommender:
         row, _ = np.nonzero(present)
         if self.ranking_ is not None:
             score = self.ranking_.scores_of(queries, self._catalogue, items, recalled)
-        else:
+        elif isinstance(self._machine, FMParams):
             joined = join_rows(queries.take(row), self._catalogue.take(items[present]))
             score = np.full(items.shape, -np.inf, np.float32)
-            score[present] = scores(joined, self._params, n_threads=self._threads)
+            score[present] = scores(joined, self._machine, n_threads=self._threads)
+        else:
+            constants = query_vectors(queries, self._machine)[1]
+            score = np.where(present, recalled + constants[:, None], np.float32(-np.inf))
         order = np.lexsort((items, -score), axis=1)
         return np.take_along_axis(items, order, 1), np.take_along_axis(score, order, 1)
 
@@ -372,7 +405,7 @@ class Recommender:
         left = len(names) - len(self.items_.encoder.fields)
         queries = queries.take(np.zeros(len(where), np.int64))
         joined = join_rows(queries, self._catalogue.take(where), left_fields=left)
-        return explain_rows(joined, self._params, names)
+        return explain_rows(joined, self._machine, names)
 
     def field_names(self) -> list[str]:
         """Return the columns of a joined row: the user's, the context's, the history, the item's."""
@@ -449,7 +482,10 @@ class Recommender:
         if self.context_encoder_ is not None:
             more, meta["context_encoder"] = self.context_encoder_.to_state()
             arrays |= {f"context.{name}": array for name, array in more.items()}
-        arrays |= {"popularity": self.popularity_, "counts": self.counts_}
+        arrays |= {"popularity": self.popularity_, "counts": self.counts_, "query_sample": self.query_sample_}
+        if not isinstance(self.index_, ExactIndex):  # that one is the item vectors, which are soon computed
+            own, meta["index"] = self.index_.to_state()
+            arrays |= {f"index.{name}": array for name, array in own.items()}
         arrays |= {"seen.indptr": self.seen_.indptr, "seen.items": self.seen_.items}
         if self.histories_ is not None:
             arrays |= {"history.indptr": self.histories_.indptr, "history.items": self.histories_.items}
@@ -470,9 +506,12 @@ class Recommender:
 
         model = cls(**meta["settings"])
         name = "retriever" if "retriever" in meta else "ranker"  # as files of before call it
-        model.retriever_ = FMRanker.from_state(part(f"{name}."), meta[name])
+        model.retriever_ = restore(part(f"{name}."), meta[name])
+        restored = (f"{name}.", "index.", "ranking.")
+        model.ranking_ = Ranking.from_state(part("ranking."), meta["ranking"]) if "ranking" in meta else None
+        index = IVFIndex.from_state(part("index."), meta["index"]) if "index" in meta else None
         arrays = {
-            key: a.copy() for key, a in arrays.items() if not key.startswith(f"{name}.")
+            key: a.copy() for key, a in arrays.items() if not key.startswith(restored)
         }  # not the file's
         model.users_ = Side.from_state(arrays, meta["users"], "users")
         model.items_ = Side.from_state(arrays, meta["items"], "items")
@@ -481,15 +520,12 @@ class Recommender:
             model.context_encoder_ = Encoder.from_state(part("context."), meta["context_encoder"])
         model.popularity_, model.counts_ = arrays["popularity"], arrays["counts"]
         model.seen_ = Seen(arrays["seen.indptr"], arrays["seen.items"])
-        model.ranking_ = None
-        if "ranking" in meta:
-            model.ranking_ = Ranking.from_state(part("ranking."), meta["ranking"])
-            arrays = {key: a for key, a in arrays.items() if not key.startswith("ranking.")}
         model.histories_ = None
         if "history.indptr" in arrays:
             model.histories_ = Seen(arrays["history.indptr"], arrays["history.items"])
         model._n_known = meta.get("n_known", len(model.items_.ids))
-        model._index()
+        model.query_sample_ = arrays.get("query_sample", np.zeros((0, 1), np.float32))
+        model._index(index)
         return model
 
 

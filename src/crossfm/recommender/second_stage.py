@@ -106,9 +106,9 @@ def _places(model: Any, queries: Rows, item: Positions) -> NDArray[np.float32]:
         block = slice(start, start + QUERIES_AT_ONCE)
         rows = queries.take(np.arange(len(item))[block])
         _, best = model.recall(rows, model.n_candidates)
-        vectors, _ = query_vectors(rows, model._params)
+        vectors, _ = query_vectors(rows, model._machine)
         mean, spread = of_lists(best)
-        own = (vectors * model.item_vectors_[:, item[block]].T).sum(axis=1)
+        own = (vectors * model.index_.vectors(item[block])).sum(axis=1)
         out[block] = (own - mean) / spread
     return out
 

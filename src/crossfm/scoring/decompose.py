@@ -43,6 +43,21 @@ class FactorWeighted:
     params: FMParams
     h: Floats32
 
+    @property
+    def bias(self) -> float:
+        """Of the machine."""
+        return self.params.bias
+
+    @property
+    def w(self) -> Floats32:
+        """Linear weights (n_features,)."""
+        return self.params.w
+
+    def interactions(self, ids: Any, fields: Any) -> Floats32:
+        """Return sum_f h_f v_if v_jf of features ``ids`` (n,) with each other, (n, n)."""
+        V = self.params.V[ids]
+        return np.asarray((V * self.h) @ V.T)
+
     def halves(self) -> tuple[FMParams, FMParams]:
         """Return two machines: the score is that of the first (h > 0) less that of the second (h < 0, V alone)."""
         V = self.params.V * np.sqrt(np.abs(self.h))

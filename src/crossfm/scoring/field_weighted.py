@@ -72,6 +72,14 @@ class FieldWeighted:
             )
         return replace(self, n_query_fields=int(n_query_fields))
 
+    def interactions(self, ids: Any, fields: Any) -> Floats32:
+        """Return the weighted products of features ``ids`` (n,) of ``fields`` (n,) with each other, (n, n)."""
+        V = self.V[ids]
+        weight = self.between[fields[:, None], fields[None, :]]
+        products = V @ V.T
+        across = weight * products if weight.ndim == 2 else np.einsum("if,ijfg,jg->ij", V, weight, V)
+        return np.asarray(np.where(fields[:, None] == fields[None, :], self.within * products, across))
+
     @property
     def n_fields(self) -> int:
         """Fields of both sides."""
