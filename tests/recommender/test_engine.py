@@ -17,6 +17,7 @@ from crossfm.recommender.ask import Ask
 from crossfm.recommender.engine import Engine
 
 N_ITEMS = 18
+OF_ITEM = ("item_id", "kind", "tags")
 
 
 def fitted(**options: Any) -> Recommender:
@@ -283,7 +284,7 @@ def test_networks_whose_score_is_an_inner_product_can_recall(network: str, more:
 
 @pytest.mark.parametrize("more", [{"model": "deepfm"}, {"model": "nfm"}, {"model": "nfm", "hidden": [8]}])
 def test_networks_with_layers_are_refused_for_recall_before_training(more: Any) -> None:
-    with pytest.raises(OptionError, match="network.*no index can search it"):
+    with pytest.raises(OptionError, match=r"network.*no index can search it"):
         fitted(retriever=NeuralFMRanker(4, **more))
 
 
