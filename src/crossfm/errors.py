@@ -12,7 +12,8 @@ CrossFMError
 ├── MemoryLimitError (MemoryError)    what is asked for takes more memory than there is
 ├── DivergenceError (ArithmeticError) training left the finite numbers
 ├── ModelFileError (ValueError)       a model file that is broken, foreign or too new
-└── DownloadError (OSError)           a data set that could not be fetched or failed its checksum
+├── DownloadError (OSError)           a data set that could not be fetched or failed its checksum
+└── StoreError (OSError)              the state of a server could not be read or written; ``retry``: later it may work
 
 Each also derives from the builtin that a caller would guess. A message says what was seen, what was
 expected and what to do.
@@ -74,3 +75,18 @@ class ModelFileError(CrossFMError, ValueError):
 
 class DownloadError(CrossFMError, OSError):
     """A data set that could not be fetched, or whose bytes are not the expected ones."""
+
+
+class StoreError(CrossFMError, OSError):
+    """The state of a server could not be read or written.
+
+    Attributes
+    ----------
+    retry : bool
+        Whether the same call may work later: locked, disk full, connection lost. Nothing of it was stored, unless the
+        connection broke while the database confirmed; an event with a ``key`` can be sent again safely.
+    """
+
+    def __init__(self, message: str, *, retry: bool = False) -> None:
+        super().__init__(message)
+        self.retry = retry
