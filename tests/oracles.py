@@ -1367,3 +1367,21 @@ def history_before(user, item, seconds, length, row):
     mine.sort(key=lambda i: (0 if seconds is None else seconds[i], i))
     before = [int(item[i]) for i in mine[: mine.index(row)]][-length:]
     return [item for at, item in enumerate(before) if item not in before[at + 1 :]]
+
+
+def outcome(shown, events, experiment, event_type, window):
+    """Users who saw each variant and those with such an event within ``window`` of first seeing it: one by one."""
+    first = {}
+    for one in shown:
+        if one.experiment == experiment and one.user is not None:
+            seen = first.setdefault(one.variant, {})
+            seen[one.user] = min(one.time, seen.get(one.user, one.time))
+    found = {}
+    for variant, seen in first.items():
+        converted = 0
+        for user, start in seen.items():
+            converted += any(
+                e.user == user and e.type == event_type and start <= e.time <= start + window for e in events
+            )
+        found[variant] = (len(seen), converted)
+    return found

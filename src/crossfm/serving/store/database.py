@@ -155,7 +155,7 @@ def _engine(url: URL, timeout: float, **options: Any) -> Engine:
         return create_engine(url, **common, **options)
     except ModuleNotFoundError as exc:
         raise MissingLibraryError(
-            f"PostgreSQL needs {exc.name}, which is not installed: pip install 'crossfm[postgres]'"
+            f"{url.drivername} needs {exc.name}, which is not installed: pip install 'crossfm[postgres]'"
         ) from exc
 
 
@@ -202,6 +202,7 @@ def _set_sqlite(connection: Any, path: Path) -> None:
     if path.stat().st_size <= CHECKED:
         found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
         if found != "ok":
+            found = " ".join(found.split())
             raise StoreError(
                 f"the database file is damaged ({found}); put a backup in its place (docs/state.md)"
             )
