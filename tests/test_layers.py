@@ -56,6 +56,8 @@ HEAVY = {
     "pandas": set(),
     "polars": set(),
     "fastapi": {"serving"},
+    "sqlalchemy": {"serving"},
+    "psycopg": {"serving"},
     "faiss": {"recommender"},
 }
 

@@ -6,11 +6,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
 from crossfm.errors import CrossFMError, DataError, OptionError
 from crossfm.serving.store import Event, Past, Store
+from crossfm.serving.store.events import KNOWN
 
 WIDE = "\U0001f600" * 256  # the longest id, four bytes a character
 
@@ -72,6 +74,16 @@ def test_what_is_known_of_a_user_is_read_at_once(store: Store) -> None:
     assert known.history == [Past("i3", "like", 0.5, 3.0), Past("i2", "like", 0.5, 2.0)]
     nobody = store.known("nobody")
     assert (nobody.features, nobody.forgotten, nobody.history) == (None, None, [])
+
+
+def test_a_history_is_read_from_its_index_alone(tmp_path: Path) -> None:
+    with Store(f"sqlite:///{tmp_path}/s.db") as store:
+        with store._database.write() as turn:
+            statement = str(KNOWN.compile(dialect=turn.connection.dialect))
+            plan = turn.connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement.replace('?', '1')}").all()
+        steps = [row[-1] for row in plan]
+        assert any("USING COVERING INDEX crossfm_events_history (user_id=?)" in step for step in steps)
+        assert not any("TEMP B-TREE" in step or step.startswith("SCAN crossfm") for step in steps)
 
 
 def test_a_key_sent_again_is_stored_once_with_the_number_it_had(store: Store) -> None:

@@ -54,6 +54,7 @@ def test_a_file_of_state_is_its_owners_alone_and_durable_by_its_settings(tmp_pat
             read = turn.connection.exec_driver_sql
             assert read("PRAGMA journal_mode").scalar() == "wal"
             assert read("PRAGMA synchronous").scalar() == 2  # FULL: the log is synced at each commit
+            assert read("PRAGMA secure_delete").scalar() == 1
 
 
 def test_a_closed_store_says_so(opened: Callable[..., Store]) -> None:

@@ -198,6 +198,7 @@ def _set_sqlite(connection: Any, path: Path) -> None:
         )
     connection.execute("PRAGMA synchronous=FULL")  # the log is on the disk before a commit returns
     connection.execute("PRAGMA fullfsync=ON")  # macOS: really on the disk; elsewhere without effect
+    connection.execute("PRAGMA secure_delete=ON")  # what is forgotten is overwritten
     connection.execute("PRAGMA journal_size_limit=67108864")
     if path.stat().st_size <= CHECKED:
         found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]

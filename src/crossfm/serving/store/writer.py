@@ -17,7 +17,8 @@ from crossfm.serving.store.database import Database, Turn
 from crossfm.serving.store.faults import store_error
 
 T = TypeVar("T")
-GROUP = 1_000  # calls of one commit
+GROUP = 1_000  # calls of one commit, at most
+ROWS = 10_000  # events of one commit, after which no further call joins
 WAITING = 20_000  # calls that may wait
 BATCH = 500  # impressions of one commit
 MANY = 2_000  # impressions that do not let calls go first
@@ -104,7 +105,12 @@ class Writer:
         with self._wake:
             if not self._tasks and not self._closing and not self._due():
                 self._wake.wait(self._until_due())
-            return [self._tasks.popleft() for _ in range(min(GROUP, len(self._tasks)))]
+            group: list[Task] = []
+            rows = 0
+            while self._tasks and len(group) < GROUP and rows < ROWS:
+                group.append(self._tasks.popleft())
+                rows += len(group[-1].rows)
+            return group
 
     def _until_due(self) -> float | None:
         if not len(self._queue):
