@@ -26,30 +26,21 @@ def programs() -> Path | None:
 
 
 class PostgresServer:
-    """A server with a data folder of its own, reached by a socket in that folder only."""
+    """A server with a data folder of its own, reached by a socket in that folder only.
 
-    def __init__(self, folder: Path) -> None:
+    ``durable`` waits for the disk at each commit, as a server does whose data matter.
+    """
+
+    def __init__(self, folder: Path, *, durable: bool = False) -> None:
+        self.durable = durable
         self.bin = folder
         self.owner = _owner()
-        self.home = Path(
-            tempfile.mkdtemp(prefix="crossfm-pg-", dir="/tmp")
-        )  # short: a socket's path has few bytes
+        self.home = Path(tempfile.mkdtemp(prefix="crossfm-pg-", dir="/tmp" if durable else _place()))
         self._process: subprocess.Popen[bytes] | None = None
         if self.owner:
             shutil.chown(self.home, self.owner)
-        made = [
-            "-D",
-            str(self.home / "data"),
-            "-U",
-            "crossfm",
-            "-A",
-            "trust",
-            "-E",
-            "UTF8",
-            "--no-locale",
-            "--no-sync",
-        ]
-        self._run(["initdb", *made])
+        made = f"-D {self.home}/data -U crossfm -A trust -E UTF8 --no-locale --no-sync"
+        self._run(["initdb", *made.split()])
         self.start()
 
     def url(self, schema: str = "public") -> str:
@@ -58,15 +49,9 @@ class PostgresServer:
 
     def start(self) -> None:
         """Start the server and wait until it answers."""
-        settings = [
-            "-c",
-            "listen_addresses=",
-            "-c",
-            f"unix_socket_directories={self.home}",
-            "-c",
-            "fsync=off",
-        ]
-        command = [str(self.bin / "postgres"), "-D", str(self.home / "data"), *settings]
+        settings = f"-c listen_addresses= -c unix_socket_directories={self.home}"
+        settings += "" if self.durable else " -c fsync=off"
+        command = [str(self.bin / "postgres"), "-D", str(self.home / "data"), *settings.split()]
         with (self.home / "log").open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, **self._as_owner())
         ready = [str(self.bin / "pg_isready"), "-q", "-h", str(self.home)]
@@ -106,6 +91,13 @@ class PostgresServer:
             return {"cwd": self.home}
         found = pwd.getpwnam(self.owner)
         return {"cwd": self.home, "user": found.pw_uid, "group": found.pw_gid, "extra_groups": []}
+
+
+def _place() -> str:
+    """Return memory where there is enough, as thousands of small files are made; short, as sockets want it."""
+    memory = "/dev/shm"
+    enough = os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > 1 << 30
+    return memory if enough else "/tmp"
 
 
 def _owner() -> str | None:
