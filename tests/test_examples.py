@@ -1,4 +1,4 @@
-"""The snippets of the README, of docs/designs.md and of docs/keras.md are files that run."""
+"""The snippets of the README and of pages in docs are files that run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from realdata import shared_data
 ROOT = Path(__file__).resolve().parents[1]
 SNIPPETS = [
     snippet
-    for page in ("README.md", "docs/designs.md", "docs/keras.md")
+    for page in ("README.md", "docs/designs.md", "docs/keras.md", "docs/state.md")
     for snippet in re.findall(
         r"```python\n# (examples/\S+)\n(.*?)```", (ROOT / page).read_text("utf8"), re.DOTALL
     )
@@ -46,6 +46,8 @@ def test_the_example_runs(name: str, tmp_path: Path) -> None:
         need("keras", "torch", *(["onnx", "onnxruntime"] if "export" in name else []))
     if "neural" in name:
         need("torch", "lightning-fabric")
+    if "state" in name:
+        need("sqlalchemy")
     out = subprocess.run(
         [sys.executable, ROOT / name, *([shared_data(DATA[name])] if name in DATA else [])],
         cwd=tmp_path,

@@ -190,6 +190,18 @@ def test_postgresql_stops_and_starts_again_and_the_store_goes_on(
         assert store.add_events([Event("ann", "again")]) == [3]
 
 
+def test_reading_leaves_no_transaction_open(postgres: PostgresServer, postgres_url: str) -> None:
+    import psycopg
+
+    with Store(postgres_url) as store:
+        for _ in range(8):  # psycopg prepares a statement at its fifth use
+            store.known("ann")
+            store.events("ann")
+        with psycopg.connect(host=str(postgres.home), user="crossfm", dbname="postgres") as connection:
+            states = connection.execute("SELECT state FROM pg_stat_activity WHERE state LIKE 'idle in%'")
+            assert states.fetchall() == []
+
+
 class SaidError(Exception):
     """What a driver raises, with PostgreSQL's code."""
 

@@ -61,7 +61,12 @@ def test_a_closed_store_says_so(opened: Callable[..., Store]) -> None:
     store = opened()
     store.close()
     store.close()
-    calls = [lambda: store.add_events([Event("u", "a")]), lambda: store.events("u"), store.ping]
+    calls = [
+        lambda: store.add_events([Event("u", "a")]),
+        lambda: store.events("u"),
+        lambda: store.known("u"),
+        store.ping,
+    ]
     for call in calls:
         with pytest.raises(StoreError, match="closed") as caught:
             call()

@@ -44,7 +44,7 @@ _FORGOTTEN = select(forgotten.c.id, forgotten.c.time).where(
 )
 
 # The way of a request: features, tombstone and history in one statement of one round trip. The first row is the user's
-# own (it has no type); Core's compiled statement is cached, and takes 25 microseconds more than the bare driver.
+# own (it has no type).
 _HISTORY = (
     select(events.c.item_id, events.c.type, events.c.value, events.c.time)
     .where(events.c.user_id == bindparam("user"))
@@ -156,7 +156,7 @@ def client_key(user: str, key: str | None) -> str | None:
 
 def known(database: Database, user: str, limit: int) -> Known:
     """Return what the store knows of a user."""
-    rows = database.read(KNOWN, {"user": user, "n": limit})
+    rows = database.read_hot(KNOWN, {"user": user, "n": limit})
     content, _, _, gone = rows[0]
     history = [Past._make(row) for row in rows[1:]]
     return Known(None if content is None else json.loads(content), gone, history)
