@@ -35,12 +35,17 @@ Opener = Callable[[Path, str], Any]  # (folder of a version, version) -> Engine
 
 def open_engine(folder: Path, version: str) -> Any:
     """Load the model of a version and build its engine."""
+    return open_model(folder / "model.crossfm", version)
+
+
+def open_model(path: Path, version: str) -> Any:
+    """Load a recommender from a file and build its engine. Raises ``ModelFileError`` for another kind of model."""
     from crossfm.models import load
     from crossfm.recommender.engine import Engine
 
-    recommender = load(folder / "model.crossfm")
+    recommender = load(path)
     if type(recommender).__name__ != "Recommender":
-        raise ModelFileError(f"{folder} holds a {type(recommender).__name__}; a recommender is served")
+        raise ModelFileError(f"{path} holds a {type(recommender).__name__}; a Recommender can be served")
     return Engine(recommender, version=version)
 
 

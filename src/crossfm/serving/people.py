@@ -17,6 +17,7 @@ class People:
         loaded = service.registry.current
         self.engine = loaded.engine
         self.id_name = loaded.user_name
+        self.item_name = loaded.item_name
 
     def features(self, user: str) -> dict[str, Any] | None:
         """Return the features of a user, stored ones before the model's; None for nobody."""
@@ -66,7 +67,9 @@ class People:
                 if str(item) not in there
             ]
         for one in told[:limit]:
-            one["attributes"] = self.engine.item(one["item"])
+            attributes = one["attributes"] = self.engine.item(one["item"])
+            if attributes is not None:
+                one["item"] = attributes[self.item_name]  # a number again, if the model's ids are
         return told[:limit]
 
     def known(self, user: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -12,6 +13,8 @@ from typing import Any
 from crossfm.errors import CrossFMError, DataError, ModelFileError, OptionError
 from crossfm.recommender.ask import Ask
 from crossfm.serving import bundle
+
+_WHOLE = re.compile(r"0|-?[1-9][0-9]{0,17}")
 
 
 @dataclass
@@ -29,15 +32,23 @@ class Loaded:
         self.user_name = str(schema["user"])
         self.item_name = str(schema["item"])
         self.user_columns = frozenset(column["name"] for column in schema["user_columns"])
+        first = self.engine.items(limit=1)
+        self.whole_numbers = bool(first) and isinstance(first[0][self.item_name], int)
 
     def put_items(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Put items into the engine. Raises ``DataError`` where it does not take the values."""
         try:
-            self.engine.put_items(rows)
+            self.engine.put_items([{**row, self.item_name: self._id(row[self.item_name])} for row in rows])
         except CrossFMError:
             raise
         except (ValueError, TypeError, NotImplementedError) as exc:  # Arrow's: a text in a column of numbers
             raise DataError(f"the model does not take these attributes: {exc}") from exc
+
+    def _id(self, item: Any) -> Any:
+        """Return an id as the model's own are: one text among whole numbers would make texts of all of them."""
+        if self.whole_numbers and isinstance(item, str) and _WHOLE.fullmatch(item):
+            return int(item)
+        return item
 
 
 @dataclass(frozen=True)
