@@ -11,13 +11,12 @@ import pytest
 pytest.importorskip("fastapi", reason="pip install 'crossfm[serve]'")
 pytest.importorskip("pydantic_settings", reason="pip install 'crossfm[serve]'")
 
-from serving.client import Client
-from serving.fakes import FakeEngine
-
 from crossfm.serving.app import build_app
 from crossfm.serving.registry import Registry
 from crossfm.serving.settings import Settings
 from crossfm.serving.store import Store
+from serving.client import Client
+from serving.fakes import FakeEngine
 
 
 @pytest.fixture

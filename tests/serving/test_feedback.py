@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from serving.client import Client
 
 from crossfm.serving.store import Store
+from serving.client import Client
 
 
 def test_events_are_in_the_store_when_the_answer_comes(client: Client, store: Store) -> None:

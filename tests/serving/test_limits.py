@@ -7,15 +7,15 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from serving.client import Client
-from serving.fakes import FakeEngine
 
 from crossfm.serving.hosts import Hosts, is_loopback
 from crossfm.serving.json_text import depth, dumps
 from crossfm.serving.limits import Buckets
 from crossfm.serving.registry import Registry
+from serving.client import Client
+from serving.fakes import FakeEngine
 
 JSON = {"Content-Type": "application/json"}
 
@@ -41,7 +41,15 @@ def test_bytes_are_counted_where_no_header_tells_their_number(serve: Callable[..
 
 @pytest.mark.parametrize(
     "body",
-    [b"{", b'{"n": NaN}', b'{"n": Infinity}', b'{"user": "\\ud800"}', b"\xff", b"[" * 100_000, b'{"a":' * 500],
+    [
+        b"{",
+        b'{"n": NaN}',
+        b'{"n": Infinity}',
+        b'{"user": "\\ud800"}',
+        b"\xff",
+        b"[" * 100_000,
+        b'{"a":' * 500,
+    ],
 )
 def test_what_is_no_json_is_400(client: Client, body: bytes) -> None:
     answer = client.request("POST", "/v1/recommend", content=body, headers=JSON)
@@ -58,6 +66,7 @@ def test_json_that_is_nested_too_deep_is_refused(serve: Callable[..., Client]) -
     assert client.post("/v1/recommend", {"where": {"genre": ["[[[[[[", "Drama"]}}).status_code == 200
 
 
+@settings(max_examples=30)
 @given(st.recursive(st.text() | st.none(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)))
 def test_depth_is_that_of_the_nesting(value: Any) -> None:
     def naive(value: Any) -> int:
@@ -148,8 +157,10 @@ def test_only_named_origins_are_told_that_they_may(serve: Callable[..., Client])
 
 @pytest.mark.parametrize(
     ("host", "loopback"),
-    [("localhost", True), ("127.0.0.1", True), ("127.9.9.9", True), ("::1", True), ("[::1]", True)]
-    + [("0.0.0.0", False), ("::", False), ("192.168.1.2", False), ("example.com", False), ("", False)],
+    [
+        *((host, True) for host in ("localhost", "127.0.0.1", "127.9.9.9", "::1", "[::1]")),
+        *((host, False) for host in ("0.0.0.0", "::", "192.168.1.2", "example.com", "")),
+    ],
 )
 def test_what_is_loopback(host: str, loopback: bool) -> None:
     assert is_loopback(host) == loopback

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from serving.client import Client
-from serving.fakes import FakeEngine
 
 from crossfm.errors import StoreError
 from crossfm.serving.lists import BLIND
 from crossfm.serving.store import Store
+from serving.client import Client
+from serving.fakes import FakeEngine
 
 
 def click(client: Client, user: str, item: str, kind: str = "click", **more: Any) -> None:
@@ -52,7 +52,9 @@ def test_a_click_changes_the_very_next_answer(client: Client, engine: FakeEngine
     assert all(engine.catalogue[item]["genre"] == "Horror" for item in after)
 
 
-def test_history_goes_oldest_first_and_the_request_comes_behind_it(client: Client, engine: FakeEngine) -> None:
+def test_history_goes_oldest_first_and_the_request_comes_behind_it(
+    client: Client, engine: FakeEngine
+) -> None:
     for at, item in enumerate(("5", "6", "7")):
         click(client, "9", item, time=1_000.0 + at)
     client.recommend(user="9", history=["8"])
@@ -90,7 +92,13 @@ def test_fewer_than_asked_for_is_explained(client: Client) -> None:
 
 
 def test_the_knobs_reach_the_engine(client: Client, engine: FakeEngine) -> None:
-    knobs = {"popularity": 0.5, "diversity": 0.3, "freshness": 0.2, "caps": {"genre": 2}, "exclude_seen": False}
+    knobs = {
+        "popularity": 0.5,
+        "diversity": 0.3,
+        "freshness": 0.2,
+        "caps": {"genre": 2},
+        "exclude_seen": False,
+    }
     client.recommend(user="1", candidates=77, context={"daytime": "evening"}, features={"age": 9}, **knobs)
     ask = engine.asked[-1]
     assert {name: getattr(ask, name) for name in knobs} == knobs

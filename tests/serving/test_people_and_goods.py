@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from serving.client import Client
-from serving.fakes import FakeEngine
 
 from crossfm.errors import StoreError
 from crossfm.serving.registry import Registry
 from crossfm.serving.store import Store
+from serving.client import Client
+from serving.fakes import FakeEngine
 
 
 def test_a_user_is_made_changed_and_deleted(client: Client) -> None:

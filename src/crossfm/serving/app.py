@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import compile_path
 
 from crossfm import __version__
 from crossfm.errors import CrossFMError, StoreError
@@ -94,9 +95,22 @@ async def _answer(request: Request, exc: Exception) -> Response:
     problem: Problem = problem_of(exc)
     request_id = request.scope["crossfm"].request_id
     service: Service = request.app.state.service
+    if problem.status_code == 405:
+        problem.headers = {**(problem.headers or {}), "Allow": _allowed(request.app, request.url.path)}
     if isinstance(exc, StoreError):
         service.metrics.store_failures.labels(request.scope["crossfm"].route).inc()
     return JSON(problem.body(request_id), problem.status_code, problem.headers)
+
+
+def _allowed(app: FastAPI, path: str) -> str:
+    """Return the methods of a path; pages that are not described have GET."""
+    methods = {
+        method.upper()
+        for described, operations in app.openapi()["paths"].items()
+        for method in operations
+        if compile_path(described)[0].match(path)
+    }
+    return ", ".join(sorted(methods or {"GET"}))
 
 
 @asynccontextmanager

@@ -25,9 +25,9 @@ Name = Annotated[StrictStr, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 
 
 class Strict(BaseModel):
-    """A body without unknown fields: a misspelt one is told, not ignored."""
+    """A body without unknown fields and without guesses: a misspelt name or a text for a number is told."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
 
 class Who(Strict):
@@ -67,6 +67,7 @@ class RecommendBody(Asked):
 
     model_config = ConfigDict(
         extra="forbid",
+        strict=True,
         json_schema_extra={
             "examples": [
                 {"user": "196", "n": 5, "context": {"daytime": "evening"}},
