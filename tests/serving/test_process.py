@@ -14,31 +14,17 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import numpy as np
 import pytest
 
-from crossfm import FMRanker, Recommender
 from crossfm.errors import OptionError
 from crossfm.serving.auth import add_key
 from crossfm.serving.bundle import point, write_bundle
 from crossfm.serving.server import check_binding, open_registry
 from crossfm.serving.settings import Settings
 from crossfm.serving.store import Store
+from serving.small import small_model
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals")
-
-
-def small_model(seed: int) -> Recommender:
-    rng = np.random.default_rng(seed)
-    users, items = rng.integers(0, 30, 400), rng.integers(0, 40, 400)
-    log = {"user_id": users, "item_id": items, "daytime": np.where(users % 2, "evening", "morning")}
-    catalogue = {
-        "item_id": np.arange(40),
-        "title": [f"Film {at}" for at in range(40)],
-        "genre": [("Comedy", "Drama")[at % 2] for at in range(40)],
-    }
-    model = Recommender(context=["daytime"], retriever=FMRanker(n_factors=4, max_iter=2, random_state=seed))
-    return model.fit(log, items=catalogue)
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +48,7 @@ Start = Callable[..., tuple[subprocess.Popen[str], httpx.Client]]
 def start(tmp_path: Path) -> Iterator[Start]:
     """Return ``start(bundle, *options)``, which gives a process of ``crossfm serve`` and a client for it."""
     running: list[subprocess.Popen[str]] = []
+    opened: list[Any] = []
 
     def start(bundle: Path, *options: str) -> tuple[subprocess.Popen[str], httpx.Client]:
         code = "from crossfm.cli.app import main; main()"
@@ -79,6 +66,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
             *options,
         ]
         errors = (tmp_path / "stderr").open("a")
+        opened.append(errors)
         env = {**os.environ, "CROSSFM_SERVE_WATCH_SECONDS": "60"}
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, env=env)
         running.append(process)
@@ -86,6 +74,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
         found = re.search(r"at (http://\S+)", process.stdout.readline())
         assert found is not None, (tmp_path / "stderr").read_text()
         client = httpx.Client(base_url=found[1], timeout=30)
+        opened.append(client)
         wait(lambda: client.get("/health/live").status_code == 200)
         return process, client
 
@@ -94,6 +83,8 @@ def start(tmp_path: Path) -> Iterator[Start]:
         if process.poll() is None:
             process.kill()
         process.communicate()
+    for one in opened:
+        one.close()
 
 
 def wait(true: Callable[[], bool], seconds: float = 60) -> None:
