@@ -27,9 +27,13 @@ def test_a_user_has_the_same_variant_in_every_process() -> None:
     assert [assign([AB], user).variant.name for user in "123456789"] == list("abbaabbbb")  # never to change
 
 
-def test_shares_are_as_set() -> None:
-    counts = Counter(assign([AB], user).variant.name for user in USERS)
-    assert counts["b"] / len(USERS) == pytest.approx(0.75, abs=0.02)
+@pytest.mark.parametrize("weights", [(1, 3), (3, 1), (0.2, 0.1, 0.1), (1,)])
+def test_shares_are_as_set(weights: tuple[float, ...]) -> None:
+    variants = tuple(Variant(name=f"v{at}", weight=weight) for at, weight in enumerate(weights))
+    experiment = Experiment(name="x", variants=variants)
+    counts = Counter(assign([experiment], user).variant.name for user in USERS)
+    for at, weight in enumerate(weights):
+        assert counts[f"v{at}"] / len(USERS) == pytest.approx(weight / sum(weights), abs=0.025)
 
 
 def test_a_share_of_users_takes_part_and_the_rest_goes_to_the_next() -> None:

@@ -33,7 +33,11 @@ def test_a_deleted_user_is_unknown_to_the_model_too(client: Client, engine: Fake
     assert engine.asked[-1].user is None
     assert len(told["items"]) == 20  # what the model had as seen is shown again
     assert client.get("/v1/users/1").status_code == 404
-    assert client.get("/v1/users/1/history").json()["history"] == []
+    assert client.get("/v1/users/1/history").status_code == 404
+    client.post(
+        "/v1/feedback", {"events": [{"user": "1", "item": "9"}]}
+    )  # who comes back is known from now on
+    assert [one["item"] for one in client.get("/v1/users/1/history").json()["history"]] == ["9"]
     assert "1" not in [user["id"] for user in client.get("/v1/users").json()["users"]]
 
 

@@ -104,7 +104,7 @@ class Lists:
             "request_id": self.request_id,
             "version": loaded.version,
             "item": item,
-            "items": _items(loaded, found, attributes=True),
+            "items": _items(loaded, found, {}),
         }
 
     # --------------------------------------------------------------- parts
@@ -135,14 +135,15 @@ class Lists:
     def told(self, loaded: Loaded, user: Any, answer: Answer, *, attributes: bool) -> dict[str, Any]:
         """Return an answer as JSON holds it."""
         notes = [*self.notes, *([answer.note] if answer.note else [])]
+        rows: dict[Any, Any] | None = {} if attributes else None  # most items are in both lists
         return {
             "request_id": self.request_id,
             "version": loaded.version,
             "user": user,
             "known": answer.known,
             "note": "; ".join(notes) or None,
-            "items": _items(loaded, answer.items, attributes=attributes),
-            "recalled": _items(loaded, answer.recalled, attributes=attributes),
+            "items": _items(loaded, answer.items, rows),
+            "recalled": _items(loaded, answer.recalled, rows),
             "funnel": asdict(answer.funnel),
             "timings": {stage: round(ms, 3) for stage, ms in answer.timings.items()},
             "experiment": None,
@@ -210,7 +211,8 @@ def _as_variant(ask: Ask, body: RecommendBody, assigned: Assigned) -> Ask:
     return replace(ask, **knobs)
 
 
-def _items(loaded: Loaded, found: Sequence[Found], *, attributes: bool) -> list[dict[str, Any]]:
+def _items(loaded: Loaded, found: Sequence[Found], attributes: dict[Any, Any] | None) -> list[dict[str, Any]]:
+    """Return items as JSON holds them; ``attributes`` remembers rows, None leaves them out."""
     told: list[dict[str, Any]] = []
     for one in found:
         row: dict[str, Any] = {
@@ -222,7 +224,9 @@ def _items(loaded: Loaded, found: Sequence[Found], *, attributes: bool) -> list[
             "recall_score": one.recall_score,
             "source": one.source,
         }
-        if attributes:
-            row["attributes"] = loaded.engine.item(one.item)
+        if attributes is not None:
+            if one.item not in attributes:
+                attributes[one.item] = loaded.engine.item(one.item)
+            row["attributes"] = attributes[one.item]
         told.append(row)
     return told

@@ -47,8 +47,11 @@ class People:
                 break
         return found[offset:wide]
 
-    def history(self, user: str, limit: int) -> list[dict[str, Any]]:
-        """Return what a user did, the latest first: events of the store, then what the model learned from."""
+    def history(self, user: str, limit: int) -> list[dict[str, Any]] | None:
+        """Return what a user did, the latest first: events of the store, then what the model learned from.
+
+        None for a user who was deleted and has not come back.
+        """
         told = [
             {
                 "item": event.item,
@@ -59,7 +62,10 @@ class People:
             }
             for event in self.store.events(user, limit=limit)
         ]
-        if len(told) < limit and not self.store.is_forgotten(user):
+        forgotten = self.store.is_forgotten(user)
+        if forgotten and not told and self.store.get_user(user) is None:
+            return None
+        if len(told) < limit and not forgotten:
             there = {str(one["item"]) for one in told}
             told += [
                 {"item": item, "type": "history", "value": None, "time": None, "source": "model"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import threading
 import time
@@ -82,13 +83,13 @@ class Registry:
 
     def __init__(
         self,
-        folder: Path | None = None,
+        folder: str | os.PathLike[str] | None = None,
         *,
         engine: Any = None,
         opener: bundle.Opener = bundle.open_engine,
         keep: Sequence[str] = (),
     ) -> None:
-        self.folder = folder
+        self.folder = None if folder is None else Path(folder)
         self._opener = opener
         self._lock = threading.RLock()  # of loading and swapping; answering takes none
         self.refusals: list[Refusal] = []

@@ -137,13 +137,15 @@ async def delete_user(request: Request, id: PathId) -> Response:
     operation_id="get_history",
     summary="What a user did",
     response_model=HistoryOut,
-    responses=errors(),
+    responses=errors(404),
     openapi_extra=needs("read"),
 )
 async def history(request: Request, id: PathId, limit: Limit = 20) -> JSON:
-    """The latest first; empty for a user whom nobody knows."""
+    """The latest first; empty for a user whom nobody knows yet, 404 for one who was deleted."""
     service = service_of(request)
     told = await service.ask_store(lambda: People(service).history(id, limit))
+    if told is None:
+        raise nobody(id)
     return JSON({"user": id, "history": told})
 
 
