@@ -38,8 +38,14 @@ LEVEL = {
 }
 
 # Rooms of one level do not see each other, but for these: kernels are typed by Rows and parameters, text files
-# are read by the compiled parser, and a saved model may be any of the upper rooms' classes.
-BESIDE = {("kernels", "core"), ("kernels", "data"), ("data", "kernels"), ("data", "core")}
+# are read by the compiled parser, and a saved model may be any of the upper rooms' classes. Servers load saved models.
+BESIDE = {
+    ("kernels", "core"),
+    ("kernels", "data"),
+    ("data", "kernels"),
+    ("data", "core"),
+    ("serving", "models"),
+}
 
 HEAVY = {
     "torch": {"neural"},
@@ -56,6 +62,13 @@ HEAVY = {
     "pandas": set(),
     "polars": set(),
     "fastapi": {"serving"},
+    "starlette": {"serving"},
+    "pydantic": {"serving"},
+    "pydantic_settings": {"serving"},
+    "uvicorn": {"serving"},
+    "orjson": {"serving"},
+    "structlog": {"serving"},
+    "prometheus_client": {"serving"},
     "sqlalchemy": {"serving"},
     "psycopg": {"serving"},
     "faiss": {"recommender"},

@@ -8,7 +8,20 @@ from typing import Annotated, Optional
 
 import typer
 
-from crossfm.cli import convert, evaluate, follow, init, inspect, predict, recommend, train, two_stages
+from crossfm.cli import (
+    bundle,
+    convert,
+    evaluate,
+    follow,
+    init,
+    inspect,
+    keys,
+    predict,
+    recommend,
+    serve,
+    train,
+    two_stages,
+)
 from crossfm.cli import datasets as data_sets
 from crossfm.cli.errors import OneLine, verb
 from crossfm.cli.show import examples, say
@@ -33,6 +46,7 @@ app.command("follow", epilog=follow.EXAMPLES)(follow.follow)
 app.command("predict", epilog=predict.EXAMPLES)(predict.predict)
 app.command("evaluate", epilog=evaluate.EXAMPLES)(evaluate.evaluate)
 app.command("recommend", epilog=recommend.EXAMPLES)(recommend.recommend)
+app.command("serve", epilog=serve.EXAMPLES)(serve.serve)
 app.command("convert", epilog=convert.EXAMPLES)(convert.convert)
 app.command("init", epilog=init.EXAMPLES)(init.init)
 app.command("fit-recommender", epilog=two_stages.EXAMPLES)(two_stages.fit_recommender)
@@ -42,6 +56,19 @@ sets = typer.Typer(cls=OneLine, help="Public data sets: list and get.", no_args_
 sets.command("list", epilog=data_sets.LIST_EXAMPLES)(data_sets.list_sets)
 sets.command("get", epilog=data_sets.GET_EXAMPLES)(data_sets.get)
 app.add_typer(sets, name="datasets")
+
+access = typer.Typer(cls=OneLine, help="Keys of a server: add, list, revoke.", no_args_is_help=True)
+access.command("add", epilog=keys.ADD_EXAMPLES)(keys.add)
+access.command("list", epilog=keys.LIST_EXAMPLES)(keys.list_keys)
+access.command("revoke", epilog=keys.REVOKE_EXAMPLES)(keys.revoke)
+app.add_typer(access, name="keys")
+
+bundles = typer.Typer(cls=OneLine, help="Versions of a model for servers.", no_args_is_help=True)
+bundles.command("add", epilog=bundle.ADD_EXAMPLES)(bundle.add)
+bundles.command("list", epilog=bundle.LIST_EXAMPLES)(bundle.list_versions)
+bundles.command("use", epilog=bundle.USE_EXAMPLES)(bundle.use)
+bundles.command("check", epilog=bundle.CHECK_EXAMPLES)(bundle.check)
+app.add_typer(bundles, name="bundle")
 
 
 @verb

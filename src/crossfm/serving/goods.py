@@ -1,0 +1,71 @@
+"""Items: in the model at once, and in the store so that they outlive it."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any
+
+from crossfm.errors import CrossFMError
+from crossfm.serving.problems import Problem
+from crossfm.serving.service import Service
+
+
+class Goods:
+    """Reads and writes items; runs in a thread of the store."""
+
+    def __init__(self, service: Service) -> None:
+        self.registry = service.registry
+        self.store = service.store
+        self.loaded = self.registry.current
+        self.engine = self.loaded.engine
+        self.id_name = self.loaded.item_name
+
+    def get(self, item: Any) -> dict[str, Any]:
+        """Return an item's attributes. Raises ``Problem`` (404) for an unknown one."""
+        found: dict[str, Any] | None = self.engine.item(item)
+        if found is None:
+            raise Problem(404, f"there is no item {item!r}", field="id")
+        return {name: value for name, value in found.items() if name != self.id_name}
+
+    def page(self, search: str, limit: int, offset: int) -> list[dict[str, Any]]:
+        """Return items that match, popular ones first."""
+        return [
+            {
+                "id": one[self.id_name],
+                "attributes": {name: value for name, value in one.items() if name != self.id_name},
+            }
+            for one in self.engine.items(search, limit, offset)
+        ]
+
+    def exists(self, item: Any) -> bool:
+        """Whether the model has it."""
+        return self.engine.item(item) is not None
+
+    def put(self, item: Any, attributes: dict[str, Any]) -> dict[str, Any]:
+        """Make or replace an item in every version in memory, then on disk; return its attributes.
+
+        The model checks it first: what it does not take is not stored. Where the disk refuses, the model is put back.
+        """
+        if self.id_name in attributes:
+            raise Problem(422, f"attributes has {self.id_name!r}, which is the id", field="attributes")
+        before = self.engine.item(item)
+        row = {self.id_name: item, **attributes}
+        self.loaded.put_items([row])
+        try:
+            self.store.put_item(str(item), attributes)
+        except CrossFMError:
+            with suppress(CrossFMError):
+                self.loaded.put_items([before]) if before else self.engine.delete_items([item])
+            raise
+        for loaded in self.registry.in_memory():
+            if loaded is not self.loaded:
+                with suppress(CrossFMError):  # another version may have other columns
+                    loaded.put_items([row])
+        return self.get(item)
+
+    def delete(self, item: Any) -> None:
+        """Take an item out of the disk and of every version in memory. Raises ``Problem`` (404)."""
+        self.get(item)
+        self.store.delete_item(str(item))
+        for loaded in self.registry.in_memory():
+            loaded.engine.delete_items([item])

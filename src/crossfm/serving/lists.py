@@ -1,0 +1,232 @@
+"""From a request to an answer: what is stored of the user, the variant, both stages, and what is noted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+from crossfm.errors import CrossFMError, StoreError
+from crossfm.recommender.ask import Answer, Ask, Found
+from crossfm.serving.experiments import Assigned, assign
+from crossfm.serving.past import Remembered
+from crossfm.serving.problems import Problem
+from crossfm.serving.registry import Loaded
+from crossfm.serving.schemas import Asked, RecommendBody, Who
+from crossfm.serving.service import Service
+from crossfm.serving.store import Impression
+
+EXPLAINED = 50  # items of one answer that come with parts
+PARTS = 6
+BLIND = "what is stored of the user could not be read, so the answer comes from the model alone"
+
+
+class Lists:
+    """Answers of one request. All of it comes from one version; runs in a scoring thread.
+
+    Parameters
+    ----------
+    service : Service
+    request_id : str
+    """
+
+    def __init__(self, service: Service, request_id: str) -> None:
+        self.service = service
+        self.request_id = request_id
+        self.notes: list[str] = []
+
+    def recommend(self, body: RecommendBody) -> dict[str, Any]:
+        """Both stages."""
+        self._check_size(body)
+        unit = str(body.user) if body.user is not None else body.session
+        assigned = assign(self.service.settings.experiments, unit)
+        loaded = self.service.registry.get(assigned.variant.version if assigned else None)
+        ask = replace(
+            self.ask(body, loaded),
+            diversity=body.diversity,
+            caps=body.caps,
+            freshness=body.freshness,
+            n_candidates=body.candidates,
+        )
+        if assigned:
+            ask = _as_variant(ask, body, assigned)
+        answer = loaded.engine.recommend(ask)
+        told = self.told(loaded, body.user, answer, attributes=body.attributes)
+        if body.explain:
+            self._explain(loaded, ask, told["items"])
+        if assigned:
+            told["experiment"] = {"name": assigned.experiment.name, "variant": assigned.variant.name}
+        self._note(loaded, body, answer, assigned)
+        return told
+
+    def recall(self, body: Asked) -> dict[str, Any]:
+        """The first stage alone."""
+        self._check_size(body)
+        loaded = self.service.registry.current
+        answer = loaded.engine.recall(self.ask(body, loaded))
+        return self.told(loaded, body.user, answer, attributes=body.attributes)
+
+    def rank(self, body: Who, items: Sequence[Any], popularity: float, attributes: bool) -> dict[str, Any]:
+        """Given items in order."""
+        loaded = self.service.registry.current
+        ask = replace(self.ask(body, loaded), popularity=popularity, n=max(1, len(items)))
+        return self.told(loaded, body.user, loaded.engine.rank(ask, items), attributes=attributes)
+
+    def explain(self, body: Who, item: Any, popularity: float) -> dict[str, Any]:
+        """The parts of one score."""
+        loaded = self.service.registry.current
+        if loaded.engine.item(item) is None:
+            raise Problem(404, f"there is no item {item!r}", field="item")
+        why = loaded.engine.explain(replace(self.ask(body, loaded), popularity=popularity), item)
+        return {
+            "request_id": self.request_id,
+            "version": loaded.version,
+            "user": body.user,
+            "item": why.item,
+            "score": why.score,
+            "bias": why.bias,
+            "parts": [asdict(part) for part in why.parts],
+            "because": [
+                {"item": one, "value": value, "attributes": loaded.engine.item(one)}
+                for one, value in why.because
+            ],
+            "ranked": why.ranked,
+            "attributes": loaded.engine.item(why.item),
+        }
+
+    def similar(self, item: Any, n: int) -> dict[str, Any]:
+        """Items like another."""
+        loaded = self.service.registry.current
+        if loaded.engine.item(item) is None:
+            raise Problem(404, f"there is no item {item!r}", field="id")
+        found = loaded.engine.similar(item, n)
+        return {
+            "request_id": self.request_id,
+            "version": loaded.version,
+            "item": item,
+            "items": _items(loaded, found, {}),
+        }
+
+    # --------------------------------------------------------------- parts
+
+    def ask(self, body: Who, loaded: Loaded) -> Ask:
+        """Return the request to the engine, with what is stored of the user as far as the model has such columns."""
+        past = self._past(body.user)
+        stored = {name: value for name, value in past.features.items() if name in loaded.user_columns}
+        ask = Ask(
+            user=body.user if past.model_knows else None,
+            context=body.context,
+            features={**stored, **body.features},
+            history=[*past.history, *body.history],
+            seen=past.seen,
+        )
+        if isinstance(body, Asked):
+            ask = replace(
+                ask,
+                n=body.n,
+                allow=body.allow,
+                deny=body.deny,
+                where=body.where,
+                exclude_seen=body.exclude_seen,
+                popularity=body.popularity,
+            )
+        return ask
+
+    def told(self, loaded: Loaded, user: Any, answer: Answer, *, attributes: bool) -> dict[str, Any]:
+        """Return an answer as JSON holds it."""
+        notes = [*self.notes, *([answer.note] if answer.note else [])]
+        rows: dict[Any, Any] | None = {} if attributes else None  # most items are in both lists
+        return {
+            "request_id": self.request_id,
+            "version": loaded.version,
+            "user": user,
+            "known": answer.known,
+            "note": "; ".join(notes) or None,
+            "items": _items(loaded, answer.items, rows),
+            "recalled": _items(loaded, answer.recalled, rows),
+            "funnel": asdict(answer.funnel),
+            "timings": {stage: round(ms, 3) for stage, ms in answer.timings.items()},
+            "experiment": None,
+        }
+
+    def _past(self, user: Any) -> Remembered:
+        if user is None:
+            return Remembered()
+        try:
+            return self.service.past.of(str(user))
+        except StoreError:
+            self.service.metrics.store_failures.labels("known").inc()
+            self.notes.append(BLIND)
+            return Remembered()
+
+    def _check_size(self, body: Asked) -> None:
+        settings = self.service.settings
+        if body.n > settings.max_n:
+            raise Problem(422, f"n is {body.n}, but this server gives at most {settings.max_n}", field="n")
+        candidates = getattr(body, "candidates", None) or 0
+        if candidates > settings.max_candidates:
+            raise Problem(
+                422,
+                f"candidates is {candidates}, but this server takes at most {settings.max_candidates}",
+                field="candidates",
+            )
+
+    def _explain(self, loaded: Loaded, ask: Ask, items: list[dict[str, Any]]) -> None:
+        for one in items[:EXPLAINED]:
+            why = loaded.engine.explain(ask, one["item"])
+            one["why"] = [asdict(part) for part in why.parts[:PARTS]]
+
+    def _note(self, loaded: Loaded, body: RecommendBody, answer: Answer, assigned: Assigned | None) -> None:
+        """Count the answer, and keep what was shown."""
+        service = self.service
+        for stage, ms in answer.timings.items():
+            service.metrics.stages.labels(stage).observe(ms / 1e3)
+        shown = [one.item for one in answer.items]
+        service.window.answer(loaded.version, answer.timings, asdict(answer.funnel), shown, answer.known)
+        impression = Impression(
+            request=self.request_id,
+            user=None if body.user is None else str(body.user),
+            items=[str(item) for item in shown],
+            scores=[float(one.score) for one in answer.items],
+            version=loaded.version,
+            context=body.context,
+            experiment=assigned.experiment.name if assigned else None,
+            variant=assigned.variant.name if assigned else None,
+        )
+        try:
+            service.store.add_impressions([impression])
+        except CrossFMError as exc:  # a list is not withheld because it could not be noted
+            service.metrics.store_failures.labels("add_impressions").inc()
+            self.notes.append(str(exc))
+
+
+def _as_variant(ask: Ask, body: RecommendBody, assigned: Assigned) -> Ask:
+    """Return the request with the variant's knobs where the caller has not turned them."""
+    variant, given = assigned.variant, body.model_fields_set
+    knobs: dict[str, Any] = {
+        (f"n_{name}" if name == "candidates" else name): value
+        for name in ("popularity", "diversity", "candidates")
+        if (value := getattr(variant, name)) is not None and name not in given
+    }
+    return replace(ask, **knobs)
+
+
+def _items(loaded: Loaded, found: Sequence[Found], attributes: dict[Any, Any] | None) -> list[dict[str, Any]]:
+    """Return items as JSON holds them; ``attributes`` remembers rows, None leaves them out."""
+    told: list[dict[str, Any]] = []
+    for one in found:
+        row: dict[str, Any] = {
+            "item": one.item,
+            "rank": one.rank,
+            "score": one.score,
+            "probability": one.probability,
+            "recall_rank": one.recall_rank,
+            "recall_score": one.recall_score,
+            "source": one.source,
+        }
+        if attributes is not None:
+            if one.item not in attributes:
+                attributes[one.item] = loaded.engine.item(one.item)
+            row["attributes"] = attributes[one.item]
+        told.append(row)
+    return told

@@ -1,0 +1,206 @@
+"""The process: binding, workers, signals, draining."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from inspect import signature
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI
+from uvicorn.supervisors import Multiprocess
+
+from crossfm.errors import MissingFileError, OptionError
+from crossfm.serving.app import build_app
+from crossfm.serving.auth import read_keys
+from crossfm.serving.bundle import open_model
+from crossfm.serving.hosts import is_loopback
+from crossfm.serving.logs import logging_config
+from crossfm.serving.metrics import SHARED
+from crossfm.serving.registry import Registry
+from crossfm.serving.service import Service
+from crossfm.serving.settings import Settings
+from crossfm.serving.store import Store
+
+_HANDED = "_CROSSFM_SERVE_SETTINGS"  # settings of the parent, for workers that are started as new processes
+
+
+def check_binding(settings: Settings) -> None:
+    """Raise ``OptionError`` where others could reach a server that asks nobody for a key."""
+    if settings.keys is not None:
+        if not read_keys(settings.keys):
+            raise OptionError(
+                f"{settings.keys} has no keys, so nobody could call; add one with crossfm keys add"
+            )
+    elif not is_loopback(settings.host):
+        raise OptionError(
+            f"host {settings.host!r} can be reached from other machines, but no file of keys is given: "
+            "make one with crossfm keys add, and pass it as --keys"
+        )
+
+
+def open_registry(settings: Settings) -> Registry:
+    """Return the models of ``settings.bundle``: a folder of versions, or one ``.crossfm`` file."""
+    path = settings.bundle
+    if path is None or not path.exists():
+        raise MissingFileError(f"{path or 'bundle'}: no folder of versions and no .crossfm file there")
+    keep = {
+        variant.version
+        for experiment in settings.experiments
+        for variant in experiment.variants
+        if variant.version is not None
+    }
+    if path.is_dir():
+        return Registry(path, keep=sorted(keep))
+    if keep:
+        raise OptionError(
+            f"experiments name the versions {sorted(keep)}, but {path} is one model, no folder of them"
+        )
+    return Registry(engine=_single(path))
+
+
+def _single(path: Path) -> Any:
+    """Open a model file as the only version, named by its digest."""
+    with path.open("rb") as file:
+        digest = hashlib.sha256(file.read()).hexdigest()[:12]
+    return open_model(path, digest)
+
+
+def make_app(settings: Settings, registry: Registry | None = None) -> FastAPI:
+    """Return the app with a store of its own, which is closed when the app ends."""
+    store = Store(settings.state)
+    app = build_app(registry or open_registry(settings), store, settings)
+    inner = app.router.lifespan_context
+
+    @asynccontextmanager
+    async def until_closed(app: FastAPI) -> AsyncIterator[Any]:
+        _on_hangup(app.state.service.watch)
+        async with inner(app) as state:
+            yield state
+        await asyncio.to_thread(store.close)  # what waits to be written is written
+
+    app.router.lifespan_context = until_closed
+    return app
+
+
+def worker_app() -> FastAPI:
+    """Return the app of a worker process; its parent has left the settings in the environment."""
+    return make_app(Settings.model_validate_json(os.environ[_HANDED]))
+
+
+def serve(settings: Settings, ready: Callable[[str], None] | None = None) -> None:
+    """Serve until a signal ends it: SIGTERM and Ctrl-C drain, SIGHUP looks for a new version at once.
+
+    Raises ``OptionError`` for an address that cannot be bound or needs keys, and whatever is wrong with the bundle.
+    """
+    check_binding(settings)
+    if settings.workers > 1:
+        _serve_many(settings, ready)
+        return
+    app = make_app(settings)
+    taken = _bind(settings)
+    config = _config(settings, app)
+    if ready:
+        ready(_address(settings, taken))
+    _Server(config, app.state.service).run(sockets=[taken])
+
+
+def _serve_many(settings: Settings, ready: Callable[[str], None] | None) -> None:
+    open_registry(settings)  # what is wrong with the bundle is told once, here
+    taken = _bind(settings)
+    os.environ[_HANDED] = settings.model_dump_json()
+    os.environ[SHARED] = tempfile.mkdtemp(prefix="crossfm-metrics-")
+    config = _config(settings, "crossfm.serving.server:worker_app", factory=True, workers=settings.workers)
+    if ready:
+        ready(_address(settings, taken))
+    try:
+        supervisor: Any = Multiprocess
+        older = {"target": uvicorn.Server(config).run} if "target" in signature(supervisor).parameters else {}
+        supervisor(config, sockets=[taken], **older).run()
+    finally:
+        shutil.rmtree(os.environ.pop(SHARED), ignore_errors=True)
+
+
+def _config(settings: Settings, app: Any, **more: Any) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        log_config=logging_config(settings.log_level),
+        log_level=settings.log_level,
+        access_log=False,
+        server_header=False,
+        date_header=True,
+        timeout_keep_alive=30,
+        timeout_graceful_shutdown=int(settings.timeout) + 1,
+        h11_max_incomplete_event_size=64 * 1024,
+        **more,
+    )
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn's server that says it is not ready before it stops to listen, so that a balancer looks elsewhere."""
+
+    def __init__(self, config: uvicorn.Config, service: Service) -> None:
+        super().__init__(config)
+        self._service = service
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Drain; a second signal ends at once."""
+        service, first = self._service, not self._service.draining
+        service.draining = True
+        wait = service.settings.drain_seconds
+        if self.should_exit and sig == signal.SIGINT:
+            self.force_exit = True
+        elif first and wait and sig != signal.SIGINT:
+            asyncio.get_running_loop().call_later(wait, self._end)
+        else:
+            self._end()
+
+    def _end(self) -> None:
+        self.should_exit = True  # without uvicorn's note of the signal, which it would raise again at the end
+
+
+def _bind(settings: Settings) -> socket.socket:
+    """Take the address before anything is loaded or printed. Raises ``OptionError`` where that is not possible."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    taken = socket.socket(family, socket.SOCK_STREAM)
+    taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        taken.bind((settings.host.strip("[]"), settings.port))
+    except OSError as exc:
+        taken.close()
+        raise OptionError(
+            f"{settings.host}:{settings.port} cannot be taken: {exc.strerror}; choose another port, 0 is any free one"
+        ) from exc
+    taken.set_inheritable(True)
+    return taken
+
+
+def _address(settings: Settings, taken: socket.socket) -> str:
+    host = f"[{settings.host.strip('[]')}]" if ":" in settings.host else settings.host
+    return f"http://{host}:{taken.getsockname()[1]}"
+
+
+def _on_hangup(work: Callable[[], None]) -> None:
+    """Run ``work`` in a thread at each SIGHUP, where there are signals and this is the main thread."""
+    if sys.platform == "win32":
+        return
+    loop = asyncio.get_running_loop()
+
+    def start() -> None:
+        loop.run_in_executor(None, work)
+
+    try:
+        loop.add_signal_handler(signal.SIGHUP, start)
+    except (ValueError, RuntimeError, NotImplementedError):  # not the main thread: a test
+        return

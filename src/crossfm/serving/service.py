@@ -1,0 +1,135 @@
+"""What all routes of one app share: the model in use, the store, the keys, limits and counts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import anyio
+import anyio.to_thread
+
+from crossfm.errors import CrossFMError, StoreError
+from crossfm.serving.auth import KeyRing
+from crossfm.serving.limits import Buckets, Slots
+from crossfm.serving.logs import make_log
+from crossfm.serving.metrics import Metrics
+from crossfm.serving.past import Past
+from crossfm.serving.registry import Loaded, Refusal, Registry
+from crossfm.serving.settings import Settings
+from crossfm.serving.window import Window
+
+T = TypeVar("T")
+STRANGERS = (5.0, 20)  # wrong keys a second of one address, and how many at once
+
+
+class Service:
+    """One for an app; routes find it at ``request.app.state.service``."""
+
+    def __init__(self, registry: Registry, store: Any, settings: Settings) -> None:
+        self.registry = registry
+        self.store = store
+        self.settings = settings
+        self.log = make_log(settings.log_level)
+        self.keys = KeyRing(settings.keys)
+        self.metrics = Metrics()
+        self.window = Window()
+        self.past = Past(store, settings)
+        self.buckets = Buckets(settings.rate, settings.burst)
+        self.strangers = Buckets(*STRANGERS)
+        self.slots = Slots(settings.max_in_flight)
+        self.draining = False
+        self._limiters: dict[str, anyio.CapacityLimiter] = {}
+        registry.replay = self.replay
+        registry.on_swap = self._swapped
+        registry.on_refusal = self._refused
+        for loaded in registry.in_memory():
+            self.replay(loaded)
+        self.metrics.serves(registry.current.version)
+
+    # ------------------------------------------------------------- threads
+
+    async def score(self, work: Callable[[], T]) -> T:
+        """Run ``work`` in one of the few threads that score."""
+        return await self._run("score", self.settings.threads, work)
+
+    async def ask_store(self, work: Callable[[], T]) -> T:
+        """Run ``work`` that waits for the store; many may wait together, so that they share a commit."""
+        return await self._run("store", self.settings.store_threads, work)
+
+    async def load(self, work: Callable[[], T]) -> T:
+        """Run ``work`` that loads a model: one at a time, and it may take longer than a request."""
+        return await self._run("load", 1, work, seconds=None)
+
+    async def _run(self, pool: str, threads: int, work: Callable[[], T], seconds: float | None = 0) -> T:
+        limiter = self._limiters.get(pool)
+        if limiter is None:  # made here, as it belongs to the running event loop
+            limiter = self._limiters[pool] = anyio.CapacityLimiter(threads)
+        with anyio.fail_after(self.settings.timeout if seconds == 0 else seconds):
+            return await anyio.to_thread.run_sync(work, abandon_on_cancel=True, limiter=limiter)
+
+    # --------------------------------------------------------------- items
+
+    def replay(self, loaded: Loaded) -> int:
+        """Put the store's item changes since the last time into a version; return how many.
+
+        One that this version does not take (its columns may differ) is left out and logged. Raises ``StoreError``.
+        """
+        cursor, puts, deletes = self.store.changed_items(loaded.cursor)
+        rows = [{loaded.item_name: item, **attributes} for item, attributes in puts]
+        try:
+            if rows:
+                loaded.put_items(rows)
+        except CrossFMError:
+            for row in rows:
+                self._put_or_leave(loaded, row)
+        if deletes:
+            loaded.engine.delete_items(list(deletes))
+        loaded.cursor = cursor
+        return len(rows) + len(deletes)
+
+    def _put_or_leave(self, loaded: Loaded, row: dict[str, Any]) -> None:
+        try:
+            loaded.put_items([row])
+        except CrossFMError as exc:
+            item = row[loaded.item_name]
+            self.log.warning("item left out", version=loaded.version, item=item, reason=str(exc))
+
+    # ------------------------------------------------------------ watching
+
+    def watch(self) -> None:
+        """Look at CURRENT, the keys and the items of other workers; never raises."""
+        self._try("bundles", self.registry.refresh)
+        self._try("keys", self.keys.refresh)
+        self._try("items", self._replay_all)
+        self._try("counts", self._count_dropped)
+
+    def _try(self, name: str, work: Callable[[], object]) -> None:
+        try:
+            work()
+        except CrossFMError as exc:
+            if isinstance(exc, StoreError):
+                self.metrics.store_failures.labels(name).inc()
+            self.log.warning("watching failed", what=name, reason=str(exc))
+
+    def _replay_all(self) -> None:
+        for loaded in self.registry.in_memory():
+            self.replay(loaded)
+
+    def _count_dropped(self) -> None:
+        self.metrics.dropped.set(self.store.counts()["impressions_dropped"])
+
+    def store_state(self) -> str:
+        """Return "ok", or what is wrong."""
+        try:
+            self.store.ping()
+        except CrossFMError as exc:
+            return str(exc)
+        return "ok"
+
+    def _swapped(self, new: str, old: str | None) -> None:
+        self.metrics.serves(new, old)
+        self.log.info("model changed", version=new, before=old)
+
+    def _refused(self, refusal: Refusal) -> None:
+        self.metrics.refused.inc()
+        self.log.error("model refused", version=refusal.version, reason=refusal.reason)
