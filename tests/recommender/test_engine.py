@@ -78,6 +78,7 @@ def test_what_the_user_has_seen_never_comes_unless_it_may(engine: Engine, model:
         seen = set(log.item_id[log.user_id == user])
         answer = engine.recommend(Ask(user=user, n=N_ITEMS))
         assert set(ids(answer.items)) == {f"i{i}" for i in range(N_ITEMS)} - seen
+        assert answer.funnel.allowed == N_ITEMS - len(seen)
         assert answer.note is not None
         assert answer.note.startswith(f"{N_ITEMS - len(seen)} of {N_ITEMS}")
         assert len(engine.recommend(Ask(user=user, n=N_ITEMS, exclude_seen=False)).items) == N_ITEMS
@@ -374,4 +375,8 @@ def test_people_are_shown_titles_and_columns(engine: Engine) -> None:
     assert engine.user(103) == {"user_id": 103, "taste": "a", "age": 23.0}
     assert engine.user("nobody") is None
     assert [user["user_id"] for user in engine.users("11")] == [110 + at for at in range(10)]
+    assert [user["user_id"] for user in engine.users("1")][:3] == [100, 101, 102]
+    assert [user["user_id"] for user in engine.users("20", limit=3)] == [120]
+    assert [user["user_id"] for user in engine.users("0")][:2] == [100, 101]
+    assert engine.items("i1", limit=1)[0]["item_id"] == "i1"
     assert len(engine.history(100, 3)) == 3

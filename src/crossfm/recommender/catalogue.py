@@ -105,7 +105,7 @@ class Catalogue:
         return own | {n: v for n, v in row.items() if v is not None and n != self.side.column}
 
     def matching(self, search: str) -> Positions:
-        """Return items whose id or title has ``search`` in it, popular ones first, ties by position."""
+        """Return items whose id or title has ``search`` in it, the very id first, then popular ones, ties by position."""
         mask = self.alive
         if search:
             has = pc.match_substring(self.side.ids.keys, search, ignore_case=True)
@@ -114,7 +114,9 @@ class Catalogue:
                 has = pc.or_(has, pc.fill_null(pc.match_substring(text, search, ignore_case=True), False))
             mask = mask & has.to_numpy(zero_copy_only=False)
         found = np.flatnonzero(mask)
-        return found[np.argsort(-self.popularity[found], kind="stable")]
+        found = found[np.argsort(-self.popularity[found], kind="stable")]
+        exact = self.place.get(search, -1)
+        return np.concatenate([found[found == exact], found[found != exact]])
 
     # --------------------------------------------------------------- filters
 

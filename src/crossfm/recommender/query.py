@@ -42,7 +42,9 @@ class Query:
     skip : offsets and sorted positions
         What was seen or denied.
     allowed : bool (n_items,) or None
+        What filters and allow lists leave.
     n_allowed : int
+        Items that may come: alive, allowed and not skipped.
     history : int64 (n,)
         Positions, oldest first.
     notes : list of str
@@ -81,7 +83,8 @@ class Queries:
         vectors, constant = query_vectors(rows, self.model._machine)
         skip = self._skip(at, done, ask, items)
         allowed = items.allowed(ask.where, ask.allow)
-        n_allowed = len(items) if allowed is None else int(allowed.sum())
+        kept = items.alive if allowed is None else allowed
+        n_allowed = (items.n_alive if allowed is None else int(allowed.sum())) - int(kept[skip[1]].sum())
         known = bool(self.model.known(rows)[0])
         lost = len(done) - int((done >= 0).sum())
         notes = [f"{lost} items of the history are not in the catalogue"] if lost else []
@@ -97,10 +100,9 @@ class Queries:
         return own | {n: v for n, v in row.items() if v is not None and n != side.column}
 
     def matching(self, search: str, limit: int, offset: int) -> list[dict[str, Any]]:
-        """Return users whose id has ``search`` in it, in the order of the model."""
+        """Return users whose id has ``search`` in it, the very id first, then those that begin with it."""
         side = self.model.users_
-        mask = pc.match_substring(side.ids.keys, search, ignore_case=True)
-        found = np.flatnonzero(mask.to_numpy(zero_copy_only=False))[offset : offset + limit]
+        found = nearest_first(side.ids.keys, search)[offset : offset + limit]
         listed = [self.stored(side.ids.keys[int(at)].as_py()) for at in found]
         return [user for user in listed if user is not None]
 
@@ -182,6 +184,16 @@ class Queries:
             while len(self._encoded) > KEPT:
                 self._encoded.popitem(last=False)
         return rows
+
+
+def nearest_first(keys: Any, search: str) -> NDArray[np.int64]:
+    """Return where ``search`` is in a text: equal ones first, then those that begin with it, then others."""
+    has = pc.match_substring(keys, search, ignore_case=True).to_numpy(zero_copy_only=False)
+    found = np.flatnonzero(has)
+    texts = [text.casefold() for text in keys.take(pa.array(found)).to_pylist()]
+    wanted = search.casefold()
+    closeness = np.array([(text != wanted) + (not text.startswith(wanted)) for text in texts], np.int64)
+    return found[np.argsort(closeness, kind="stable")]
 
 
 def _one_row(values: Mapping[str, Any], names: Sequence[str]) -> Any:
