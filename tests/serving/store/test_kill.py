@@ -58,7 +58,7 @@ def killed(url: str, name: str, after: int) -> list[str]:
 def test_no_acknowledged_event_is_lost_and_none_is_half_there(url: str) -> None:
     moments = random.Random(3)
     acknowledged: list[str] = []
-    for round in range(4 if url.startswith("sqlite") else 2):
+    for round in range(3 if url.startswith("sqlite") else 2):
         acknowledged += killed(url, f"{round}", after=moments.randrange(1, 120))
         with Store(url, timeout=10) as store:
             log = [event.item for _, event in store.event_log(limit=100_000)]
