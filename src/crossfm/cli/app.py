@@ -78,12 +78,24 @@ def demo(
         typer.Option("--output", "-o", help="Folder for report.json, the models and a page with plots."),
     ] = None,
     seed: Annotated[int, typer.Option(help="Same seed, same numbers.")] = 0,
+    serve: Annotated[
+        bool, typer.Option("--serve", help="Instead, serve recommendations of films, with a page.")
+    ] = False,
+    port: Annotated[int, typer.Option(help="With --serve; 0 takes a free one.")] = 8000,
+    open_page: Annotated[
+        bool, typer.Option("--open/--no-open", help="With --serve: open the page in the browser.")
+    ] = True,
 ) -> None:
     """Show the main job on real data: ratings, recommendations, reasons, classification."""
-    import_module("crossfm.cli.demo").demo(output=output, seed=seed)
+    if serve:
+        import_module("crossfm.cli.demo_serve").serve_demo(output, port, seed, open_page=open_page)
+    else:
+        import_module("crossfm.cli.demo").demo(output=output, seed=seed)
 
 
-app.command("demo", epilog=examples("crossfm demo", "crossfm demo --output report"))(demo)
+app.command("demo", epilog=examples("crossfm demo", "crossfm demo --output report", "crossfm demo --serve"))(
+    demo
+)
 
 
 def _version(asked: bool) -> None:

@@ -128,11 +128,11 @@ def cancer_verdict(part: dict[str, Any]) -> str:
 def next_commands(user: int, folder: str | None) -> list[str]:
     """Return commands to try next."""
     if folder is None:
-        return ["crossfm demo --output demo-output", "crossfm datasets list", "crossfm train --help"]
+        return ["crossfm demo --serve", "crossfm demo --output demo-output", "crossfm datasets list"]
     recommender, ratings = (shlex.quote(f"{folder}/{name}.crossfm") for name in ("recommender", "ratings-fm"))
     return [
         f"crossfm recommend {recommender} --user {user} --explain",
         f"crossfm inspect {recommender}",
         f"crossfm inspect {ratings} --weights 10",
-        "crossfm train --help",
+        "crossfm demo --serve",
     ]

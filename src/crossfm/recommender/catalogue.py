@@ -105,7 +105,7 @@ class Catalogue:
         return own | {n: v for n, v in row.items() if v is not None and n != self.side.column}
 
     def matching(self, search: str) -> Positions:
-        """Return items whose id or title has ``search`` in it, the very id first, then popular ones, ties by position."""
+        """Return items whose id or title has ``search`` in it: the very id first, then popular ones."""
         mask = self.alive
         if search:
             has = pc.match_substring(self.side.ids.keys, search, ignore_case=True)

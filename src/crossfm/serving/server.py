@@ -33,6 +33,7 @@ from crossfm.serving.service import Service
 from crossfm.serving.settings import Settings
 from crossfm.serving.store import Store
 
+BACKLOG = 2048  # connections that wait, as uvicorn's own
 _HANDED = "_CROSSFM_SERVE_SETTINGS"  # settings of the parent, for workers that are started as new processes
 
 
@@ -182,6 +183,7 @@ def _bind(settings: Settings) -> socket.socket:
         raise OptionError(
             f"{settings.host}:{settings.port} cannot be taken: {exc.strerror}; choose another port, 0 is any free one"
         ) from exc
+    taken.listen(BACKLOG)  # who comes before the server is ready waits, and is not refused
     taken.set_inheritable(True)
     return taken
 
