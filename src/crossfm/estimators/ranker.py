@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,11 @@ from crossfm.core.rules import EXACT, SGDA
 from crossfm.data.rows import Rows, join_rows, shift_ids
 from crossfm.errors import DataError, LabelError, OptionError
 from crossfm.estimators.base import NO_TARGET, BaseFM
+from crossfm.estimators.whole import check_whole, fit_whole
 from crossfm.kernels.choices import LOSSES, Negatives, choice_pass
 from crossfm.kernels.pairs import pair_pass
-from crossfm.solvers.epochs import Plan, Visit, run_epochs
+from crossfm.solvers.epochs import Plan, Visit, calls, row_order, run_epochs
+from crossfm.solvers.hard import HardNegatives
 from crossfm.solvers.pairwise import CatalogueNegatives, LabelPairs, popularity_start
 
 Floats = NDArray[np.float64]
@@ -85,6 +88,11 @@ class FMRanker(BaseFM):
         negatives: str = "uniform",
         n_negatives: int = 10,
         n_pairs: int = 1,
+        hard_negatives: float = 0.0,
+        hard_ranks: tuple[int, int] = (0, 200),
+        hard_every: int = 1,
+        negative_weight: float = 0.02,
+        batch_size: int = 256,
         solver: str = "adagrad",
         learning_rate: float | None = None,
         schedule: str = "constant",
@@ -105,6 +113,11 @@ class FMRanker(BaseFM):
         self.negatives = negatives
         self.n_negatives = n_negatives
         self.n_pairs = n_pairs
+        self.hard_negatives = hard_negatives
+        self.hard_ranks = hard_ranks
+        self.hard_every = hard_every
+        self.negative_weight = negative_weight
+        self.batch_size = batch_size
         self.solver = solver
         self.learning_rate = learning_rate
         self.schedule = schedule
@@ -128,6 +141,7 @@ class FMRanker(BaseFM):
         groups: Any = None,
         catalogue: Rows | None = None,
         sample_weight: Any = None,
+        owners: Any = None,
     ) -> FMRanker:
         """Fit to labelled rows, or to choices from a catalogue.
 
@@ -173,7 +187,12 @@ class FMRanker(BaseFM):
             both = self._both(rows, items)
             self._start_tables(both, [0.0], rule, hyper)
             self._forget_unseen(both)
-            self._fit_choices(rows, items, self._positions(y, catalogue.n_rows), groups, hyper, plan)
+            chosen = self._positions(y, catalogue.n_rows)
+            if self.loss == "ensfm":
+                fit_whole(self, rows, items, chosen, groups, hyper, plan)
+            else:
+                owners = groups if owners is None else owners
+                self._fit_choices(rows, items, chosen, groups, owners, hyper, plan)
         return self
 
     def predict(self, X: Any, items: Rows | None = None) -> Floats:
@@ -218,7 +237,14 @@ class FMRanker(BaseFM):
         self._run(visit, len(pairs), rows.nnz // rows.n_rows * 2, hyper, plan, weight)
 
     def _fit_choices(
-        self, rows: Rows, items: Rows, chosen: Positions, groups: Any, hyper: Hyper, plan: Plan
+        self,
+        rows: Rows,
+        items: Rows,
+        chosen: Positions,
+        groups: Any,
+        owners: Any,
+        hyper: Hyper,
+        plan: Plan,
     ) -> None:
         pool = CatalogueNegatives(chosen, groups, items.n_rows, self.negatives, rows.weight)
         if not pool.any_negative():
@@ -228,6 +254,8 @@ class FMRanker(BaseFM):
             )
         self._machines[0].start_w(popularity_start(items, pool.count), hyper)
         rng, threads = stream(self.random_state, "negatives"), thread_count(self.n_threads)
+        negatives, epochs = pool.negatives, 0
+        hard = self._hard(rows, items, chosen, owners) if self.hard_negatives else None
         each = 1 if self.loss == "bpr" else self.n_negatives
         query_looks, item_looks = pool.looks(each)
         self._expect((rows, query_looks), (items, item_looks))
@@ -236,21 +264,32 @@ class FMRanker(BaseFM):
         def visit(part: Positions, hyper: Hyper) -> float:
             which, seed = part % rows.n_rows, int(rng.integers(2**63))
             loss, used = self._choice_pass(
-                rows, items, which, pool.negatives, hyper, seed=seed, n_negatives=each, **more
+                rows, items, which, negatives, hyper, seed=seed, n_negatives=each, **more
             )
             return (
                 loss * len(part) / max(used, 1)
             )  # as if the choices without a negative were like the others
 
+        def refresh() -> None:
+            nonlocal negatives, epochs
+            if hard is not None and epochs and epochs % self.hard_every == 0:
+                negatives = hard.refreshed(pool.negatives, self._machines[0].params(), threads)
+            epochs += 1
+
         nnz = rows.nnz // rows.n_rows + (1 + each) * (items.nnz // items.n_rows)
         weight = 1.0 if rows.weight is None else float(rows.weight.mean(dtype=np.float64))
-        self._run(visit, rows.n_rows, nnz, hyper, plan, weight)
+        self._run(visit, rows.n_rows, nnz, hyper, plan, weight, refresh)
+
+    def _hard(self, rows: Rows, items: Rows, chosen: Positions, owners: Any) -> HardNegatives:
+        rng = stream(self.random_state, "hard negatives")
+        return HardNegatives(rows, items, chosen, owners, self.hard_ranks, self.hard_negatives, rng)
 
     def _expect(self, *sides: tuple[Rows, Floats]) -> None:
         """Take how often an epoch will look at each row of each side: networks spread their penalties by it."""
 
     def _check_loss(self, catalogued: bool) -> None:
-        check_choice("loss", self.loss, LOSSES)
+        check_choice("loss", self.loss, (*LOSSES, "ensfm"))
+        check_whole(self)
         check_choice("negatives", self.negatives, ("uniform", "popularity"))
         check_count("n_negatives", self.n_negatives, low=1, high=100_000)
         check_count("n_pairs", self.n_pairs, low=1)
@@ -278,21 +317,36 @@ class FMRanker(BaseFM):
         return pair_pass(sides, better, worse, self._machines[0], hyper, n_threads=threads, **more)[0]
 
     def _run(
-        self, visit: Visit, n_positives: int, nnz_a_pair: int, hyper: Hyper, plan: Plan, mean_weight: float
+        self,
+        visit: Visit,
+        n_positives: int,
+        nnz_a_pair: int,
+        hyper: Hyper,
+        plan: Plan,
+        mean_weight: float,
+        before_epoch: Callable[[], None] | None = None,
     ) -> None:
         """Run the epochs; position p of an epoch is a pair of positive p modulo their number."""
         n_pairs = n_positives * self.n_pairs
+        rng = stream(self.random_state, "order")
+
+        def orders() -> Iterator[Positions]:
+            if before_epoch is not None:
+                before_epoch()
+            return calls(row_order(n_pairs, rng, plan), nnz_a_pair)
+
         run_epochs(
             self._machines,
             visit,
             n_pairs,
             hyper,
             plan,
-            stream(self.random_state, "order"),
+            rng,
             total_weight=n_pairs * mean_weight,
             nnz=n_pairs * nnz_a_pair,
             callback=self._callback(),
             model=self,
+            orders=orders,
         )
 
     @staticmethod
