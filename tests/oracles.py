@@ -397,6 +397,24 @@ def whole_loss(rows, chosen, groups, weights, items, item_weight, w, V):
     return total
 
 
+def hard_items(rows, chosen, owners, items, ranks, w, V):
+    """What each choice may be given as a hard negative: its ranks in a full sort without what its owner chose.
+
+    Without owners, equal rows have one.
+    """
+    lists = []
+    for at, row in enumerate(rows):
+        same = [
+            other
+            for other in range(len(rows))
+            if (rows[other] == row if owners is None else owners[other] == owners[at])
+        ]
+        left = [v for v in range(len(items)) if v not in {chosen[other] for other in same}]
+        left.sort(key=lambda v: -fm_score(row + items[v], 0.0, w, V))
+        lists.append(left[ranks[0] : ranks[1]])
+    return lists
+
+
 class EmbeddingLearner(Learner):
     """Embeddings of a network in training: a batch moves a feature once. Rows are lists of (feature, value, field)."""
 

@@ -19,7 +19,7 @@ N_QUERY, N_ITEM, N_SIDES, N_CHOICES = 6, 9, 7, 14
 
 
 def sample(seed, *, values=True, grouped=True):
-    """Choices whose rows repeat, in groups that share some rows, with weights; features of items behind the queries'."""
+    """Choices whose rows repeat, in groups that share rows, with weights; items' features are behind the queries'."""
     rng = np.random.default_rng(seed)
     pool = [*random_rows(rng, 4, N_QUERY, values=values, longest=3), []]
     rows = [pool[i] for i in rng.integers(0, len(pool), N_CHOICES)]
@@ -108,7 +108,7 @@ def test_groups_of_many_queries_and_items_are_refused_before_they_fill_the_memor
     monkeypatch.setattr(whole, "available", lambda: 2**20)
     n = 3000
     rows = as_rows([[(i, 1.0)] for i in range(n)], n)
-    with pytest.raises(MemoryLimitError, match="leave groups out"):
+    with pytest.raises(MemoryLimitError, match="Leave groups out"):
         WholeData.of(rows, np.arange(n), np.zeros(n), np.ones(n))
 
 

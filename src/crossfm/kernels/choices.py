@@ -136,9 +136,10 @@ def choice_pass(
     update, and how many choices had a negative (WARP: all).
     """
     ranks = rank_weights(negatives.n_items, n_negatives) if loss == "warp" else None
+    pool = negatives.to_kernel()
     total, used = _kernels.fm_choices(
         loss, table.rule.code, queries.indptr, queries.indices, queries.values, queries.width, items.indptr,
-        items.indices, items.values, items.width, which, weight, offset, negatives.to_kernel(), seed, n_negatives, ranks,
+        items.indices, items.values, items.width, which, weight, offset, pool, seed, n_negatives, ranks,
         table.data, table.padded, table.w_at, hyper_dict(hyper, table.n_factors), n_threads,
     )  # fmt: skip
     return float(total), int(used)

@@ -167,7 +167,8 @@ def distinct_rows(rows: Rows) -> tuple[Positions, Positions]:
     """Return where each distinct row comes first (n_distinct,), and the number of each row's (n_rows,)."""
     offsets = rows.offsets()
     numbers: dict[tuple[bytes, bytes], int] = {}
-    first, code = [], np.empty(rows.n_rows, np.int64)
+    first: list[int] = []
+    code = np.empty(rows.n_rows, np.int64)
     for row, (start, stop) in enumerate(zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True)):
         values = b"" if rows.values is None else rows.values[start:stop].tobytes()
         code[row] = numbers.setdefault((rows.indices[start:stop].tobytes(), values), len(numbers))

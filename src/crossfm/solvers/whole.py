@@ -1,7 +1,7 @@
 """All pairs of query and item as one squared loss, without sampling.
 
 C. Chen, M. Zhang, W. Ma, Y. Liu, S. Ma. Efficient Non-Sampling Factorization Machines for Optimal Context-Aware
-Recommendation. WWW 2020. Ours also has the pairs inside a side and the linear part of both (see ``scoring/decompose.py``):
+Recommendation. WWW 2020. Ours also has the pairs inside an item and the linear part (see ``scoring/decompose.py``):
 
     y(q, v) = const_q + own_v + <S_q, S_v> = <p_q, t_v>,    p = (S_q ; 1 ; const_q),    t = (S_v ; own_v ; 1).
 """
@@ -70,8 +70,8 @@ class WholeData:
         sparing = where if groups is None else spared(query, chosen, group_codes(groups), n_items)
         places = np.unique(sparing)  # sorted
         of_query, item = np.divmod(places, n_items)
-        pull = np.bincount(np.searchsorted(places, where), each, len(places))
-        square = pull - mean[of_query] * item_weight[item]
+        pull = np.bincount(np.searchsorted(places, where), each, len(places)).astype(np.float64)
+        square: Floats = pull - mean[of_query] * item_weight[item]
         indptr = np.searchsorted(of_query, np.arange(n_queries + 1))
         queries = replace(rows.take(first), target=None, weight=None)
 
@@ -89,7 +89,7 @@ class WholeData:
         pull = np.asarray(self.pull.sum(axis=0), np.float64).ravel()
         square = np.asarray(self.square.sum(axis=0), np.float64).ravel()
         whole = square + self.item_weight * self.weight.sum(dtype=np.float64)
-        return np.divide(pull, whole, out=np.zeros_like(pull), where=whole > 0)
+        return np.asarray(np.divide(pull, whole, out=np.zeros_like(pull), where=whole > 0))
 
 
 def spared(query: Positions, chosen: Positions, group: Positions, n_items: int) -> Positions:
@@ -110,7 +110,7 @@ def spared(query: Positions, chosen: Positions, group: Positions, n_items: int) 
             f"{show_size(free)} of memory are free. Leave groups out, or context out of the queries."
         )
     at = np.repeat(start - np.cumsum(length) + length, length) + np.arange(length.sum())
-    return np.repeat(query, length) * n_items + item[at]
+    return np.asarray(np.repeat(query, length) * n_items + item[at])
 
 
 class OneSide:
