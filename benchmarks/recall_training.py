@@ -4,12 +4,12 @@
     python benchmarks/recall_training.py DATA --search 40 [--methods NAME ...]
 
 DATA holds ml-100k/ (u.data.gz, u.user.gz, u.item.gz) and ml-1m/ (ratings.dat.gz, users.dat.gz, movies.dat.gz). All
-ratings are interactions; the last fifth by time is the test, and nothing of it is looked at by ``--search``, which draws
+ratings are interactions; the last fifth by time is the test, and ``--search`` looks at nothing of it: it draws
 settings at random and judges them on later windows inside the training part (40 to 60 and 60 to 80 % of ML-100K's log,
 60 to 80 % of ML-1M's), by NDCG@20 + Recall@100. The best are in ``SETTINGS``.
 
 Whole catalogue without what the user has seen; features of users and items, interactions halved by 14 days. One thread;
-seconds are processor time of ``FMRanker.fit``, means over seeds. Where ML-1M's copy lacks a time (all before the test), the
+seconds are processor time of ``FMRanker.fit``, means over seeds. Where ML-1M lacks a time (never in the test), the
 user's median time stands in.
 """
 

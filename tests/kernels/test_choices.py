@@ -108,8 +108,8 @@ def test_a_pass_is_the_sequence_of_steps_on_the_negatives_it_draws(loss, rule, k
 def test_a_pass_draws_hard_negatives_and_takes_its_steps_on_them(loss, kind):
     queries, sides, which, weight, pool = sample(2, kind)
     lists = np.array([[5, 6], [7, NO_ITEM], [8, 4]], np.uint32)
-    hard_list = np.random.default_rng(0).integers(-1, 3, N_CHOICES)
-    negatives = replace(pool.negatives, hard=lists, hard_list=hard_list, hard_share=0.6)
+    hard_list = np.arange(N_CHOICES) % 4 - 1
+    negatives = replace(pool.negatives, hard=lists, hard_list=hard_list, hard_share=0.8)
     positive, each = negatives.positive, 1 if loss == "bpr" else EACH
     drawn = negatives.draw(which, each, SEED)
     assert (drawn != pool.negatives.draw(which, each, SEED)).any()
