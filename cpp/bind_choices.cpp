@@ -21,7 +21,11 @@ Negatives read_negatives(const nb::dict& d, uint64_t seed) {
           data_or_null<const uint32_t>(d["chosen"]),
           data_or_null<const uint32_t>(d["bits"]),
           (n_items + 31) / 32,
-          seed};
+          seed,
+          data_or_null<const uint32_t>(d["hard"]),
+          data_or_null<const int64_t>(d["hard_list"]),
+          nb::cast<int64_t>(d["hard_width"]),
+          static_cast<uint64_t>(nb::cast<double>(d["hard_share"]) * 4294967296.0)};
 }
 
 void draw_negatives(const nb::dict& negatives, uint64_t seed, bool chosen_too, Array<const int64_t> which,

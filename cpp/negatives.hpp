@@ -1,4 +1,5 @@
-// Negatives drawn from a catalogue: evenly or by an alias table (Vose 1991), without what the group has chosen.
+// Negatives drawn from a catalogue: evenly or by an alias table (Vose 1991), without what the group has chosen, and a share
+// of them from a list of the choice's own.
 // Counter-based: the draw depends on (seed, position, number) alone, so neither threads nor blocks change it.
 #pragma once
 
@@ -7,6 +8,8 @@
 namespace crossfm {
 
 constexpr int kTries = 11;  // to find an unseen negative; users who saw nearly everything lose it
+
+constexpr uint32_t kNoItem = 0xffffffffu;  // where a list is shorter than the others
 
 constexpr uint64_t kGolden = 0x9e3779b97f4a7c15ull;
 
@@ -29,6 +32,10 @@ struct Negatives {
   const uint32_t* bits;  // (n_groups, words) or null: the same, a bit for each item
   int64_t words;
   uint64_t seed;
+  const uint32_t* hard;  // (n_lists, hard_width) or null: items that stood high for a query
+  const int64_t* hard_list;  // (n_choices,) the list of each; -1: none
+  int64_t hard_width;
+  uint64_t hard_share;  // of 2^32 draws
 
   [[gnu::always_inline]] const uint32_t* word_of(int64_t choice, uint32_t item) const {
     return bits + group[choice] * words + item / 32;
@@ -77,9 +84,20 @@ struct Negatives {
     return kept(static_cast<uint32_t>((z >> 32) * static_cast<uint64_t>(n_items) >> 32), z);
   }
 
+  // Negative `number` of `choice` where its list gives one, else -1.
+  [[gnu::always_inline]] int64_t draw_hard(uint64_t from, int64_t choice, int64_t number) const {
+    if (!hard || hard_list[choice] < 0) return -1;
+    const uint64_t z = mix64(~from + kGolden * static_cast<uint64_t>(number + 1));
+    if ((z & 0xffffffffu) >= hard_share) return -1;
+    const uint64_t at = (z >> 32) * static_cast<uint64_t>(hard_width) >> 32;
+    const uint32_t drawn = hard[hard_list[choice] * hard_width + static_cast<int64_t>(at)];
+    return drawn == kNoItem || is_chosen(choice, drawn) ? -1 : static_cast<int64_t>(drawn);
+  }
+
   // Negative `number` of `choice`, the one at `position` of the pass; -1 when none was found.
   [[gnu::always_inline]] int64_t draw(int64_t choice, int64_t position, int64_t number) const {
     const uint64_t from = stream(position);
+    if (const int64_t drawn = draw_hard(from, choice, number); drawn >= 0) return drawn;
     for (int k = 0; k < kTries; ++k) {
       const uint32_t drawn = item(from, number * kTries + k);
       if (!is_chosen(choice, drawn)) return drawn;

@@ -374,6 +374,47 @@ class Learner:
         return 0.0
 
 
+def whole_loss(rows, chosen, groups, weights, items, item_weight, w, V):
+    """Eq. (5) of Chen et al. (WWW 2020), halved: every pair of a query and an item. Equal rows are one query.
+
+    A query wants 1 of what it chose and 0 of the rest, which has the query's mean weight times the item's; what its
+    groups chose with other rows does not count.
+    """
+    total = 0.0
+    for query in [row for at, row in enumerate(rows) if row not in rows[:at]]:
+        own = [at for at, row in enumerate(rows) if row == query]
+        banned = set()
+        if groups is not None:
+            mine = {groups[at] for at in own}
+            banned = {item for at, item in enumerate(chosen) if groups[at] in mine}
+        for v, item in enumerate(items):
+            if any(chosen[at] == v for at in own):
+                target, c = 1.0, sum(weights[at] for at in own if chosen[at] == v)
+            else:
+                target, c = 0.0, sum(weights[at] for at in own) / len(own) * item_weight[v]
+                c = 0.0 if v in banned else c
+            total += 0.5 * c * (target - fm_score(query + item, 0.0, w, V)) ** 2
+    return total
+
+
+def hard_items(rows, chosen, owners, items, ranks, w, V):
+    """What each choice may be given as a hard negative: its ranks in a full sort without what its owner chose.
+
+    Without owners, equal rows have one.
+    """
+    lists = []
+    for at, row in enumerate(rows):
+        same = [
+            other
+            for other in range(len(rows))
+            if (rows[other] == row if owners is None else owners[other] == owners[at])
+        ]
+        left = [v for v in range(len(items)) if v not in {chosen[other] for other in same}]
+        left.sort(key=lambda v: -fm_score(row + items[v], 0.0, w, V))
+        lists.append(left[ranks[0] : ranks[1]])
+    return lists
+
+
 class EmbeddingLearner(Learner):
     """Embeddings of a network in training: a batch moves a feature once. Rows are lists of (feature, value, field)."""
 

@@ -59,6 +59,61 @@ def test_choices_from_a_catalogue_are_learnt(model: str, loss: str, negatives: s
     assert np.array_equal(scores(again), scores(ranker))
 
 
+def sides(values: np.ndarray, n: int, shift: int = 0) -> Rows:
+    """Rows of two fields, (n_rows, 2): the second field's features stand behind the n of the first."""
+    ids = values.astype(np.uint32) + np.array([0, n], np.uint32)
+    return Rows(ids.ravel() + np.uint32(shift), n + 6 + shift, width=2, fields=np.array([0, 1], np.uint32))
+
+
+@pytest.mark.parametrize("loss", ["bpr", "softmax"])
+@pytest.mark.parametrize("model", ["fwfm", "nfm"])
+def test_machines_without_layers_learn_from_a_catalogue_and_are_inner_products(model: str, loss: str) -> None:
+    """What ``params_`` says is enough to split the score: FwFM by blocks r_fg v_f, NFM by h * S."""
+    _, chosen, user = choices()
+    query, item = (
+        np.stack([user, np.arange(len(user)) % 4], 1),
+        np.stack([np.arange(N_ITEMS), np.arange(N_ITEMS) % 3], 1),
+    )
+    options: dict[str, Any] = {"nfm": {"hidden": (), "batch_norm": False}}.get(model, {})
+    ranker = NeuralFMRanker(
+        4, model=model, loss=loss, max_iter=40, batch_size=32, learning_rate_V=0.1, random_state=0, **options
+    )
+    ranker.fit(sides(query, N_USERS), chosen, catalogue=sides(item, N_ITEMS), groups=user)
+    params, left = ranker.params_, ranker.n_query_features_
+    found, expected = [], []
+    for u in range(6):
+        rows = sides(np.tile(query[u], (N_ITEMS, 1)), N_USERS)
+        found.append(ranker.predict(rows, sides(item, N_ITEMS)))
+        q = params.V[rows.indices[:2]].astype(float)
+        for v in range(N_ITEMS):
+            i = sides(item[v : v + 1], N_ITEMS, left).indices
+            t, own = params.V[i].astype(float), params.w[i].sum() + params.w[rows.indices[:2]].sum()
+            if model == "nfm":
+                h = params.layers["h"].astype(float)
+                across = (h * q.sum(0)) @ t.sum(0)
+                inside = h @ (q[0] * q[1]) + h @ (t[0] * t[1])
+            else:
+                r = dict(
+                    zip(
+                        [(a, b) for a in range(4) for b in range(a + 1, 4)],
+                        params.layers["interaction.r"],
+                        strict=True,
+                    )
+                )
+                blocks = [sum(r[f, g] * q[f] for f in (0, 1)) for g in (2, 3)]
+                across = np.concatenate(blocks) @ np.concatenate(t)
+                inside = r[0, 1] * (q[0] @ q[1]) + r[2, 3] * (t[0] @ t[1])
+            expected.append(float(params.layers["bias"]) + own + inside + across)
+    np.testing.assert_allclose(np.concatenate(found), expected, rtol=1e-4, atol=1e-4)
+    assert kind_share_of(np.array(found), user) > 0.9
+
+
+def kind_share_of(found: np.ndarray, user: np.ndarray) -> float:
+    """How often the best five of the first rows are of their user's kind."""
+    best = np.argsort(-found, axis=1)[:, :5]
+    return float((best % 3 == user[: len(found), None] % 3).mean())
+
+
 def test_a_catalogue_without_fields_has_those_of_its_features() -> None:
     queries, chosen, user = choices()
     ranker = NeuralFMRanker(n_factors=4, model="deepfm", max_iter=2, batch_size=64, random_state=0)

@@ -13,6 +13,7 @@ from contracts import COLUMNS, SEED, EstimatorContract, clicks
 from crossfm import FMRanker
 from crossfm.data.rows import Rows
 from crossfm.errors import DataError, LabelError, OptionError
+from crossfm.estimators.catalogue import item_weights
 from crossfm.metrics import auc, gauc
 
 
@@ -118,7 +119,82 @@ def test_every_loss_teaches_the_order_of_the_catalogue(loss: str, solver: str) -
     assert model.history_[-1]["train_loss"] < model.history_[0]["train_loss"]
 
 
-@pytest.mark.parametrize("loss", ["warp", "softmax"])
+@pytest.mark.parametrize("solver", ["adagrad", "adagrad-row", "sgd", "adam"])
+@pytest.mark.parametrize("negatives", ["uniform", "popularity"])
+def test_the_loss_over_all_pairs_teaches_the_order_of_the_catalogue(solver: str, negatives: str) -> None:
+    queries, item, catalogue, _ = choices()
+    rates = {"sgd": 0.004, "adam": 0.02, "adagrad-row": 0.2}
+    area = {}
+    for k in (0, 4):
+        model = FMRanker(
+            k, loss="ensfm", negatives=negatives, negative_weight=0.3, solver=solver, batch_size=8, max_iter=40,
+            learning_rate=rates.get(solver), random_state=0,
+        ).fit(queries, item, catalogue=catalogue)  # fmt: skip
+        area[k] = order_auc(model, queries, item, catalogue)
+        assert model.history_[-1]["train_loss"] < model.history_[0]["train_loss"]
+    assert area[4] > area[0] + 0.05
+    assert area[4] > 0.8
+
+
+def test_the_loss_over_all_pairs_starts_at_the_best_order_without_personalisation() -> None:
+    _, item, catalogue, user = choices()
+    model = FMRanker(
+        4, loss="ensfm", negative_weight=0.5, learning_rate=1e-7, init_scale=0.0, max_iter=1, random_state=0
+    ).fit(Rows(user.astype(np.uint32), 12, width=1), item, catalogue=catalogue)
+    start = model.params_.w[12 : 12 + 30]
+    times = np.bincount(item, minlength=30)
+    fans = np.array([len(np.unique(user[item == v])) for v in range(30)])
+    np.testing.assert_allclose(start, times / np.maximum(times + 0.5 * (12 - fans), 1e-9), rtol=1e-4)
+
+
+def test_popular_items_weigh_more_where_they_were_not_chosen() -> None:
+    weights = item_weights(np.array([0, 0, 0, 2]), 3, np.array([1.0, 1, 2, 1]), "popularity", 0.1)
+    assert weights.mean() == pytest.approx(0.1)
+    np.testing.assert_allclose(weights / weights[1], [5**0.75, 1, 2**0.75])
+    assert item_weights(np.array([0]), 2, None, "uniform", 0.1).tolist() == [0.1, 0.1]
+
+
+@pytest.mark.parametrize("loss", ["bpr", "softmax"])
+def test_hard_negatives_come_after_the_first_epochs_and_never_from_what_the_owner_chose(
+    loss: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queries, item, catalogue, user = choices(400)
+    seen: list[Any] = []
+    real = FMRanker._choice_pass
+
+    def look(
+        self: FMRanker, rows: Rows, items: Rows, which: Any, negatives: Any, *args: Any, **more: Any
+    ) -> Any:
+        seen.append(negatives)
+        return real(self, rows, items, which, negatives, *args, **more)
+
+    monkeypatch.setattr(FMRanker, "_choice_pass", look)
+    options: dict[str, Any] = {"loss": loss, "hard_negatives": 0.5, "hard_ranks": (2, 8), "hard_every": 2}
+    models = []
+    for _ in range(2):
+        model = FMRanker(4, max_iter=5, learning_rate=0.2, random_state=0, **options)
+        models.append(model.fit(queries, item, catalogue=catalogue, owners=user))
+    assert models[0].params_.V.tobytes() == models[1].params_.V.tobytes()
+    lists = [negatives.hard for negatives in seen[:5]]
+    assert lists[0] is lists[1] is None
+    assert lists[2] is lists[3]
+    assert (lists[2] != lists[4]).any()
+    for at in range(400):
+        own = seen[4].hard[seen[4].hard_list[at]]
+        assert not np.isin(own, item[user == user[at]]).any()
+        assert len(own) == 6
+
+
+def test_hard_negatives_teach_the_order_of_the_catalogue() -> None:
+    queries, item, catalogue, user = choices()
+    for loss in ("bpr", "softmax"):
+        model = FMRanker(
+            4, loss=loss, hard_negatives=0.3, hard_ranks=(0, 10), n_negatives=5, max_iter=10, random_state=0
+        ).fit(queries, item, catalogue=catalogue, owners=user)
+        assert order_auc(model, queries, item, catalogue) > 0.8
+
+
+@pytest.mark.parametrize("loss", ["warp", "softmax", "ensfm"])
 def test_losses_over_lists_need_a_catalogue(loss: str) -> None:
     X = Rows(np.array([0, 1, 0, 1], np.uint32), 2, width=1)
     with pytest.raises(OptionError, match="pass catalogue"):
@@ -202,7 +278,7 @@ def test_two_threads_learn_as_well(catalogued: bool) -> None:
     assert fits[1] == pytest.approx(fits[0], rel=0.2)
 
 
-@pytest.mark.parametrize("loss", ["bpr", "warp", "softmax"])
+@pytest.mark.parametrize("loss", ["bpr", "warp", "softmax", "ensfm"])
 def test_the_same_seed_gives_the_same_bits_with_a_catalogue(loss: str, tmp_path: Any) -> None:
     queries, item, catalogue, user = choices(500)
     negatives = "uniform" if loss == "warp" else "popularity"
@@ -230,6 +306,8 @@ def test_what_cannot_be_compared_is_refused() -> None:
         FMRanker().fit(X, [1.0, 1, 2, 2], groups=[0, 0, 1, 1])
     with pytest.raises(DataError, match="groups has 3"):
         FMRanker().fit(X, [1.0, 1, 2, 2], groups=[0, 0, 1])
+    with pytest.raises(DataError, match="owners has 3"):
+        FMRanker().fit(X, [1.0, 1, 2, 2], owners=[0, 0, 1])
     with pytest.raises(LabelError, match="row 2 has label nan"):
         FMRanker().fit(X, [1.0, 1, np.nan, 2])
     with pytest.raises(LabelError, match="numbers"):
@@ -265,7 +343,24 @@ def test_ids_beyond_the_declared_features_are_refused() -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [{"loss": "hinge"}, {"negatives": "hard"}, {"n_negatives": 0}, {"n_pairs": 0}, {"n_pairs": 1.5}],
+    [
+        {"loss": "hinge"},
+        {"negatives": "hard"},
+        {"n_negatives": 0},
+        {"n_pairs": 0},
+        {"n_pairs": 1.5},
+        {"negative_weight": 0.0},
+        {"batch_size": 0, "loss": "ensfm"},
+        {"solver": "ftrl", "loss": "ensfm"},
+        {"hard_negatives": 1.5},
+        {"hard_negatives": 0.5, "loss": "warp"},
+        {"hard_negatives": 0.5, "loss": "ensfm"},
+        {"hard_ranks": (5, 5), "hard_negatives": 0.5},
+        {"hard_ranks": (-1, 5), "hard_negatives": 0.5},
+        {"hard_ranks": 20, "hard_negatives": 0.5},
+        {"hard_ranks": (30, 50), "hard_negatives": 0.5},
+        {"hard_every": 0, "hard_negatives": 0.5},
+    ],
 )
 def test_options_of_pairs_that_mean_nothing_are_refused(options: dict[str, Any]) -> None:
     queries, item, catalogue, _ = choices(4)

@@ -10,7 +10,15 @@ from crossfm.core.options import Hyper
 from crossfm.core.params import FMParams
 from crossfm.core.rules import RULES
 from crossfm.data.rows import Rows
-from crossfm.kernels.choices import LOSSES, Negatives, alias_table, choice_pass, chosen_bits, rank_weights
+from crossfm.kernels.choices import (
+    LOSSES,
+    NO_ITEM,
+    Negatives,
+    alias_table,
+    choice_pass,
+    chosen_bits,
+    rank_weights,
+)
 from crossfm.kernels.table import Table
 from crossfm.solvers.pairwise import CatalogueNegatives
 from machines import HYPER, ISAS, SIZES, as_rows, assert_same_machine, random_params, random_rows, using_isa
@@ -93,6 +101,32 @@ def test_a_pass_is_the_sequence_of_steps_on_the_negatives_it_draws(loss, rule, k
             assert used == len(which)
             assert got == pytest.approx(total, rel=1e-4), (k, isa)
             assert_same_machine(table, learner, context=f"k={k} {isa}")
+
+
+@pytest.mark.parametrize("kind", ["ones", "ids"])
+@pytest.mark.parametrize("loss", ["bpr", "softmax"])
+def test_a_pass_draws_hard_negatives_and_takes_its_steps_on_them(loss, kind):
+    queries, sides, which, weight, pool = sample(2, kind)
+    lists = np.array([[5, 6], [7, NO_ITEM], [8, 4]], np.uint32)
+    hard_list = np.arange(N_CHOICES) % 4 - 1
+    negatives = replace(pool.negatives, hard=lists, hard_list=hard_list, hard_share=0.8)
+    positive, each = negatives.positive, 1 if loss == "bpr" else EACH
+    drawn = negatives.draw(which, each, SEED)
+    assert (drawn != pool.negatives.draw(which, each, SEED)).any()
+    for k in (0, 4):
+        params = random_params(np.random.default_rng(k), N_QUERY + N_ITEM, k)
+        learner = Learner("adagrad", params.bias, params.w, params.V, HYPER)
+        total = 0.0
+        for i, c in enumerate(which):
+            args = queries[c], sides, positive[c], drawn[i], float(weight[c]), pool.offset, set()
+            total += oracle_step(loss, learner, *args)
+        table = Table.start(params, RULES["adagrad"], HYPER)
+        q, t = packed(queries, N_QUERY, kind), packed(sides, N_QUERY + N_ITEM, kind)
+        more = {"seed": SEED, "n_negatives": each, "weight": weight, "offset": pool.offset}
+        got, used = choice_pass(loss, q, t, which, negatives, table, HYPER, **more)
+        assert used == len(which)
+        assert got == pytest.approx(total, rel=1e-4)
+        assert_same_machine(table, learner, context=f"k={k}")
 
 
 @pytest.mark.parametrize("k", [0, 4, 8, 17])

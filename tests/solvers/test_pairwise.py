@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,7 +11,13 @@ from hypothesis import strategies as st
 
 from crossfm.data.rows import Rows
 from crossfm.errors import DataError, OptionError
-from crossfm.solvers.pairwise import CatalogueNegatives, LabelPairs, group_codes, popularity_start
+from crossfm.solvers.pairwise import (
+    CatalogueNegatives,
+    LabelPairs,
+    distinct_rows,
+    group_codes,
+    popularity_start,
+)
 from machines import as_rows
 from oracles import legal_pairs
 
@@ -166,3 +174,12 @@ def test_a_feature_of_value_zero_carries_no_popularity():
     items = as_rows([[(0, 1.0), (2, 0.0)], [(1, 1.0)], [(3, 0.0)]], 4)
     w = popularity_start(items, np.array([1.0, 2.0, 3.0]))
     np.testing.assert_allclose(w, [np.log(2), np.log(3), 0, 0], rtol=1e-6)
+
+
+def test_equal_rows_are_one_query_whatever_form_they_come_in():
+    rows = [[(0, 1.0)], [(1, 1.0)], [(0, 1.0)], [(0, 2.0)], [], [(0, 1.0), (1, 1.0)], []]
+    first, code = distinct_rows(as_rows(rows, 2, values=True))
+    assert first.tolist() == [0, 1, 3, 4, 5]
+    assert code.tolist() == [0, 1, 0, 2, 3, 4, 3]
+    wide = replace(as_rows([[(0, 1.0)], [(1, 1.0)], [(0, 1.0)]], 2), fields=np.zeros(1, np.uint32))
+    assert distinct_rows(wide)[1].tolist() == [0, 1, 0]

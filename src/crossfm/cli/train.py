@@ -190,7 +190,7 @@ def train(
         Text,
         _option(
             "--loss",
-            help="Regression: squared or poisson (counts). Lists: bpr, warp or softmax.",
+            help="Regression: squared or poisson (counts). Lists: bpr, warp, softmax or ensfm.",
             panel=LEARNING,
         ),
     ] = None,

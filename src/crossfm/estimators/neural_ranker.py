@@ -51,6 +51,8 @@ class NeuralFMRanker(Neural, FMRanker):
     """
 
     init = None
+    hard_negatives = 0.0  # not an option of networks, nor are those of loss="ensfm"
+    negative_weight = 1.0
 
     def __init__(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -14,10 +15,11 @@ from crossfm.core.rules import EXACT, SGDA
 from crossfm.data.rows import Rows, join_rows, shift_ids
 from crossfm.errors import DataError, LabelError, OptionError
 from crossfm.estimators.base import NO_TARGET, BaseFM
+from crossfm.estimators.catalogue import check_hard, check_whole, fit_choices, fit_whole
 from crossfm.kernels.choices import LOSSES, Negatives, choice_pass
 from crossfm.kernels.pairs import pair_pass
-from crossfm.solvers.epochs import Plan, Visit, run_epochs
-from crossfm.solvers.pairwise import CatalogueNegatives, LabelPairs, popularity_start
+from crossfm.solvers.epochs import Plan, Visit, calls, row_order, run_epochs
+from crossfm.solvers.pairwise import LabelPairs
 
 Floats = NDArray[np.float64]
 Positions = NDArray[np.int64]
@@ -37,18 +39,35 @@ class FMRanker(BaseFM):
     Parameters
     ----------
     n_factors : int, default=16
-    loss : {"bpr", "warp", "softmax"}, default="bpr"
+    loss : {"bpr", "warp", "softmax", "ensfm"}, default="bpr"
         "bpr": -log sigmoid of the difference to one negative. The others need a catalogue. "warp": negatives are
         drawn until one violates the margin of 1; its hinge weighs 1 + 1/2 + ... + 1/r (about log r), r the rank that
         the number of draws lets expect. It looks at the top of the list. "softmax": -log of the positive's share
-        among itself and ``n_negatives``.
+        among itself and ``n_negatives``. "ensfm": nothing is drawn; half the squared error to 1 for what a query
+        (equal rows of ``X``) chose and to 0 for all else, which weighs ``negative_weight``:
+
+            1/2 sum_q sum_v c_qv (z_qv - y(q, v))^2
+
+        The scores of training are near 0 to 1 then, and the query's own terms are trained too.
     negatives : {"uniform", "popularity"}, default="uniform"
-        How catalogue negatives are drawn; "popularity" is proportional to (times chosen)^0.75. WARP's rank estimate
-        needs "uniform".
+        How catalogue negatives are drawn, or weigh in "ensfm"; "popularity" is proportional to (times chosen)^0.75.
+        WARP's rank estimate needs "uniform".
     n_negatives : int, default=10
         Negatives of each choice for "softmax"; draws at most for "warp". "bpr" takes ``n_pairs``.
+    hard_negatives : float, default=0
+        Share of the negatives of "bpr" and "softmax" that stand high in the query's own list, by exact search with the
+        vectors that the machine has at the time. What the owner of the row chose is never among them.
+    hard_ranks : (int, int), default=(0, 200)
+        They are drawn evenly from these ranks of the list, [low, high), counted from 0.
+    hard_every : int, default=1
+        Epochs after which the lists are made anew; there are none before the first of these. Lists take 64 MB at most:
+        where queries are too many for that, some are drawn to have one until the next time.
+    negative_weight : float, default=0.1
+        Of "ensfm": mean weight of an item where a query that weighs 1 did not choose it.
+    batch_size : int, default=256
+        Of "ensfm": queries that are learnt from in one step, which moves the features of all items.
     n_pairs : int, default=1
-        Times an epoch that each positive is visited.
+        Times an epoch that each positive is visited; with "ensfm" each query.
     solver, learning_rate, schedule, max_iter, l2_w, l2_V, l1_w, l1_V, init_scale, columns, n_threads, random_state,
     verbose, callbacks
         As in ``FMRegressor``.
@@ -68,6 +87,11 @@ class FMRanker(BaseFM):
     feedback. UAI 2009. The query side's own terms cancel in a pair and are not trained. Ours: with a catalogue the
     machine starts at the order by popularity, and popular negatives are corrected for (logQ). WARP: J. Weston,
     S. Bengio, N. Usunier. WSABIE. IJCAI 2011. Sampled softmax: Y. Bengio, J.-S. Senecal 2008; X. Yi et al. RecSys 2019.
+    C. Chen, M. Zhang, W. Ma, Y. Liu, S. Ma. Efficient non-sampling factorization machines for optimal context-aware
+    recommendation. WWW 2020; ours has the pairs inside the item, weighs popular items by their mean and not their sum,
+    and starts at the best scores without personalisation. Hard negatives: W. Zhang, T. Chen, J. Wang, Y. Yu.
+    Optimizing top-N collaborative filtering via dynamic negative item sampling. SIGIR 2013; ours come from ranks of
+    the whole catalogue.
     """
 
     early_stopping = False
@@ -85,6 +109,11 @@ class FMRanker(BaseFM):
         negatives: str = "uniform",
         n_negatives: int = 10,
         n_pairs: int = 1,
+        hard_negatives: float = 0.0,
+        hard_ranks: tuple[int, int] = (0, 200),
+        hard_every: int = 1,
+        negative_weight: float = 0.1,
+        batch_size: int = 256,
         solver: str = "adagrad",
         learning_rate: float | None = None,
         schedule: str = "constant",
@@ -105,6 +134,11 @@ class FMRanker(BaseFM):
         self.negatives = negatives
         self.n_negatives = n_negatives
         self.n_pairs = n_pairs
+        self.hard_negatives = hard_negatives
+        self.hard_ranks = hard_ranks
+        self.hard_every = hard_every
+        self.negative_weight = negative_weight
+        self.batch_size = batch_size
         self.solver = solver
         self.learning_rate = learning_rate
         self.schedule = schedule
@@ -128,6 +162,7 @@ class FMRanker(BaseFM):
         groups: Any = None,
         catalogue: Rows | None = None,
         sample_weight: Any = None,
+        owners: Any = None,
     ) -> FMRanker:
         """Fit to labelled rows, or to choices from a catalogue.
 
@@ -138,11 +173,16 @@ class FMRanker(BaseFM):
             Labels to order by; with ``catalogue`` the chosen positions in it.
         groups : (n_rows,) or None
             Only rows of one group are compared; with ``catalogue``, nothing that the group ever chose is drawn as
-            a negative. None: one group; with ``catalogue``, only the row's own choice is spared.
+            a negative (in "ensfm" it has no weight). None: one group; with ``catalogue``, only the row's own choice is
+            spared (in "ensfm" what an equal row chose).
         catalogue : Rows (n_items, ...) or None
             Item side features, with ids of their own from 0.
         sample_weight : (n_rows,) or None
-            Weight of each positive's pairs.
+            Weight of each positive's pairs. In "ensfm" the weights of a query's choices of an item add up, and where
+            it chose nothing their mean over all its choices weighs.
+        owners : (n_rows,) or None
+            Who chose, for ``hard_negatives``: nothing that an owner chose is hard for its rows. None: the groups;
+            without groups whoever has an equal row of ``X``.
 
         Raises ``LabelError`` for labels that are not finite numbers or not positions, ``DataError`` when there is
         nothing to compare.
@@ -159,8 +199,9 @@ class FMRanker(BaseFM):
             raise DataError(
                 f"catalogue is a {type(catalogue).__name__}, but Rows are expected; see rows_from_csr"
             )
-        if groups is not None and len(groups) != rows.n_rows:
-            raise DataError(f"X has {rows.n_rows} rows, but groups has {len(groups)}")
+        for name, of_rows in (("groups", groups), ("owners", owners)):
+            if of_rows is not None and len(of_rows) != rows.n_rows:
+                raise DataError(f"X has {rows.n_rows} rows, but {name} has {len(of_rows)}")
         self.n_query_features_ = rows.n_features
         self.history_: list[dict[str, Any]] = []
         if catalogue is None:
@@ -173,7 +214,11 @@ class FMRanker(BaseFM):
             both = self._both(rows, items)
             self._start_tables(both, [0.0], rule, hyper)
             self._forget_unseen(both)
-            self._fit_choices(rows, items, self._positions(y, catalogue.n_rows), groups, hyper, plan)
+            chosen = self._positions(y, catalogue.n_rows)
+            if self.loss == "ensfm":
+                fit_whole(self, rows, items, chosen, groups, hyper, plan)
+            else:
+                fit_choices(self, rows, items, chosen, groups, owners, hyper, plan)
         return self
 
     def predict(self, X: Any, items: Rows | None = None) -> Floats:
@@ -217,40 +262,13 @@ class FMRanker(BaseFM):
         weight = 1.0 if rows.weight is None else float(rows.weight[pairs.better].mean(dtype=np.float64))
         self._run(visit, len(pairs), rows.nnz // rows.n_rows * 2, hyper, plan, weight)
 
-    def _fit_choices(
-        self, rows: Rows, items: Rows, chosen: Positions, groups: Any, hyper: Hyper, plan: Plan
-    ) -> None:
-        pool = CatalogueNegatives(chosen, groups, items.n_rows, self.negatives, rows.weight)
-        if not pool.any_negative():
-            raise DataError(
-                f"the {items.n_rows} items of the catalogue leave nothing to compare with: what was chosen needs items "
-                "that were not, inside its group"
-            )
-        self._machines[0].start_w(popularity_start(items, pool.count), hyper)
-        rng, threads = stream(self.random_state, "negatives"), thread_count(self.n_threads)
-        each = 1 if self.loss == "bpr" else self.n_negatives
-        query_looks, item_looks = pool.looks(each)
-        self._expect((rows, query_looks), (items, item_looks))
-        more: dict[str, Any] = {"weight": rows.weight, "offset": pool.offset, "n_threads": threads}
-
-        def visit(part: Positions, hyper: Hyper) -> float:
-            which, seed = part % rows.n_rows, int(rng.integers(2**63))
-            loss, used = self._choice_pass(
-                rows, items, which, pool.negatives, hyper, seed=seed, n_negatives=each, **more
-            )
-            return (
-                loss * len(part) / max(used, 1)
-            )  # as if the choices without a negative were like the others
-
-        nnz = rows.nnz // rows.n_rows + (1 + each) * (items.nnz // items.n_rows)
-        weight = 1.0 if rows.weight is None else float(rows.weight.mean(dtype=np.float64))
-        self._run(visit, rows.n_rows, nnz, hyper, plan, weight)
-
     def _expect(self, *sides: tuple[Rows, Floats]) -> None:
         """Take how often an epoch will look at each row of each side: networks spread their penalties by it."""
 
     def _check_loss(self, catalogued: bool) -> None:
-        check_choice("loss", self.loss, LOSSES)
+        check_choice("loss", self.loss, (*LOSSES, "ensfm"))
+        check_whole(self)
+        check_hard(self)
         check_choice("negatives", self.negatives, ("uniform", "popularity"))
         check_count("n_negatives", self.n_negatives, low=1, high=100_000)
         check_count("n_pairs", self.n_pairs, low=1)
@@ -278,21 +296,36 @@ class FMRanker(BaseFM):
         return pair_pass(sides, better, worse, self._machines[0], hyper, n_threads=threads, **more)[0]
 
     def _run(
-        self, visit: Visit, n_positives: int, nnz_a_pair: int, hyper: Hyper, plan: Plan, mean_weight: float
+        self,
+        visit: Visit,
+        n_positives: int,
+        nnz_a_pair: int,
+        hyper: Hyper,
+        plan: Plan,
+        mean_weight: float,
+        before_epoch: Callable[[], None] | None = None,
     ) -> None:
         """Run the epochs; position p of an epoch is a pair of positive p modulo their number."""
         n_pairs = n_positives * self.n_pairs
+        rng = stream(self.random_state, "order")
+
+        def orders() -> Iterator[Positions]:
+            if before_epoch is not None:
+                before_epoch()
+            return calls(row_order(n_pairs, rng, plan), nnz_a_pair)
+
         run_epochs(
             self._machines,
             visit,
             n_pairs,
             hyper,
             plan,
-            stream(self.random_state, "order"),
+            rng,
             total_weight=n_pairs * mean_weight,
             nnz=n_pairs * nnz_a_pair,
             callback=self._callback(),
             model=self,
+            orders=orders,
         )
 
     @staticmethod

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from crossfm.kernels.table import Table
 
 Positions = NDArray[np.int64]
 LOSSES = ("bpr", "warp", "softmax")
+NO_ITEM = 2**32 - 1
 BITS_OVER_LIST = 4  # memory for looking a choice up in one step instead of by binary search
 
 
@@ -35,6 +37,13 @@ class Negatives:
         What each group has chosen, sorted; never drawn for it.
     bits : uint32 (n_groups, ceil(n_items / 32)) or None
         The same, a bit for each item: asked instead of ``chosen``.
+    hard : uint32 (n_lists, hard_width) or None
+        Lists of items that make hard negatives; ``NO_ITEM`` stands where a list has no more.
+    hard_list : int64 (n_choices,) or None
+        Which list is the choice's; -1: none.
+    hard_share : float
+        Chance that a negative is drawn from the list, where there is one; what the list cannot give, or what is of
+        ``chosen``, is drawn as the others are.
     """
 
     n_items: int
@@ -45,6 +54,13 @@ class Negatives:
     indptr: Positions | None = None
     chosen: NDArray[np.uint32] | None = None
     bits: NDArray[np.uint32] | None = None
+    hard: NDArray[np.uint32] | None = None
+    hard_list: Positions | None = None
+    hard_share: float = 0.0
+
+    def to_kernel(self) -> dict[str, Any]:
+        """Return the arrays as the kernel takes them."""
+        return vars(self) | {"hard_width": 0 if self.hard is None else self.hard.shape[1]}
 
     def draw(self, which: Positions, each: int, seed: int, *, chosen_too: bool = False) -> Positions:
         """Return what a pass over ``which`` with this seed draws: (n, each), -1 where nothing was found.
@@ -52,7 +68,7 @@ class Negatives:
         With ``chosen_too`` what WARP draws, which leaves out the group's choices only afterwards.
         """
         out = np.empty((len(which), each), np.int64)
-        _kernels.draw_negatives(vars(self), seed, chosen_too, which, out)
+        _kernels.draw_negatives(self.to_kernel(), seed, chosen_too, which, out)
         return out
 
 
@@ -120,9 +136,10 @@ def choice_pass(
     update, and how many choices had a negative (WARP: all).
     """
     ranks = rank_weights(negatives.n_items, n_negatives) if loss == "warp" else None
+    pool = negatives.to_kernel()
     total, used = _kernels.fm_choices(
         loss, table.rule.code, queries.indptr, queries.indices, queries.values, queries.width, items.indptr,
-        items.indices, items.values, items.width, which, weight, offset, vars(negatives), seed, n_negatives, ranks,
+        items.indices, items.values, items.width, which, weight, offset, pool, seed, n_negatives, ranks,
         table.data, table.padded, table.w_at, hyper_dict(hyper, table.n_factors), n_threads,
     )  # fmt: skip
     return float(total), int(used)

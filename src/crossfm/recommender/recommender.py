@@ -208,7 +208,7 @@ class Recommender:
         self.retriever_ = self._new_retriever()
         # no groups: another item of the same user may be a negative, as in a softmax over the catalogue. Sparing all
         # that the user chose cost 0.03 of NDCG@20 on a time split of the training part of ML-100K.
-        self.retriever_.fit(queries, item, catalogue=self.items_.rows, sample_weight=weight)
+        self.retriever_.fit(queries, item, catalogue=self.items_.rows, sample_weight=weight, owners=user)
         self.query_sample_ = self._sample_queries(queries)
         self._index()
         if self.ranker is not None:

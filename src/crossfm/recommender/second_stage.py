@@ -53,7 +53,13 @@ def _from_log(model: Any, log: Log) -> tuple[Examples, Any]:
         raise DataError(f"{len(order)} interactions are too few to be cut in time for recall and ranking")
     retriever = model._new_retriever()
     weight = None if log.weight is None else log.weight[early]
-    retriever.fit(log.queries.take(early), log.item[early], catalogue=model.items_.rows, sample_weight=weight)
+    retriever.fit(
+        log.queries.take(early),
+        log.item[early],
+        catalogue=model.items_.rows,
+        sample_weight=weight,
+        owners=log.user[early],
+    )
     examples = recalled_examples(
         retriever,
         log.queries.take(late),

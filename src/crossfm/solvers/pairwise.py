@@ -163,12 +163,33 @@ def group_codes(groups: Any) -> Positions:
     return codes
 
 
+def distinct_rows(rows: Rows) -> tuple[Positions, Positions]:
+    """Return where each distinct row comes first (n_distinct,), and the number of each row's (n_rows,)."""
+    offsets = rows.offsets()
+    numbers: dict[tuple[bytes, bytes], int] = {}
+    first: list[int] = []
+    code = np.empty(rows.n_rows, np.int64)
+    for row, (start, stop) in enumerate(zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True)):
+        values = b"" if rows.values is None else rows.values[start:stop].tobytes()
+        code[row] = numbers.setdefault((rows.indices[start:stop].tobytes(), values), len(numbers))
+        if code[row] == len(first):
+            first.append(row)
+    return np.array(first, np.int64), code
+
+
 def popularity_start(items: Rows, count: NDArray[np.float64]) -> NDArray[np.float32]:
     """Return start values of ``w`` (n_features,) under which items score log(1 + count).
 
-    That is the best order without personalisation, as a classifier's bias starts at the log odds. It is put on the
-    features that belong to one item alone (its id): the smallest weights that do it. Items without such a feature
-    start at 0.
+    That is the best order without personalisation, as a classifier's bias starts at the log odds.
+    """
+    return own_features_start(items, np.log1p(count))
+
+
+def own_features_start(items: Rows, scores: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Return start values of ``w`` (n_features,) under which items have these scores (n_items,).
+
+    They are put on the features that belong to one item alone (its id): the smallest weights that do it. Items without
+    such a feature start at 0.
     """
     row = np.repeat(np.arange(items.n_rows), np.diff(items.offsets()))
     holders = np.bincount(items.indices, minlength=items.n_features)
@@ -177,5 +198,5 @@ def popularity_start(items: Rows, count: NDArray[np.float64]) -> NDArray[np.floa
     row, x, feature = row[own], x[own], items.indices[own]
     length = np.bincount(row, x**2, items.n_rows)
     start = np.zeros(items.n_features, np.float32)
-    start[feature] = np.log1p(count)[row] * x / length[row]
+    start[feature] = scores[row] * x / length[row]
     return start
