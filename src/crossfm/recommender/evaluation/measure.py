@@ -76,7 +76,7 @@ class Measure:
         kinds = self.segments.relevant(block)
         wide = max(*self.curve, self.n_candidates)
         first = recalled(self.model, block, wide)
-        both = ranked(self.model, block, first.lists[:, : self.n_candidates])
+        both = ranked(self.model, block, first, self.n_candidates)
         hits = hits_of(both.candidates, block.indptr, block.relevant)
         orders = {RECALL: -np.arange(hits.shape[1], dtype=np.float32) + np.zeros(hits.shape, np.float32)}
         self._system(RECALL, first, block, kinds)

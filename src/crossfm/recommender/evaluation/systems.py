@@ -69,14 +69,18 @@ def recalled(model: Recommender, block: Later, n: int) -> Found:
     return Found(found, scores)
 
 
-def ranked(model: Recommender, block: Later, candidates: Positions) -> Ranked:
-    """Order ``candidates`` by the second stage; as they are where there is none, and for unknown users."""
-    there, known = candidates >= 0, model.known(block.queries)
+def ranked(model: Recommender, block: Later, recall: Found, n: int) -> Ranked:
+    """Order the first ``n`` of recall by the second stage; as they are where there is none, and for unknown users."""
+    assert recall.scores is not None
+    candidates, known = recall.lists[:, :n], model.known(block.queries)
+    there = candidates >= 0
     place = np.arange(candidates.shape[1], dtype=np.float32)
     score = np.where(there, -place, -np.inf).astype(np.float32)
     if model.ranking_ is not None and known.any():
+        first = np.take_along_axis(recall.scores, np.maximum(candidates, 0), 1)
+        first = np.where(there, first, np.float32(-np.inf))[known]
         asked = block.queries.take(np.flatnonzero(known))
-        own = np.asarray(model.ranking_.scores_of(asked, np.maximum(candidates[known], 0)), np.float32)
+        own = model.ranking_.scores_of(asked, model._catalogue, candidates[known], first)
         score[known] = np.where(there[known], own, -np.inf)
     lists = np.where(known[:, None], by_score(candidates, score), candidates)
     return Ranked(candidates, score, lists, known)
