@@ -6,6 +6,27 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Any
 
+from crossfm.cli.report_style import STYLE
+
+
+def document(title: str, *parts: str) -> str:
+    """Return a whole page that needs nothing else; empty parts are left out."""
+    body = "\n".join(part for part in parts if part)
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        '<meta name="color-scheme" content="light dark">\n'
+        f"<title>{escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n{body}\n</main>\n</body>\n</html>\n"
+    )
+
+
+def head(title: str, lead: str, cards: Iterable[tuple[str, str]]) -> str:
+    """Return the top of a page: its title, what it is about, and numbers with what they are."""
+    inner = "".join(f"<div><b>{escape(big)}</b><span>{escape(small)}</span></div>" for big, small in cards)
+    return (
+        f'<header><h1>{escape(title)}</h1>{paragraph(lead, "lead")}<div class="cards">{inner}</div></header>'
+    )
+
 
 def section(letter: str, title: str, *parts: str) -> str:
     """Return a section with its letter and title; empty parts are left out."""

@@ -58,17 +58,18 @@ def grouped_intervals(
     high: ArrayLike,
     *,
     ylabel: str = "",
+    width: float = 4.8,
 ) -> Figure:
     """Draw a point with its interval for each system in each group.
 
-    ``mean``, ``low`` and ``high`` are (n_groups, n_systems); NaN leaves a point out.
+    ``mean``, ``low`` and ``high`` are (n_groups, n_systems); NaN leaves a point out. ``width`` is in inches.
     """
     arrays = [_checked(a, (len(groups), len(systems))) for a in (mean, low, high)]
-    figure, axes = new_figure()
-    place = np.arange(len(groups))
+    figure, axes = new_figure(width)
+    place, apart = np.arange(len(groups)), min(0.22, 0.8 / max(1, len(systems)))
     for number, system in enumerate(systems):
         m, lower, upper = (array[:, number] for array in arrays)
-        x = place + (number - (len(systems) - 1) / 2) * 0.22
+        x = place + (number - (len(systems) - 1) / 2) * apart
         colour = COLOURS[number % len(COLOURS)]
         axes.errorbar(x, m, yerr=[m - lower, upper - m], fmt="o", color=colour, capsize=3, label=system)
     axes.set_xticks(place, list(groups))
@@ -76,7 +77,7 @@ def grouped_intervals(
     axes.set_ylim(bottom=0)
     axes.grid(False, axis="x")
     name_axes(axes, "", ylabel)
-    add_legend(axes, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=len(systems))
+    add_legend(axes, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=min(len(systems), int(width / 1.2)))
     return figure
 
 
