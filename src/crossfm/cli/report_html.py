@@ -68,8 +68,9 @@ def table(
 ) -> str:
     """Return a table in a box that scrolls.
 
-    The first ``left`` columns are text, the others numbers. A row with a cell ``marked`` is bold. With ``main``, the
-    number of the column that matters most, narrow screens show the last column on a line of its own.
+    The first ``left`` columns are text, the others numbers; a cell of two texts has the second below the first, small.
+    A row with a cell ``marked`` is bold. With ``main``, the number of the column that matters most, narrow screens show
+    the last column on a line of its own.
     """
 
     def line(cells: Sequence[Any], tag: str) -> str:
@@ -77,7 +78,7 @@ def table(
         if main is not None:
             kinds[main] = ' class="main"'
         inner = "".join(
-            f"<{tag}{kind}>{escape(str(cell))}</{tag}>" for cell, kind in zip(cells, kinds, strict=True)
+            f"<{tag}{kind}>{_cell(cell)}</{tag}>" for cell, kind in zip(cells, kinds, strict=True)
         )
         return f'<tr class="marked">{inner}</tr>' if marked in cells and tag == "td" else f"<tr>{inner}</tr>"
 
@@ -85,3 +86,10 @@ def table(
     body = "".join(line(row, "td") for row in rows)
     kind = "" if main is None else ' class="stack"'
     return f'<div class="scroll"><table{kind}>{head}<tbody>{body}</tbody></table></div>'
+
+
+def _cell(cell: Any) -> str:
+    if not isinstance(cell, tuple):
+        return escape(str(cell))
+    big, small = cell
+    return f"{escape(str(big))}<small>{escape(str(small))}</small>" if small else escape(str(big))

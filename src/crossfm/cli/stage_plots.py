@@ -16,6 +16,7 @@ def figures(found: Any) -> dict[str, str]:
     k = max(found.about["ks"])
     out = {
         "systems": to_svg(_systems(found, k), f"NDCG@{k} of each system"),
+        **_leads(found, k),
         "given": to_svg(_given(found, k), f"NDCG@{k} of orders of the candidates"),
         "curve": to_svg(_curve(found), "Recall by the number of candidates"),
         "funnel": to_svg(_funnel(found), "What is left of the relevant items after each step"),
@@ -38,6 +39,17 @@ def _systems(found: Any, k: int) -> Any:
     return dots(found.systems, *values, xlabel=f"NDCG@{k}, 95 % interval over users")
 
 
+def _leads(found: Any, k: int) -> dict[str, str]:
+    others = [system for system in found.systems if system != found.final]
+    if not others:
+        return {}
+    rows = [found.difference(found.final, other, f"ndcg@{k}") for other in others]
+    values = ([row[end] for row in rows] for end in ("mean", "low", "high"))
+    label, numbers = f"NDCG@{k} of {found.final} minus that of each", [found.systems.index(o) for o in others]
+    figure = dots(others, *values, xlabel=label, zero=True, colours=numbers)
+    return {"leads": to_svg(figure, f"Lead of {found.final} in NDCG@{k}")}
+
+
 def _given(found: Any, k: int) -> Any:
     rows = [one for one in found.given if one["metric"] == f"ndcg@{k}" and one["mean"] is not None]
     values = ([row[end] for row in rows] for end in ("mean", "low", "high"))
@@ -47,12 +59,13 @@ def _given(found: Any, k: int) -> Any:
 
 
 def _curve(found: Any) -> Any:
-    systems = {}
+    systems: dict[str, Any] = {}
     for system in found.systems:
         if system != "two stages":
             rows = [one for one in found.curve if one["system"] == system]
             systems[system] = tuple([row[name] for row in rows] for name in ("n", "mean", "low", "high"))
-    return recall_by_candidates(systems, mark=found.about["n_candidates"])  # type: ignore[arg-type]
+    numbers = [found.systems.index(system) for system in systems]
+    return recall_by_candidates(systems, mark=found.about["n_candidates"], colours=numbers)
 
 
 def _funnel(found: Any) -> Any:

@@ -63,40 +63,44 @@ def _head(found: Any, files: dict[str, str], k: int) -> str:
 def _end_to_end(found: Any, pictures: dict[str, str], k: int) -> str:
     names = [f"ndcg@{each}" for each in found.about["ks"]]
     names += [f"{metric}@{k}" for metric in ("recall", "mrr", "map", "hit_rate")]
-    rows, others = [], [system for system in found.systems if system != found.final]
+    others = [system for system in found.systems if system != found.final]
+    rows = []
     for system in found.systems:
-        own = [words.interval(found.value(system, name)) for name in [*names, "gauc"]]
-        behind = (
-            "" if system == found.final else words.lead(found.difference(found.final, system, f"ndcg@{k}"))
-        )
-        rows.append((system, *own, behind))
-    header = ("system", *(words.metric(name) for name in names), "GAUC", f"lead of {found.final}, NDCG@{k}")
+        row = [system, *(words.stacked(found.value(system, name)) for name in [*names, "gauc"])]
+        if others:
+            own = system == found.final
+            lead = None if own else found.difference(found.final, system, f"ndcg@{k}")
+            row.append("" if lead is None else words.stacked_lead(lead))
+        rows.append(row)
+    header = ["system", *(words.metric(name) for name in names), "GAUC"]
+    header += [f"lead of {found.final}, NDCG@{k}"] if others else []
     return html.section(
         "a",
         "End to end",
         html.paragraph(
-            f"Each system gives every user of the test one list of {k}, out of the whole catalogue without what "
-            f"the user had "
-            "seen. In brackets: 95 % intervals, bootstrap over users; for a lead the same users are resampled for both."
+            f"Each system gives every user of the test one list of {k}, out of the whole catalogue without what the "
+            "user had seen. Small: 95 % intervals, bootstrap over users; for a lead the same users are resampled for "
+            "both."
         ),
         *(html.paragraph(line, "verdict") for line in words.verdicts(found)),
-        html.row(html.figure(pictures, "systems", f"NDCG@{k} of each system.")),
-        html.table(
-            header if others else header[:-1],
-            rows if others else [row[:-1] for row in rows],
-            marked=found.final,
+        html.row(
+            html.figure(pictures, "systems", f"NDCG@{k} of each system."),
+            html.figure(
+                pictures, "leads", "Right of the dotted line: better than that system, by the same users."
+            ),
         ),
+        html.table(header, rows, marked=found.final),
     )
 
 
 def _stages(found: Any, pictures: dict[str, str], k: int) -> str:
     by_n = {(one["system"], one["n"]): one for one in found.curve}
     ns = sorted({one["n"] for one in found.curve if one["n"] >= 100} | {found.about["n_candidates"]})
-    reached = [(s, *(words.interval(by_n[s, n]) for n in ns)) for s in found.systems if s != "two stages"]
+    reached = [(s, *(words.stacked(by_n[s, n]) for n in ns)) for s in found.systems if s != "two stages"]
     given = {(one["order"], one["metric"]): one for one in found.given}
     orders = list(dict.fromkeys(one["order"] for one in found.given))
     names = [*(f"ndcg@{each}" for each in found.about["ks"]), "auc"]
-    ranked = [(order, *(words.interval(given[order, name]) for name in names)) for order in orders]
+    ranked = [(order, *(words.stacked(given[order, name]) for name in names)) for order in orders]
     judged = given["recall", names[0]]["n_users"]
     return html.section(
         "b",
@@ -119,8 +123,10 @@ def _stages(found: Any, pictures: dict[str, str], k: int) -> str:
             f"relevant ones among "
             f"them, for the {judged:,} users who have one there. AUC: of a relevant candidate against another."
         ),
-        html.row(html.figure(pictures, "given", "The same candidates, put in order by each.")),
-        html.table(("order by", *(words.metric(name) for name in names)), ranked, marked=found.final),
+        html.row(
+            html.figure(pictures, "given", "The same candidates, put in order by each."),
+            html.table(("order by", *(words.metric(name) for name in names)), ranked, marked=found.final),
+        ),
     )
 
 
@@ -128,9 +134,9 @@ def _segments(found: Any, pictures: dict[str, str], k: int) -> str:
     rows = []
     for segment, meaning in found.segments.items():
         values = [found.value(system, f"ndcg@{k}", segment) for system in found.systems]
-        cells = [words.interval(value) for value in values]
-        rows.append((segment, meaning, f"{values[0]['n_users']:,}", *cells))
-    header = ("segment", "who or what", "users", *found.systems)
+        cells = [words.stacked(value) for value in values]
+        rows.append(((segment, meaning), f"{values[0]['n_users']:,}", *cells))
+    header = ("segment", "users", *found.systems)
     return html.section(
         "c",
         "For whom, and of what",
@@ -140,14 +146,14 @@ def _segments(found: Any, pictures: dict[str, str], k: int) -> str:
             "numbers are smaller."
         ),
         html.row(html.figure(pictures, "segments", "Users judged stand below each name.", "wide")),
-        html.table(header, rows, left=2),
+        html.table(header, rows),
     )
 
 
 def _lists(found: Any, pictures: dict[str, str], k: int) -> str:
     there = {row["metric"] for row in found.rows}
     names = [f"{name}@{k}" for name in LISTS if f"{name}@{k}" in there]
-    rows = [(s, *(words.interval(found.value(s, name)) for name in names)) for s in found.systems]
+    rows = [(s, *(words.stacked(found.value(s, name)) for name in names)) for s in found.systems]
     return html.section(
         "d",
         "What the lists are like",

@@ -64,8 +64,8 @@ def _segments(found: Any, k: int) -> None:
     for segment, meaning in found.segments.items():
         values = [found.value(system, f"ndcg@{k}", segment) for system in found.systems]
         if values[0]["n_users"]:
-            rows.append((segment, values[0]["n_users"], *(words.plain(value) for value in values), meaning))
-    print_table(f"NDCG@{k} by segment", ("", "users", *found.systems, ""), rows)
+            rows.append((segment, meaning, values[0]["n_users"], *(words.plain(value) for value in values)))
+    print_table(f"NDCG@{k} by segment", ("", "", "users", *found.systems), rows, left=2)
 
 
 def _lists(found: Any, k: int) -> None:

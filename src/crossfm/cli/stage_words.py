@@ -54,6 +54,13 @@ def interval(row: dict[str, Any], digits: int = 3) -> str:
     return f"{row['mean']:.{digits}f} [{row['low']:.{digits}f}, {row['high']:.{digits}f}]"
 
 
+def stacked(row: dict[str, Any], digits: int = 3) -> tuple[str, str]:
+    """Write a mean, and its interval for the line below."""
+    if row["mean"] is None or "low" not in row:
+        return plain(row, digits), ""
+    return plain(row, digits), f"{row['low']:.{digits}f} to {row['high']:.{digits}f}"
+
+
 def plain(row: dict[str, Any], digits: int = 3) -> str:
     """Write a mean."""
     return "-" if row["mean"] is None else f"{row['mean']:.{digits}f}"
@@ -66,16 +73,22 @@ def lead(row: dict[str, Any], digits: int = 3) -> str:
     return f"{row['mean']:+.{digits}f} [{row['low']:+.{digits}f}, {row['high']:+.{digits}f}]"
 
 
+def stacked_lead(row: dict[str, Any], digits: int = 3) -> tuple[str, str]:
+    """Write a difference, and its interval for the line below."""
+    if row["mean"] is None:
+        return "-", ""
+    return f"{row['mean']:+.{digits}f}", f"{row['low']:+.{digits}f} to {row['high']:+.{digits}f}"
+
+
 def compared(row: dict[str, Any]) -> str:
     """Say what a difference means."""
     name = metric(row["metric"])
     if row["mean"] is None:
-        return f"{row['system']} and {row['other']} have no users in common."
-    if row["low"] > 0:
-        return f"{row['system']} is better than {row['other']}: {name} {lead(row)}."
-    if row["high"] < 0:
-        return f"{row['system']} is worse than {row['other']}: {name} {lead(row)}."
-    return f"{row['system']} and {row['other']} cannot be told apart by these users: {name} {lead(row)}."
+        return f"{row['system'].capitalize()} and {row['other']} have no users to be compared by."
+    verb = (
+        "is better than" if row["low"] > 0 else "is worse than" if row["high"] < 0 else "cannot be told from"
+    )
+    return f"{row['system'].capitalize()} {verb} {row['other']} with these users: {name} {lead(row)}."
 
 
 def verdicts(found: Any) -> list[str]:

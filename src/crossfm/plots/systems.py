@@ -20,7 +20,7 @@ def recall_by_candidates(
     systems: Mapping[str, tuple[ArrayLike, ArrayLike, ArrayLike, ArrayLike]],
     *,
     mark: int | None = None,
-    ylabel: str = "recall",
+    colours: Sequence[int] | None = None,
 ) -> Figure:
     """Draw recall over the number of candidates (logarithmic), with the interval of the first system as a band.
 
@@ -29,11 +29,14 @@ def recall_by_candidates(
     systems : mapping of name to (n, mean, low, high), each (n_points,)
     mark : int or None
         The number of candidates in use: a line.
+    colours : (n_systems,) or None
+        Numbers of colours; None: 0, 1, ...
     """
     figure, axes = new_figure(5.4, 3.6)
     most = 1.0
     for number, (name, (n, mean, low, high)) in enumerate(systems.items()):
-        x, colour = np.asarray(n, float), COLOURS[number % len(COLOURS)]
+        x = np.asarray(n, float)
+        colour = COLOURS[(number if colours is None else colours[number]) % len(COLOURS)]
         most = max(most, float(x.max()))
         if not number:
             axes.fill_between(
@@ -57,7 +60,7 @@ def recall_by_candidates(
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     axes.set_ylim(0, 1.02)
-    name_axes(axes, "candidates", ylabel)
+    name_axes(axes, "candidates", "recall")
     add_legend(axes, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3)
     return figure
 
@@ -90,7 +93,7 @@ def funnel(labels: Sequence[str], shares: ArrayLike, notes: Sequence[str]) -> Fi
     axes.set_ylim(len(x) - 0.5, -0.5)
     axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     axes.grid(False, axis="y")
-    name_axes(axes, "share of all relevant items, average user counted by items")
+    name_axes(axes, "share of what was relevant")
     return figure
 
 
