@@ -84,8 +84,9 @@ def bootstrap_intervals(
     for start in range(0, n_resamples, step):
         part = slice(start, min(start + step, n_resamples))
         drawn = rng.integers(0, n, size=(part.stop - part.start, n))
-        times = np.stack([np.bincount(row, minlength=n) for row in drawn])
-        means[part] = times @ values / n
+        place = (drawn + n * np.arange(len(drawn))[:, None]).ravel()
+        times = np.bincount(place, minlength=drawn.size).reshape(drawn.shape)  # each user is drawn
+        means[part] = times.astype(np.float64) @ values / n
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2], axis=0)
     return [Interval(*map(float, three)) for three in zip(values.mean(axis=0), low, high, strict=True)]
 
