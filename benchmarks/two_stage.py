@@ -4,10 +4,10 @@
 
 ``FOLDER`` holds ml-100k and ml-1m with the original files, gzipped. The split is global in time: the latest fifth of
 the interactions is the test. On ml-100k every rating is an interaction, on ml-1m a rating of 4 or 5 (in the copy that
-this was written for, some ratings of 1 to 3 have no time). Settings of the baselines and the half-life are chosen on the
-latest fifth of the training part; the test has no say. The recommender has its default settings, with and without the
-user's latest items (history) and that half-life. Peers: none; the baselines are ours, and tests compare them with naive
-forms.
+this was written for, some ratings of 1 to 3 have no time). Settings of the baselines and the half-life are chosen on
+the latest fifth of the training part; the test has no say. The recommender has its default settings, with and without
+the user's latest items (history) and that half-life. Peers: none; the baselines are ours, and tests compare them with
+naive forms.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ from crossfm.recommender.evaluation.stages import StageReport, evaluate_stages
 from crossfm.recommender.times import seconds_of
 
 HALF_LIVES = (7, 14, 30, 60, 120)
-L2 = (50, 100, 250, 500, 1000, 2000)
-NEIGHBOURS = tuple((n, shrinkage) for n in (50, 100, 200, 500) for shrinkage in (0, 10, 100))
+L2 = (50, 100, 250, 500, 1000, 2000, 5000)
+NEIGHBOURS = tuple((n, shrinkage) for n in (50, 100, 200, 500, 1000) for shrinkage in (0, 10, 100, 500))
 K = "ndcg@20"
 
 
