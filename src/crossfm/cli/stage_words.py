@@ -131,11 +131,14 @@ def index(found: Any) -> str:
 def calibration(part: dict[str, Any]) -> str:
     """Say whether the chances mean what they say."""
     return (
-        f"Over {part['n_pairs']:,} pairs of a user and a candidate: predicted {part['predicted']:.2%} on "
-        f"average, observed "
-        f"{part['observed']:.2%}; calibration error {part['ece']:.4f}, log loss {part['log_loss']:.4f} (a constant: "
-        f"{part['log_loss_of_constant']:.4f}). A candidate counts as chosen when the user interacted with it in "
-        f"the test."
+        f"Chances of {part['n_pairs']:,} candidates to be what their user chose next: {part['predicted']:.2%} "
+        f"predicted on "
+        f"average, {part['observed']:.2%} observed; calibration error {part['ece']:.4f}, log loss "
+        f"{part['log_loss']:.4f} "
+        f"(a constant: {part['log_loss_of_constant']:.4f}). Users whose next choice is no candidate are left "
+        f"out, as in "
+        "learning from a log. Chances learnt from impressions are of a choice when shown, which interactions "
+        "cannot tell."
     )
 
 

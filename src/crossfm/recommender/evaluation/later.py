@@ -17,6 +17,7 @@ from crossfm.recommender.ids import Ids
 from crossfm.recommender.recommender import Recommender
 from crossfm.recommender.seen import Positions, Seen, Skip, distinct_pairs, offsets, skip_of
 from crossfm.recommender.side import need
+from crossfm.recommender.times import seconds_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +36,8 @@ class Later:
     indptr, relevant : int64 (n_users + 1,), (n_relevant,)
         Items of the test that were not seen in training, one or more each. Positions from ``n_items`` on stand for
         items that are not in the catalogue: they can only be missed.
+    following : int64 (n_users,)
+        The first of them, by the model's column of times where the test has it, else by rows.
     n_items : int
     notes : list of str
         What was left out or counts as a miss.
@@ -46,6 +49,7 @@ class Later:
     skip: Skip
     indptr: Positions
     relevant: Positions
+    following: Positions
     n_items: int
     notes: list[str]
 
@@ -55,11 +59,11 @@ class Later:
         table = as_table(test)
         need(table, model.user, "the test table")
         need(table, model.item, "the test table")
-        asks, indptr, relevant, notes = _relevant(model, table)
+        asks, indptr, relevant, following, notes = _relevant(model, table)
         where = model.users_.ids.positions(asks[model.user], model.user)
         queries, _ = model._queries(asks)
         skip = model.seen_.skip(where, np.empty(0, np.int64))
-        return cls(asks, where, queries, skip, indptr, relevant, len(model.items_.ids), notes)
+        return cls(asks, where, queries, skip, indptr, relevant, following, len(model.items_.ids), notes)
 
     def __len__(self) -> int:
         return len(self.where)
@@ -84,6 +88,7 @@ class Later:
                     skip=skip_of(self.skip, rows),
                     indptr=indptr,
                     relevant=relevant,
+                    following=self.following[rows],
                 ),
             )
 
@@ -100,8 +105,10 @@ def only(indptr: Positions, items: Positions, keep: NDArray[np.bool_]) -> tuple[
     return offsets(np.bincount(row, minlength=len(indptr) - 1)), items[keep]
 
 
-def _relevant(model: Recommender, table: pa.Table) -> tuple[pa.Table, Positions, Positions, list[str]]:
-    """Return the first rows of users with something relevant, and the relevant items as CSR."""
+def _relevant(
+    model: Recommender, table: pa.Table
+) -> tuple[pa.Table, Positions, Positions, Positions, list[str]]:
+    """Return the first rows of users with something relevant, the relevant items as CSR, and the first of each."""
     ids = Ids.of(table[model.user], model.user)
     user = ids.positions(table[model.user], model.user)
     item = model.items_.ids.positions(table[model.item], model.item)
@@ -116,10 +123,9 @@ def _relevant(model: Recommender, table: pa.Table) -> tuple[pa.Table, Positions,
     span = n_items + len(named) + 1
     owner, wanted = distinct_pairs(user, item)
     skipped, seen = model.seen_.skip(model.users_.ids.positions(ids.keys, model.user), np.empty(0, np.int64))
-    key = owner * span + wanted
     seen_key = np.repeat(np.arange(len(ids)), np.diff(skipped)) * span + seen
     seen_key = np.append(seen_key, len(ids) * span)  # sorted, and larger than any key at its end
-    again = seen_key[np.searchsorted(seen_key, key)] == key
+    again = _is_in(owner * span + wanted, seen_key)
     if again.any():
         notes.append(f"{int(again.sum())} test interactions repeat ones of the training and are left out")
     owner, wanted = owner[~again], wanted[~again]
@@ -131,4 +137,14 @@ def _relevant(model: Recommender, table: pa.Table) -> tuple[pa.Table, Positions,
     first[user[::-1]] = np.arange(len(user))[::-1]
     context = [name for name in model.context if name in table.column_names]
     asks = table.select([model.user, *context]).take(pa.array(first[judged]))
-    return asks, offsets(counts[judged]), wanted, notes
+    fresh = np.flatnonzero(~_is_in(user * span + item, seen_key))
+    if model.time is not None and model.time in table.column_names:
+        fresh = fresh[np.argsort(seconds_of(table[model.time], model.time)[fresh], kind="stable")]
+    following = np.empty(len(ids), np.int64)
+    following[user[fresh][::-1]] = item[fresh][::-1]
+    return asks, offsets(counts[judged]), wanted, following[judged], notes
+
+
+def _is_in(keys: Positions, known: Positions) -> NDArray[np.bool_]:
+    """Return which keys are among the sorted ``known``, the last of which is larger than all."""
+    return np.asarray(known[np.searchsorted(known, keys)] == keys)
