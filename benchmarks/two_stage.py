@@ -1,13 +1,14 @@
 """Both stages of a recommender on MovieLens, beside popularity, item-kNN and EASE, by full ranking.
 
-    python benchmarks/two_stage.py FOLDER [--data ml-100k,ml-1m] [--report FOLDER] [--seed 0]
+    python benchmarks/two_stage.py FOLDER [--data ml-100k,ml-1m] [--ranker nfm] [--report FOLDER] [--seed 0]
 
 ``FOLDER`` holds ml-100k and ml-1m with the original files, gzipped. The split is global in time: the latest fifth of
 the interactions is the test. On ml-100k every rating is an interaction, on ml-1m a rating of 4 or 5 (in the copy that
 this was written for, some ratings of 1 to 3 have no time). Settings of the baselines and the half-life are chosen on
 the latest fifth of the training part; the test has no say. The recommender has its default settings, with and without
-the user's latest items (history) and that half-life. Peers: none; the baselines are ours, and tests compare them with
-naive forms.
+the user's latest items (history) and that half-life; with --ranker also with a second stage ("fm", "ffm", "fwfm" or the
+name of a neural model) behind the one with the half-life. Peers: none; the baselines are ours, and tests compare them
+with naive forms.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from crossfm.cli.stage_view import show_stages
 from crossfm.data.split import time_split
 from crossfm.datasets.movielens import GENRES
 from crossfm.recommender.baselines import EASE, ItemKNN, Popularity
+from crossfm.recommender.config import Config, RankingStage, make_ranker
 from crossfm.recommender.evaluation.stages import StageReport, evaluate_stages
 from crossfm.recommender.times import seconds_of
 
@@ -36,6 +38,7 @@ HALF_LIVES = (7, 14, 30, 60, 120)
 L2 = (50, 100, 250, 500, 1000, 2000, 5000)
 NEIGHBOURS = tuple((n, shrinkage) for n in (50, 100, 200, 500, 1000) for shrinkage in (0, 10, 100, 500))
 K = "ndcg@20"
+N_FACTORS = 16  # of the default retriever
 
 
 def ml_100k(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
@@ -111,17 +114,20 @@ def tune(log: pd.DataFrame, items: pd.DataFrame) -> tuple[float, float, tuple[in
     return half_life, l2, best(evaluate_stages(model, later, baselines=near), NEIGHBOURS)
 
 
-def run(name: str, folder: Path, report: Path | None, seed: int) -> None:
+def run(name: str, folder: Path, ranker: str | None, report: Path | None, seed: int) -> None:
     log, users, items = {"ml-100k": ml_100k, "ml-1m": ml_1m}[name](folder / name)
     train, test = parts(log)
     half_life, l2, pair = tune(train, items)
     print(f"{name}: half-life {half_life} days, EASE l2 {l2}, item-kNN {pair}")
-    models = {
+    models: dict[str, dict[str, Any]] = {
         "defaults": {},
         "history": {"time": "timestamp", "history": 20},
         "half-life": {"time": "timestamp", "half_life": half_life},
         "history and half-life": {"time": "timestamp", "history": 20, "half_life": half_life},
     }
+    if ranker is not None:
+        machine_of = make_ranker(Config(ranking=RankingStage(machine=ranker), seed=seed), N_FACTORS)
+        models[f"half-life and {ranker}"] = {**models["half-life"], "ranker": machine_of}
     for title, options in models.items():
         began = time.perf_counter()
         model = Recommender(**options).fit(train, users, items)
@@ -152,12 +158,13 @@ def main() -> None:
     )
     parser.add_argument("folder", type=Path)
     parser.add_argument("--data", default="ml-100k,ml-1m")
+    parser.add_argument("--ranker", help="of a second stage, beside those without one")
     parser.add_argument("--report", type=Path, help="folder for pages")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     print(f"crossfm {crossfm.__version__}", machine())
     for name in args.data.split(","):
-        run(name, args.folder, args.report, args.seed)
+        run(name, args.folder, args.ranker, args.report, args.seed)
 
 
 if __name__ == "__main__":

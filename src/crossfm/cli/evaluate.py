@@ -167,6 +167,7 @@ def _lists(
     *,
     quiet: bool,
 ) -> dict[str, Any]:
+    from crossfm.cli.stage_report import write_page
     from crossfm.cli.stage_view import show_stages
     from crossfm.errors import DataError
     from crossfm.recommender.baselines import NAMES
@@ -179,19 +180,10 @@ def _lists(
     if not quiet:
         show_stages(found)
     if report is not None:
-        _write_page(report, found, {"model": path.name, "later interactions": data.name})
+        write_page(report, found, {"model": path.name, "later interactions": data.name})
         if not quiet:
             say(f"wrote {report}")
     return {"evaluation": found.to_json() | {"interval": "95 % bootstrap over users"}}
-
-
-def _write_page(path: Path, found: Any, files: dict[str, str]) -> None:
-    from crossfm.atomic import atomic_write
-    from crossfm.cli.demo import machine
-    from crossfm.cli.stage_report import page
-
-    with atomic_write(path, "w") as file:
-        file.write(page(found, machine(), files))
 
 
 def _write_json(path: Path, numbers: dict[str, Any]) -> None:

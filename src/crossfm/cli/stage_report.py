@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from crossfm.cli import report_html as html
@@ -9,6 +10,15 @@ from crossfm.cli import stage_words as words
 
 NO_PLOTS = 'This page was made without plots. To get them: pip install "crossfm[plots]", then run it again.'
 LISTS = ("coverage", "gini", "novelty", "head_share", "vector_diversity", "attribute_diversity")
+
+
+def write_page(path: Path, found: Any, files: dict[str, str]) -> None:
+    """Write the page of a ``StageReport``; ``files`` names the "model" and the "later interactions"."""
+    from crossfm.atomic import atomic_write
+    from crossfm.cli.demo import machine
+
+    with atomic_write(path, "w") as file:
+        file.write(page(found, machine(), files))
 
 
 def page(found: Any, machine: dict[str, Any], files: dict[str, str]) -> str:

@@ -123,8 +123,8 @@ def index(found: Any) -> str:
         f"{about['exact_recall']:.4f}."
     )
     measured = report.get("recall")
-    if isinstance(measured, dict) and "value" in measured:
-        text += f" When it was built: {measured['value']:.4f} of {measured.get('k', '?')}."
+    if isinstance(measured, dict) and measured.get("k"):
+        text += f" When it was built it found {measured['value']:.2%} of the best {measured['k']:,}."
     return text
 
 
