@@ -1429,3 +1429,69 @@ def outcome(shown, events, experiment, event_type, window):
             )
         found[variant] = (len(seen), converted)
     return found
+
+
+# ---------------------------------------------------------------------------------- baselines and stages
+
+
+def ease_weights(X, l2):
+    """Ridge regression of each item's column on the others' (Steck 2019, eq. 4): an item never explains itself."""
+    n = X.shape[1]
+    B = np.zeros((n, n))
+    for j in range(n):
+        rest = [i for i in range(n) if i != j]
+        A = X[:, rest]
+        B[rest, j] = np.linalg.solve(A.T @ A + l2 * np.eye(n - 1), A.T @ X[:, j])
+    return B
+
+
+def knn_scores(X, n_neighbours, shrinkage):
+    """Sum over each item's nearest neighbours that the user has of their shrunk cosine to it."""
+    users = [set(np.flatnonzero(column)) for column in X.T]
+    n = X.shape[1]
+    scores = np.zeros(X.shape)
+    for j in range(n):
+        near = []
+        for i in range(n):
+            common = len(users[i] & users[j])
+            if i != j and common:
+                near.append((-common / (math.sqrt(len(users[i]) * len(users[j])) + shrinkage), i))
+        for similarity, i in sorted(near)[:n_neighbours]:
+            scores[:, j] -= similarity * X[:, i]
+    return scores
+
+
+def best_unseen(score, seen, n, popularity):
+    """Items by falling score, then falling popularity, then position, without the seen ones."""
+    left = [item for item in range(len(score)) if item not in seen]
+    return sorted(left, key=lambda item: (-score[item], -popularity[item], item))[:n]
+
+
+def mean_over_pairs(items, distance):
+    """Mean of ``distance`` over all pairs of a list, NaN for less than two items."""
+    pairs = list(itertools.combinations(items, 2))
+    return sum(distance(a, b) for a, b in pairs) / len(pairs) if pairs else float("nan")
+
+
+def jaccard_distance(a, b):
+    """1 - |a & b| / |a | b|; 1 where both are empty."""
+    return 1.0 - len(a & b) / len(a | b) if a | b else 1.0
+
+
+def head(counts, share):
+    """The fewest most popular items with at least ``share`` of the interactions."""
+    chosen, total = set(), 0
+    for item in sorted(range(len(counts)), key=lambda i: (-counts[i], i)):
+        if total >= share * sum(counts):
+            break
+        chosen.add(item)
+        total += counts[item]
+    return chosen
+
+
+def mean_ndcg_of_all_orders(n_relevant, n_items, k):
+    """NDCG@k averaged over every order of ``n_items`` of which ``n_relevant`` are relevant."""
+    wanted = set(range(n_relevant))
+    orders = itertools.permutations(range(n_items))
+    values = [ndcg_at_k(list(order), wanted, k) for order in orders]
+    return sum(values) / len(values)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,11 @@ from pyarrow import csv
 
 from crossfm import FMClassifier, load
 from crossfm.cli.judge import class_numbers, pairs_in_order
+from crossfm.cli.stage_report import page
+from crossfm.cli.stage_view import show_stages
 from crossfm.errors import DataError, LabelError
 from crossfm.metrics import auc, gauc, log_loss
+from crossfm.recommender.evaluation.stages import evaluate_stages
 from realdata import shared_data
 
 
@@ -96,3 +100,110 @@ def test_frappe_from_the_command_line_reaches_the_published_area(crossfm: Any) -
     assert crossfm("train", train, "--valid", valid, "-k", 10, "--out", "m.crossfm", "-q").exit_code == 0
     crossfm("evaluate", "m.crossfm", test, "--json", "r.json")
     assert json.loads(Path("r.json").read_text())["evaluation"]["model"]["AUC"] > 0.96
+
+
+@pytest.fixture
+def recommender(crossfm: Any, clicks: Path, tables: tuple[Path, Path]) -> str:
+    words = ("--user", "user_id", "--item", "item_id", "--epochs", 3, "--time", "time", "--half-life", 3)
+    done = crossfm("train", clicks, *words, "--items", tables[1], "--out", "lists.crossfm", "-q")
+    assert done.exit_code == 0, done.output
+    lines = [f"{user},i{item},1700000000" for user in range(5, 25) for item in (user % 12, 3, 40)]
+    Path("later.csv").write_text("\n".join(["user_id,item_id,time", *lines]) + "\n")
+    return "lists.crossfm"
+
+
+def test_a_recommender_is_judged_stage_by_stage_and_a_page_is_written(crossfm: Any, recommender: str) -> None:
+    done = crossfm("evaluate", recommender, "later.csv", "--report", "page.html", "--json", "r.json")
+    assert done.exit_code == 0, done.output
+    for part in (
+        "end to end",
+        "recall, by the number",
+        "ranking alone",
+        "by segment",
+        "lists of 20",
+        "item-kNN",
+        "EASE",
+    ):
+        assert part in done.stdout
+    assert "wrote page.html" in done.stdout
+    found = json.loads(Path("r.json").read_text())["evaluation"]
+    assert found["systems"] == ["recall", "popularity", "recent popularity", "item-kNN", "EASE"]
+    ndcg = next(
+        r for r in found["rows"] if (r["system"], r["metric"], r["segment"]) == ("recall", "ndcg@20", "all")
+    )
+    page = Path("page.html").read_text()
+    assert f"<b>{ndcg['mean']:.3f}</b>" in page
+    assert "2023-11-14" in page  # of the later interactions
+    for title in (
+        "End to end",
+        "Stage by stage",
+        "For whom, and of what",
+        "What the lists are like",
+        "How it was measured",
+    ):
+        assert title in page
+
+
+def test_the_page_needs_nothing_else_and_has_figures(crossfm: Any, recommender: str) -> None:
+    pytest.importorskip("matplotlib", reason="plots need the extra: pip install 'crossfm[plots]'")
+    assert crossfm("evaluate", recommender, "later.csv", "--report", "page.html", "-q").stdout == ""
+    page = Path("page.html").read_text()
+    assert page.count("<svg") == 8
+    assert "http" not in page
+    assert "<script" not in page
+
+
+class Second:
+    """A second stage that turns the order of recall round, and is sure of everything."""
+
+    name = "Second"
+
+    def scores_of(self, queries: Any, items: Any, positions: Any, recalled: Any) -> np.ndarray:
+        return np.where(positions >= 0, -recalled, -np.inf).astype(np.float32)
+
+    def probability(self, score: Any) -> Any:
+        return np.full(np.shape(score), 0.75)
+
+
+def test_a_second_stage_is_compared_with_recall_and_its_chances_with_what_happened(
+    crossfm: Any, recommender: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = load(recommender)
+    model.ranking_ = Second()
+    found = evaluate_stages(model, csv.read_csv("later.csv"))
+    show_stages(found)
+    text = page(found, {"crossfm": "0"}, {"model": "m", "later interactions": "l"})
+    for shown in (capsys.readouterr().out, text):
+        assert re.search(r"Two stages (is better than|is worse than|cannot be told from) recall", shown)
+        assert "75.00% predicted on average" in " ".join(shown.split())
+    assert "Do the chances mean what they say?" in text
+    assert "second stage: Second" in text
+
+
+def test_names_in_the_page_are_escaped(crossfm: Any, recommender: str) -> None:
+    Path("later.csv").rename("<b>.csv")
+    crossfm("evaluate", recommender, "<b>.csv", "--report", "page.html", "-q")
+    assert "&lt;b&gt;.csv" in Path("page.html").read_text()
+    assert "<b>.csv" not in Path("page.html").read_text()
+
+
+def test_the_baselines_are_those_asked_for(crossfm: Any, recommender: str) -> None:
+    crossfm("evaluate", recommender, "later.csv", "--baselines", "EASE", "--json", "r.json", "-q")
+    assert json.loads(Path("r.json").read_text())["evaluation"]["systems"] == ["recall", "EASE"]
+    done = crossfm("evaluate", recommender, "later.csv", "--baselines", "none", "--report", "page.html")
+    assert done.exit_code == 0, done.output
+    assert "EASE" not in done.stdout
+    done = crossfm("evaluate", recommender, "later.csv", "--baselines", "BPR")
+    assert done.exit_code == 2
+    assert done.stderr == "error: baselines has 'BPR', but there are popularity, item-kNN, EASE\n"
+
+
+def test_options_of_recommenders_are_refused_elsewhere(crossfm: Any, clicks: Path) -> None:
+    crossfm("train", clicks, "--out", "m.crossfm", "-q")
+    for option, value in (("--report", "page.html"), ("--baselines", "EASE")):
+        done = crossfm("evaluate", "m.crossfm", clicks, option, value)
+        assert done.exit_code == 2
+        assert f"error: {option} is for recommenders" in done.stderr
+    done = crossfm("evaluate", "m.crossfm", clicks, "--report", "nowhere/page.html")
+    assert "the folder" in done.stderr
+    assert not Path("page.html").exists()

@@ -79,3 +79,21 @@ def test_bad_input_is_refused():
         metrics.bootstrap_interval([0.0, 1.0], n_resamples=0)
     with pytest.raises(DataError, match="a has 2 users and b 3"):
         metrics.bootstrap_difference([0.0, 1.0], [0.0, 1.0, 2.0])
+
+
+def test_intervals_of_many_columns_are_those_of_each_alone(monkeypatch):
+    values = np.random.default_rng(0).random((37, 4))
+    for chunk in (2**20, 100):
+        monkeypatch.setattr(bootstrap, "_CHUNK", chunk)
+        found = metrics.bootstrap_intervals(values, seed=5)
+        for column, one in zip(values.T, found, strict=True):
+            assert tuple(one) == pytest.approx(tuple(metrics.bootstrap_interval(column, seed=5)))
+
+
+def test_columns_of_nothing_and_of_gaps_are_refused():
+    with pytest.raises(DataError, match="not empty"):
+        metrics.bootstrap_intervals(np.empty((0, 3)))
+    with pytest.raises(DataError, match=r"position \(1, 0\)"):
+        metrics.bootstrap_intervals([[1.0], [np.nan]])
+    with pytest.raises(OptionError, match="level"):
+        metrics.bootstrap_intervals([[1.0]], level=1.5)

@@ -158,3 +158,16 @@ def test_list_metrics_refuse_what_does_not_fit_the_catalogue():
             metrics.novelty([[0]], counts)
     with pytest.raises(DataError, match=r"item_counts has shape \(1, 2\)"):
         metrics.novelty([[0]], [[1, 2]])
+
+
+@settings(max_examples=40, deadline=None)
+@given(users)
+def test_a_curve_of_recall_is_recall_at_each_k(users):
+    data, ks = pack(users), (1, 3, 6, 50)
+    curve = metrics.recall_curve(*data, ks)
+    np.testing.assert_allclose(curve, np.stack([metrics.recall_at_k(*data, k) for k in ks], axis=1))
+
+
+def test_a_curve_needs_places_to_look_at():
+    with pytest.raises(OptionError, match="k is 0"):
+        metrics.recall_curve([[1]], [0, 1], [1], (3, 0))

@@ -18,16 +18,23 @@ from crossfm.metrics import auc
 from crossfm.plots.bars import dots, grouped_intervals
 from crossfm.plots.curves import calibration, roc, roc_points, training_curves
 from crossfm.plots.parts import heat_map, waterfall
-from crossfm.plots.style import to_svg
+from crossfm.plots.style import COLOURS, to_svg
+from crossfm.plots.systems import calibration_points, funnel, recall_by_candidates, trade_off
 
 RNG = np.random.default_rng(2)
 Y = RNG.integers(0, 2, 80)
 P = np.clip(0.6 * Y + 0.4 * RNG.random(80), 0, 1)
+RECALL = ([10, 100, 1000], [0.2, 0.5, 0.9], [0.1, 0.4, 0.8], [0.3, 0.6, 0.95])
 DRAWN: dict[str, Callable[[], Any]] = {
     "dots": lambda: dots(["a", "b"], [0.9, 0.8], [0.85, 0.7], [0.95, 0.85], xlabel="RMSE"),
     "groups": lambda: grouped_intervals(
         ["all", "new"], ["x"], [[0.3], [np.nan]], [[0.2], [np.nan]], [[0.4], [np.nan]]
     ),
+    "leads": lambda: dots(["a", "b"], [0.1, -0.2], [0, -0.3], [0.2, -0.1], zero=True, colours=[1, 4]),
+    "recall": lambda: recall_by_candidates({"a": RECALL, "b": RECALL}, mark=100, colours=[0, 2]),
+    "funnel": lambda: funnel(["all", "left"], [1.0, 0.3], ["66", "20 in 300"]),
+    "trade-off": lambda: trade_off(["a", "b"], [0.1, 0.2], [0.3, 0.2], xlabel="coverage"),
+    "calibration points": lambda: calibration_points({"a": ([0.01, 0.1], [0.02, 0.07])}),
     "curves": lambda: training_curves({"a": ([3, 2, 1], [3, 2.5, 2.6])}, {"a": 2}),
     "roc": lambda: roc(Y, {"a": P}, zoom=0.5),
     "calibration": lambda: calibration(Y, {"a": P}),
@@ -118,3 +125,31 @@ def test_the_deepest_colour_of_a_heat_map_is_the_largest_size() -> None:
 def test_numbers_that_do_not_match_the_labels_are_refused(draw: Callable[[], Any]) -> None:
     with pytest.raises(DataError, match="shape"):
         draw()
+
+
+def test_colours_and_signs_of_leads_are_those_asked_for() -> None:
+    axes = dots(["a", "b"], [0.1, -0.2], [0, -0.3], [0.2, -0.1], zero=True, colours=[1, 4]).axes[0]
+    assert [text.get_text() for text in axes.texts] == ["+0.100", "-0.200"]
+    points = [line.get_color() for line in axes.lines if line.get_marker() == "o"]
+    assert points == [COLOURS[1], COLOURS[4]]
+
+
+def test_many_systems_of_a_group_do_not_touch_the_next_group() -> None:
+    nine = np.full((2, 9), 0.5)
+    axes = grouped_intervals(["a", "b"], list("abcdefghi"), nine, nine, nine).axes[0]
+    x = np.array(
+        [line.get_xdata() for line in axes.lines if len(line.get_xdata()) == 2 and line.get_marker() == "o"]
+    )
+    assert x[:, 0].max() < 0.5 < x[:, 1].min()
+
+
+def test_figures_of_systems_show_their_numbers() -> None:
+    axes = recall_by_candidates({"a": RECALL}, mark=100).axes[0]
+    np.testing.assert_allclose(axes.lines[0].get_ydata(), RECALL[1])
+    assert axes.texts[0].get_text() == "100 in use"
+    bars = funnel(["all", "left"], [1.0, 0.3], ["66", "20 in 300"]).axes[0]
+    assert [bar.get_width() for bar in bars.patches[2:]] == [1.0, 0.3]
+    with pytest.raises(DataError, match="one of each is expected"):
+        funnel(["all"], [1.0, 0.3], ["66"])
+    with pytest.raises(DataError, match="one of each is expected"):
+        trade_off(["a"], [1.0, 0.3], [0.1])

@@ -24,6 +24,7 @@ from crossfm.cli.reading import (
     find_target,
     is_rows,
     memory_limit,
+    names,
     refuse_sides,
     target_values,
 )
@@ -33,7 +34,7 @@ from crossfm.errors import OptionError
 EXAMPLES = examples(
     "crossfm evaluate clicks.crossfm test.csv --target click --group user",
     "crossfm evaluate ctr.crossfm test.libsvm.gz --json report.json",
-    "crossfm evaluate movies.crossfm later.tsv",
+    "crossfm evaluate movies.crossfm later.tsv --report report.html",
 )
 Text = Optional[str]  # noqa: UP045
 
@@ -52,6 +53,13 @@ def evaluate(
         Optional[Path],  # noqa: UP045
         typer.Option("--json", help="Write the numbers to this file too."),
     ] = None,
+    report: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Of a recommender: write a page with figures and tables to this file."),
+    ] = None,
+    baselines: Annotated[
+        Text, typer.Option(help="Beside a recommender: popularity,item-kNN,EASE (all), or none.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of the bootstrap intervals.")] = 0,
     format: FormatOption = None,
     separator: SeparatorOption = None,
@@ -65,15 +73,17 @@ def evaluate(
     """Judge a model on a file, always beside a baseline.
 
     Classifiers: log loss, AUC, GAUC, calibration error, accuracy. Regressors: RMSE, MAE, Poisson deviance; both
-    beside the best constant. Recommenders: full ranking, with 95 % intervals over users, beside popularity.
+    beside the best constant. Recommenders: both stages, apart and together, by full ranking, with 95 % intervals over
+    users, beside popularity, item-kNN and EASE.
     """
     from crossfm.core.options import check_count
     from crossfm.models import load
 
     check_count("random_state", seed)
-    if json_file is not None:
-        check_out(json_file, [model, data])
-    elif quiet:
+    for out in (json_file, report):
+        if out is not None:
+            check_out(out, [model, data])
+    if quiet and json_file is report is None:
         raise OptionError("--quiet leaves the numbers nowhere to go; name a file with --json")
     fitted = load(model)
     reading = Reading(format, separator, header, column_names, encoding)
@@ -87,8 +97,11 @@ def evaluate(
         for option, given in (("--target", target), ("--group", group)):
             if given:
                 raise OptionError(f"{option} means nothing for a recommender; leave it out")
-        numbers = _lists(fitted, rows, data, seed, quiet=quiet)
+        numbers = _lists(fitted, rows, model, data, report, baselines, seed, quiet=quiet)
     else:
+        for option, value in (("--report", report), ("--baselines", baselines)):
+            if value:
+                raise OptionError(f"{option} is for recommenders, but {model} is another model; leave it out")
         numbers = _rows(fitted, rows, data, target, group, quiet=quiet)
     if json_file is not None:
         kind = type(fitted).__name__
@@ -143,17 +156,34 @@ def _rows(
     return {"evaluation": report.to_json()}
 
 
-def _lists(model: Any, rows: Any, data: Path, seed: int, *, quiet: bool) -> dict[str, Any]:
-    from crossfm.cli.lists import show_evaluation
+def _lists(
+    model: Any,
+    rows: Any,
+    path: Path,
+    data: Path,
+    report: Path | None,
+    baselines: str | None,
+    seed: int,
+    *,
+    quiet: bool,
+) -> dict[str, Any]:
+    from crossfm.cli.stage_report import write_page
+    from crossfm.cli.stage_view import show_stages
     from crossfm.errors import DataError
-    from crossfm.recommender.evaluate import evaluate as judge_lists
+    from crossfm.recommender.baselines import NAMES
+    from crossfm.recommender.evaluation.stages import evaluate_stages
 
     if is_rows(rows):
         raise DataError(f"{data} has numbered features, but a table of interactions is needed")
-    found = judge_lists(model, rows, seed=seed)
+    asked = NAMES if baselines is None else [name for name in names(baselines) if name != "none"]
+    found = evaluate_stages(model, rows, baselines=asked, seed=seed)
     if not quiet:
-        show_evaluation(found)
-    return {"evaluation": {"rows": found.rows, "notes": found.notes, "interval": "95 % bootstrap over users"}}
+        show_stages(found)
+    if report is not None:
+        write_page(report, found, {"model": path.name, "later interactions": data.name})
+        if not quiet:
+            say(f"wrote {report}")
+    return {"evaluation": found.to_json() | {"interval": "95 % bootstrap over users"}}
 
 
 def _write_json(path: Path, numbers: dict[str, Any]) -> None:

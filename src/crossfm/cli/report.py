@@ -7,7 +7,6 @@ from typing import Any
 
 from crossfm.cli import demo_words as words
 from crossfm.cli import report_html as html
-from crossfm.cli.report_style import STYLE
 
 NO_PLOTS = 'This page was made without plots. To get them: pip install "crossfm[plots]", then run it again.'
 
@@ -24,15 +23,7 @@ def page(report: dict[str, Any]) -> str:
         _cancer(report["classification"], pictures),
         _files(report),
     ]
-    title = f"crossfm {escape(report['machine']['crossfm'])} demo"
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        '<meta name="color-scheme" content="light dark">\n'
-        f"<title>{title}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n"
-        + "\n".join(part for part in body if part)
-        + "\n</main>\n</body>\n</html>\n"
-    )
+    return html.document(f"crossfm {report['machine']['crossfm']} demo", *body)
 
 
 def _figures(report: dict[str, Any]) -> dict[str, str]:
@@ -65,18 +56,12 @@ def _head(report: dict[str, Any]) -> str:
         (f"{fm['auc']:.3f}", "AUC on breast cancer, 5 folds"),
         (f"{report['seconds']:.0f} s", f"for everything, {report['machine']['cores']} cores"),
     ]
-    return (
-        "<header><h1>From a table to a recommendation</h1>"
-        + html.paragraph(
-            f"crossfm {report['machine']['crossfm']} on MovieLens-100K ({data['ratings']:,} ratings of "
-            f"{data['movies']:,} movies by {data['users']:,} users) and on breast cancer Wisconsin. Every number was "
-            f"computed for this page with seed {report['seed']}.",
-            "lead",
-        )
-        + '<div class="cards">'
-        + "".join(f"<div><b>{escape(big)}</b><span>{escape(small)}</span></div>" for big, small in cards)
-        + "</div></header>"
+    lead = (
+        f"crossfm {report['machine']['crossfm']} on MovieLens-100K ({data['ratings']:,} ratings of "
+        f"{data['movies']:,} movies by {data['users']:,} users) and on breast cancer Wisconsin. Every number was "
+        f"computed for this page with seed {report['seed']}."
     )
+    return html.head("From a table to a recommendation", lead, cards)
 
 
 def _ratings(part: dict[str, Any], pictures: dict[str, str]) -> str:

@@ -6,6 +6,27 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Any
 
+from crossfm.cli.report_style import STYLE
+
+
+def document(title: str, *parts: str) -> str:
+    """Return a whole page that needs nothing else; empty parts are left out."""
+    body = "\n".join(part for part in parts if part)
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        '<meta name="color-scheme" content="light dark">\n'
+        f"<title>{escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n{body}\n</main>\n</body>\n</html>\n"
+    )
+
+
+def head(title: str, lead: str, cards: Iterable[tuple[str, str]]) -> str:
+    """Return the top of a page: its title, what it is about, and numbers with what they are."""
+    inner = "".join(f"<div><b>{escape(big)}</b><span>{escape(small)}</span></div>" for big, small in cards)
+    return (
+        f'<header><h1>{escape(title)}</h1>{paragraph(lead, "lead")}<div class="cards">{inner}</div></header>'
+    )
+
 
 def section(letter: str, title: str, *parts: str) -> str:
     """Return a section with its letter and title; empty parts are left out."""
@@ -47,8 +68,9 @@ def table(
 ) -> str:
     """Return a table in a box that scrolls.
 
-    The first ``left`` columns are text, the others numbers. A row with a cell ``marked`` is bold. With ``main``, the
-    number of the column that matters most, narrow screens show the last column on a line of its own.
+    The first ``left`` columns are text, the others numbers; a cell of two texts has the second below the first, small.
+    A row with a cell ``marked`` is bold. With ``main``, the number of the column that matters most, narrow screens show
+    the last column on a line of its own.
     """
 
     def line(cells: Sequence[Any], tag: str) -> str:
@@ -56,7 +78,7 @@ def table(
         if main is not None:
             kinds[main] = ' class="main"'
         inner = "".join(
-            f"<{tag}{kind}>{escape(str(cell))}</{tag}>" for cell, kind in zip(cells, kinds, strict=True)
+            f"<{tag}{kind}>{_cell(cell)}</{tag}>" for cell, kind in zip(cells, kinds, strict=True)
         )
         return f'<tr class="marked">{inner}</tr>' if marked in cells and tag == "td" else f"<tr>{inner}</tr>"
 
@@ -64,3 +86,10 @@ def table(
     body = "".join(line(row, "td") for row in rows)
     kind = "" if main is None else ' class="stack"'
     return f'<div class="scroll"><table{kind}>{head}<tbody>{body}</tbody></table></div>'
+
+
+def _cell(cell: Any) -> str:
+    if not isinstance(cell, tuple):
+        return escape(str(cell))
+    big, small = cell
+    return f"{escape(str(big))}<small>{escape(str(small))}</small>" if small else escape(str(big))

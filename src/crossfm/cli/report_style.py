@@ -29,6 +29,9 @@ table { border-collapse: collapse; width: 100%; font-size: .92rem; font-variant-
 th, td { text-align: left; padding: .35rem .75rem .35rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }
 th { color: var(--soft); font-weight: 600; }
 td { white-space: nowrap; }
+td small { display: block; color: var(--soft); font-weight: 400; font-size: .8rem; line-height: 1.2;
+  white-space: normal; max-width: 15rem; }
+.n small { white-space: nowrap; }
 .stack td:last-child { white-space: normal; min-width: 16rem; }
 .n { text-align: right; }
 .marked td { font-weight: 600; }
@@ -48,6 +51,8 @@ summary { cursor: pointer; color: var(--accent); }
   main { padding: 1rem .5rem 3rem; }
   section { padding: 1rem .75rem; }
   table { font-size: .82rem; }
+  .scroll table:not(.stack) :is(th, td):first-child { position: sticky; left: 0; background: var(--card);
+    white-space: normal; min-width: 6rem; }
   .stack thead { display: none; }
   .stack tr { display: flex; flex-wrap: wrap; column-gap: .6rem; padding: .4rem 0;
     border-bottom: 1px solid var(--line); }

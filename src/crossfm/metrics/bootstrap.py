@@ -54,10 +54,7 @@ def bootstrap_interval(
     ----------
     Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13.
     """
-    if not 0.0 < level < 1.0:
-        raise OptionError(f"level is {level}, but a share between 0 and 1 is expected, like 0.95")
-    if n_resamples < 1:
-        raise OptionError(f"n_resamples is {n_resamples}, but at least 1 is expected")
+    _check_level(level, n_resamples)
     values = checks.vector("per_user_values", per_user_values)
     w = checks.weights(weights, len(values), "weights")
     if w is not None:
@@ -65,6 +62,33 @@ def bootstrap_interval(
     means = _resampled_means(values, w, n_resamples, np.random.default_rng(seed))
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     return Interval(float(np.average(values, weights=w)), float(low), float(high))
+
+
+def bootstrap_intervals(
+    per_user_values: ArrayLike, n_resamples: int = 1000, level: float = 0.95, seed: int = 0
+) -> list[Interval]:
+    """Return ``bootstrap_interval`` of each column of ``per_user_values`` (n_users, n_metrics), all at once.
+
+    The same users are drawn for all columns, the same as ``bootstrap_interval`` draws with this seed.
+    """
+    _check_level(level, n_resamples)
+    values = np.asarray(per_user_values, np.float64)
+    if values.ndim != 2 or not values.size:
+        raise DataError(
+            f"per_user_values has shape {values.shape}, but (n_users, n_metrics), not empty, is expected"
+        )
+    checks.check_finite("per_user_values", values)
+    n, rng = len(values), np.random.default_rng(seed)
+    means = np.empty((n_resamples, values.shape[1]))
+    step = max(1, _CHUNK // n)
+    for start in range(0, n_resamples, step):
+        part = slice(start, min(start + step, n_resamples))
+        drawn = rng.integers(0, n, size=(part.stop - part.start, n))
+        place = (drawn + n * np.arange(len(drawn))[:, None]).ravel()
+        times = np.bincount(place, minlength=drawn.size).reshape(drawn.shape)  # each user is drawn
+        means[part] = times.astype(np.float64) @ values / n
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    return [Interval(*map(float, three)) for three in zip(values.mean(axis=0), low, high, strict=True)]
 
 
 def bootstrap_difference(
@@ -102,3 +126,10 @@ def _resampled_means(values: Floats, w: Floats | None, n_resamples: int, rng: np
         else:
             means[part] = (values * w)[drawn].sum(axis=1) / w[drawn].sum(axis=1)
     return means
+
+
+def _check_level(level: float, n_resamples: int) -> None:
+    if not 0.0 < level < 1.0:
+        raise OptionError(f"level is {level}, but a share between 0 and 1 is expected, like 0.95")
+    if n_resamples < 1:
+        raise OptionError(f"n_resamples is {n_resamples}, but at least 1 is expected")

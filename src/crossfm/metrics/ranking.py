@@ -75,6 +75,15 @@ def ndcg_at_k(recommended: ArrayLike, indptr: ArrayLike, items: ArrayLike, k: in
     return _ndcg(_judge(recommended, indptr, items), _check_k(k))
 
 
+def recall_curve(recommended: ArrayLike, indptr: ArrayLike, items: ArrayLike, ks: Sequence[int]) -> Floats:
+    """Return recall at each of ``ks``, (n_judged, n_ks): ``recall_at_k`` at once, for long lists."""
+    judged = _judge(recommended, indptr, items)
+    found = np.cumsum(judged.hits, axis=1)
+    last = np.array([min(_check_k(k), found.shape[1]) for k in ks]) - 1
+    values: Floats = found[:, last] / judged.n_relevant[:, None]
+    return values
+
+
 def per_user_ranking(
     recommended: ArrayLike, indptr: ArrayLike, items: ArrayLike, ks: Sequence[int] = (10, 20)
 ) -> dict[str, Floats]:

@@ -1,0 +1,1 @@
+"""Judging a recommender by what its users did later."""
