@@ -286,6 +286,18 @@ def test_what_was_changed_during_a_rebuild_is_caught_up(build, monkeypatch):
     assert fresh.report()["n_deleted"] == index.report()["n_deleted"] == 4
 
 
+def test_an_exact_index_takes_a_long_buffer_in_by_itself(monkeypatch):
+    monkeypatch.setattr(layers, "LEAST_BUFFER", 4)
+    index = ExactIndex(np.ones((20, 2), np.float32))
+    for new in range(20, 30):
+        index.upsert([new], [[2.0, 2.0]])
+        assert index.report()["n_buffered"] <= 4
+        assert not index.stale
+    index.delete([25])
+    ids, _ = index.search(np.ones((1, 2), np.float32), 10)
+    assert ids[0].tolist() == [20, 21, 22, 23, 24, 26, 27, 28, 29, 0]
+
+
 def test_small_catalogues_are_searched_exactly_and_large_ones_by_lists():
     vectors, queries = fm_vectors(6000, 200)
     assert isinstance(choose_index(vectors, queries), ExactIndex)
