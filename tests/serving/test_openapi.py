@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -64,26 +63,21 @@ def test_the_documentation_page_loads_nothing_from_elsewhere(client: Client) -> 
     assert client.get("/docs/static/swagger-ui-bundle.js").status_code == 200
 
 
-def test_the_page_is_served_with_a_strict_policy(client: Client, tmp_path: Path) -> None:
-    from fastapi import FastAPI
-
-    from crossfm.serving.routes.page import add_page
-
-    (tmp_path / "index.html").write_text("<h1>hello</h1>")
-    (tmp_path / "app.js").write_text("1")
-    app: FastAPI = client.app
-    app.router.routes[:] = [
-        one for one in app.router.routes if getattr(one, "name", "") not in ("page", "static")
-    ]
-    add_page(app, tmp_path)
+def test_the_page_is_served_with_a_strict_policy(client: Client, serve: Callable[..., Client]) -> None:
     page = client.get("/")
-    assert page.text == "<h1>hello</h1>"
+    assert page.status_code == 200
     assert "script-src 'self';" in page.headers["Content-Security-Policy"]
-    script = client.get("/static/app.js")
-    assert script.headers["Cache-Control"] == "no-cache"
-    again = client.get("/static/app.js", headers={"If-None-Match": script.headers["ETag"]})
-    assert again.status_code == 304
-    assert client.get("/static/../conftest.py").status_code == 404
+    assert "unsafe" not in page.headers["Content-Security-Policy"]
+    files = re.findall(r'(?:src|href)="(static/[^"]+)"', page.text)
+    assert len(files) > 2
+    for name in files:
+        file = client.get(f"/{name}")
+        assert file.headers["Cache-Control"] == "no-cache"
+        again = client.get(f"/{name}", headers={"If-None-Match": file.headers["ETag"]})
+        assert again.status_code == 304
+    assert client.get("/static/../app.py").status_code == 404
+    assert client.get("/static/%2e%2e/app.py").status_code == 404
+    assert serve(page=False).get("/").status_code == 404
 
 
 def test_no_request_made_from_the_description_gives_an_answer_that_is_not_in_it(
