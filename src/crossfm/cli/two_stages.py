@@ -8,7 +8,6 @@ from typing import Annotated, Any
 import typer
 
 from crossfm.cli.errors import verb
-from crossfm.cli.lists import show_evaluation
 from crossfm.cli.reading import Reading, check_column, read_table
 from crossfm.cli.show import examples, say
 from crossfm.errors import DataError, OptionError
@@ -133,7 +132,7 @@ def _fit(settings: Any, tables: dict[str, Any], quiet: bool) -> Any:
 def _judge(settings: Any, tables: dict[str, Any], base: Path, quiet: bool) -> dict[str, float]:
     """Train on the earlier part, judge on the later, print and report; return the main numbers."""
     from crossfm.data.split import random_split, time_split
-    from crossfm.recommender.evaluate import evaluate
+    from crossfm.recommender.evaluation.stages import evaluate_stages
     from crossfm.recommender.times import seconds_of
 
     log, time = tables["interactions"], settings.roles.time
@@ -150,14 +149,26 @@ def _judge(settings: Any, tables: dict[str, Any], base: Path, quiet: bool) -> di
         shown = tables["impressions"]
         part["impressions"] = shown.filter(_not_after(shown, time, cut))
     model = _fit(settings, part, quiet)
-    found = evaluate(model, log.take(later), ks=tuple(settings.evaluation.ks), seed=settings.seed)
-    if not quiet:
-        show_evaluation(found)
+    found = evaluate_stages(model, log.take(later), ks=tuple(settings.evaluation.ks), seed=settings.seed)
+    _report(found, settings, base, quiet)
     return {
         f"{row['system']} {row['metric']}": row["mean"]
         for row in found.rows
         if row["segment"] == "all" and row["mean"] is not None
     }
+
+
+def _report(found: Any, settings: Any, base: Path, quiet: bool) -> None:
+    from crossfm.cli.stage_report import write_page
+    from crossfm.cli.stage_view import show_stages
+
+    if not quiet:
+        show_stages(found)
+    if settings.output.report:
+        path = base / settings.output.report
+        write_page(path, found, {"interactions": settings.data.interactions})
+        if not quiet:
+            say(f"wrote {settings.output.report}")
 
 
 def _not_after(table: Any, time: str, cut: float) -> Any:

@@ -61,7 +61,7 @@ def recalled(model: Recommender, block: Later, n: int) -> Found:
     """Return the first stage's lists of ``n`` and its scores; popularity for users nothing is known about."""
     n = min(n, block.n_items)
     found, _ = model.recall(block.queries, n, skip=block.skip)
-    vectors, _ = query_vectors(block.queries, model._params)
+    vectors, _ = query_vectors(block.queries, model._machine)
     scores, known = vectors @ model.item_vectors_, model.known(block.queries)
     if not known.all():
         popular, _ = popular_items(model.popularity_, len(block), n, skip=block.skip)
