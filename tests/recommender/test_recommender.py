@@ -147,3 +147,32 @@ def test_roles_and_ranker_that_cannot_be_are_refused() -> None:
 
 def test_one_context_column_may_be_given_by_its_name() -> None:
     assert Recommender(context="device").context == ("device",)
+
+
+@pytest.mark.parametrize(
+    "options", [{"loss": "ensfm", "batch_size": 32}, {"hard_negatives": 0.5, "hard_ranks": (0, 3)}]
+)
+def test_any_way_of_training_makes_lists(options: dict[str, Any]) -> None:
+    log, users, items = visits(250)
+    model = Recommender(context=["part"], columns=RECOMMENDER_COLUMNS, retriever=ranker(**options))
+    lists = model.fit(log, users, items).recommend(users.user_id, 3, context={"part": "day"})
+    assert lists.num_rows == 3 * len(users)
+    assert np.isfinite(lists["score"].to_numpy()).all()
+
+
+def test_nothing_that_a_user_chose_in_another_context_is_a_hard_negative(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    owners: list[Any] = []
+    fit = FMRanker.fit
+
+    def listen(self: FMRanker, *args: Any, **more: Any) -> FMRanker:
+        owners.append(more["owners"])
+        return fit(self, *args, **more)
+
+    monkeypatch.setattr(FMRanker, "fit", listen)
+    log, users, items = visits(250)
+    model = Recommender(context=["part"], columns=RECOMMENDER_COLUMNS, retriever=ranker()).fit(
+        log, users, items
+    )
+    assert model.users_.ids.take(owners[0]).to_pylist() == log.user_id.tolist()
