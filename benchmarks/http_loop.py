@@ -2,8 +2,8 @@
 
     python benchmarks/http_loop.py [SECONDS] [ROUNDS]
 
-A server process with a small trained recommender and SQLite, a client with four connections on loopback. The
-server's CPU is read from /proc; cases take turns and the least of each counts, as other processes only add.
+A server process with a small trained recommender and SQLite, a client with four connections on loopback. The server's
+CPU is read from /proc; cases take turns and the least of each counts, as other processes only add.
 """
 
 from __future__ import annotations
