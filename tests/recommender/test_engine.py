@@ -209,6 +209,13 @@ def test_diversity_puts_unlike_items_next_to_each_other(engine: Engine, model: R
     assert lists[0][0] == lists[1][0] == lists[2][0]
 
 
+@pytest.mark.parametrize("knob", [{"diversity": 0.5}, {"caps": {"kind": 1}}, {"popularity": 0.0}])
+def test_an_empty_list_may_be_asked_for_in_any_way(engine: Engine, knob: Any) -> None:
+    answer = engine.recommend(Ask(user=100, n=3, where={"kind": "peace"}, **knob))
+    assert answer.items == []
+    assert answer.note is not None
+
+
 def test_freshness_lifts_new_items(monkeypatch: pytest.MonkeyPatch) -> None:
     engine = Engine(fitted(item_time="born", freshness_half_life=2.0))
     monkeypatch.setattr("time.time", lambda: 2_000_000_000.0)

@@ -291,7 +291,7 @@ class Engine:
 
     def _reorder(self, found: Positions, score: Floats, ask: Ask, items: Catalogue) -> Positions:
         order = np.arange(len(found))
-        if ask.freshness:
+        if ask.freshness and len(found):
             age = items.age(found, time.time())
             if age is None:
                 raise OptionError("freshness needs items with a time: name its column as item_time")

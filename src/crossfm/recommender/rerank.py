@@ -46,7 +46,7 @@ def reorder(
     candidate and how many items one code may have. Ties go to the earlier candidate. Fewer than n come back where
     caps leave no more.
     """
-    if diversity <= 0 and not caps:
+    if len(score) == 0 or (diversity <= 0 and not caps):
         return np.arange(min(n, len(score)))
     relevance = (1.0 - diversity) * standardised(score)
     unit = None if diversity <= 0 or vectors is None else _unit(vectors)
