@@ -209,6 +209,23 @@ def test_diversity_puts_unlike_items_next_to_each_other(engine: Engine, model: R
     assert lists[0][0] == lists[1][0] == lists[2][0]
 
 
+def test_exploration_turns_the_query_as_far_as_asked_and_by_the_seed(
+    engine: Engine, model: Recommender
+) -> None:
+    def scores(**more: Any) -> dict[Any, float]:
+        answer = engine.recommend(Ask(user=100, n=N_ITEMS, exclude_seen=False, **more))
+        return {each.item: each.score for each in answer.items}
+
+    plain, turned = scores(), scores(exploration=0.5, seed=1)
+    assert turned == scores(exploration=0.5, seed=1) != scores(exploration=0.5, seed=2)
+    assert scores(exploration=0.5) != scores(exploration=0.5)
+    query = engine.queries.of(Ask(user=100), engine._catalogue).vector[:-1]
+    items = model.item_vectors_[:-1].T
+    change = np.array([turned[f"i{at}"] - plain[f"i{at}"] for at in range(N_ITEMS)])
+    away = np.linalg.lstsq(items, change, rcond=None)[0]
+    assert np.linalg.norm(away) == pytest.approx(0.5 * np.linalg.norm(query), rel=1e-3)
+
+
 @pytest.mark.parametrize("knob", [{"diversity": 0.5}, {"caps": {"kind": 1}}, {"popularity": 0.0}])
 def test_an_empty_list_may_be_asked_for_in_any_way(engine: Engine, knob: Any) -> None:
     answer = engine.recommend(Ask(user=100, n=3, where={"kind": "peace"}, **knob))

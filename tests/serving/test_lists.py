@@ -96,6 +96,8 @@ def test_the_knobs_reach_the_engine(client: Client, engine: FakeEngine) -> None:
         "popularity": 0.5,
         "diversity": 0.3,
         "freshness": 0.2,
+        "exploration": 0.4,
+        "seed": 5,
         "caps": {"genre": 2},
         "exclude_seen": False,
     }

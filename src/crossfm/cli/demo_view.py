@@ -148,6 +148,7 @@ def ending(report: dict[str, Any], written: Iterable[Path], folder: Path | None)
         _table(("written", "size"), rows)
     else:
         _say("Nothing was written but the cache of data sets. With --output: models, report.json and a page.")
+    _say("To see films recommended live, with a page to play with: crossfm demo --serve")
     user = report["explanation"]["user"]["user_id"]
     for command in words.next_commands(user, None if folder is None else str(folder)):
         _say(f"  $ {command}", "bold", wrap=False)

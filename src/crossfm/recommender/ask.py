@@ -48,6 +48,11 @@ class Ask:
     freshness : float, default=0.0
         What an item of age 0 gains, in deviations of the candidates' scores; halves with the recommender's half-life
         of freshness.
+    exploration : float, default=0.0
+        Length of a random vector that is added to the query, in lengths of the query itself: items that the query has
+        no opinion about get their chance, those it is sure of stay.
+    seed : int or None, default=None
+        Of that vector; the same seed, the same list. None: another one each time.
     n_candidates : int or None
         Items that recall hands to ranking; None: the recommender's own.
 
@@ -68,13 +73,15 @@ class Ask:
     diversity: float = 0.0
     caps: Mapping[str, int] = field(default_factory=dict)
     freshness: float = 0.0
+    exploration: float = 0.0
+    seed: int | None = None
     n_candidates: int | None = None
 
     def __post_init__(self) -> None:
         check_count("n", self.n, low=1)
         if self.n_candidates is not None:
             check_count("n_candidates", self.n_candidates, low=1)
-        for name in ("popularity", "diversity", "freshness"):
+        for name in ("popularity", "diversity", "freshness", "exploration"):
             check_number(name, getattr(self, name))
         if self.diversity > 1:
             raise OptionError(f"diversity is {self.diversity}, but must be from 0 to 1")

@@ -59,7 +59,7 @@ class Engine:
         Raises ``OptionError`` for what means nothing, ``ColumnError`` for columns that are not there.
         """
         clock, items = Clock(), self._catalogue
-        query = self.queries.of(ask, items)
+        query = explored(self.queries.of(ask, items), ask)
         clock.mark("query")
         wide = max(ask.n, ask.n_candidates or self.recommender.n_candidates)
         while True:
@@ -89,7 +89,7 @@ class Engine:
     def recall(self, ask: Ask) -> Answer:
         """Return the first stage's list alone, ``ask.n`` of it."""
         clock, items = Clock(), self._catalogue
-        query = self.queries.of(ask, items)
+        query = explored(self.queries.of(ask, items), ask)
         clock.mark("query")
         found, score = self._recall(query, ask, items, ask.n)
         clock.mark("recall")
@@ -333,6 +333,17 @@ class Engine:
         value = vectors[:, :-1] @ items.vectors(np.array([at]))[0, :-1]
         order = np.argsort(-np.abs(value), kind="stable")
         return [(items.id_at(query.history[i]), float(value[i])) for i in order]
+
+
+def explored(query: Query, ask: Ask) -> Query:
+    """Return the query with a random direction added to its vector, as far as ``ask`` explores."""
+    if not ask.exploration or not query.known:
+        return query
+    vector = query.vector.copy()
+    away = np.random.default_rng(ask.seed).standard_normal(len(vector) - 1)
+    away *= ask.exploration * np.linalg.norm(vector[:-1]) / max(float(np.linalg.norm(away)), 1e-12)
+    vector[:-1] += away.astype(np.float32)
+    return replace(query, vector=vector)
 
 
 def unit_vectors(vectors: Floats) -> Floats:

@@ -46,6 +46,8 @@ class Lists:
             diversity=body.diversity,
             caps=body.caps,
             freshness=body.freshness,
+            exploration=body.exploration,
+            seed=body.seed,
             n_candidates=body.candidates,
         )
         if assigned:
