@@ -31,9 +31,8 @@ queries, constant = query_vectors(rows(np.arange(N_USERS)), machine)
 index = choose_index(items, queries)
 found, inner = index.search(queries, 5)
 first = rows(np.arange(N_USERS), N_USERS + found[:, 0], N_USERS + N_ITEMS + tag[found[:, 0]])
-np.testing.assert_allclose(
-    constant + inner[:, 0], model.predict(first), rtol=1e-5
-)  # it is the model's own score
+# it is the model's own score
+np.testing.assert_allclose(constant + inner[:, 0], model.predict(first), rtol=1e-5)
 assert (tag[index.search(queries, 5, allowed=tag == 3)[0]] == 3).all()
 
 index.upsert([N_ITEMS], items[:1])  # a new item: known by its features, searched at once

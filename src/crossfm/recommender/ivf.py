@@ -23,9 +23,7 @@ MEASURED_AT = 100
 # What a search costs, in reads of the whole catalogue for one query; measured (docs/recall.md).
 SCAN = 2.0  # an item of a list, against one of the exact search
 MASKED_SCAN = 5.0  # the same where the bit of a mask is looked up for each
-START = (
-    100_000  # items read exactly in the time that a search by lists takes beside its items, with a cold cache
-)
+START = 100_000  # items read exactly in the time that a search by lists takes beside its items, caches cold
 TOGETHER = 0.12  # of the time of one query, what it takes at least among many of an exact search
 FILTER_LATE = 0.5  # share of allowed items from which a mask is applied to what was found
 
