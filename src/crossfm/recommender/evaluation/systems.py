@@ -82,8 +82,7 @@ def ranked(model: Recommender, block: Later, recall: Found, n: int) -> Ranked:
         asked = block.queries.take(np.flatnonzero(known))
         own = model.ranking_.scores_of(asked, model._catalogue, candidates[known], first)
         score[known] = np.where(there[known], own, -np.inf)
-    lists = np.where(known[:, None], by_score(candidates, score), candidates)
-    return Ranked(candidates, score, lists, known)
+    return Ranked(candidates, score, by_score(candidates, score), known)
 
 
 def two_stages(both: Ranked, recall: Found) -> Found:
