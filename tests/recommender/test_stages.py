@@ -398,6 +398,16 @@ def test_unknown_users_get_popular_items_from_both_stages(log: pd.DataFrame, lat
     assert found.index["n_queries"] == 1
 
 
+def test_later_interactions_need_no_times(
+    model: Recommender, later: pd.DataFrame, report: StageReport
+) -> None:
+    gaps = later.assign(when=later.when.where(later.index != 3))
+    for test in (gaps, later.drop(columns="when")):
+        found = evaluate_stages(model, test, ks=KS)
+        assert found.rows == report.rows
+        assert "test_from" not in found.about
+
+
 def test_bad_requests_are_refused(model: Recommender, later: pd.DataFrame) -> None:
     for ks in ((), (0,), (2.5,)):
         with pytest.raises(OptionError, match="k"):
