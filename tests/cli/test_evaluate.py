@@ -174,7 +174,7 @@ def test_a_second_stage_is_compared_with_recall_and_its_chances_with_what_happen
     show_stages(found)
     text = page(found, {"crossfm": "0"}, {"model": "m", "later interactions": "l"})
     for shown in (capsys.readouterr().out, text):
-        assert re.search(r"Two stages (is better than|is worse than|cannot be told from) recall", shown)
+        assert re.search(r"Two stages against recall: (better|worse|no difference)", shown)
         assert "75.00% predicted on average" in " ".join(shown.split())
     assert "Do the chances mean what they say?" in text
     assert "second stage: Second" in text

@@ -79,6 +79,14 @@ def test_lists_leave_out_what_was_seen_and_put_popular_items_first_among_equals(
     assert as_lists(lists(fitted[-1], seen, N_ITEMS))[LONER] == order
 
 
+def test_items_without_a_neighbour_that_was_seen_come_by_popularity() -> None:
+    seen, X = some_log(2)
+    machine = ItemKNN(1).fit(seen, N_ITEMS)
+    scores = oracles.knn_scores(X, 1, 10.0)
+    scores[LONER] = X.sum(axis=0)
+    assert as_lists(lists(machine, seen, N_ITEMS)) == expected_lists(scores, X, N_ITEMS, X.sum(axis=0))
+
+
 def test_lists_end_where_nothing_is_left() -> None:
     seen = Seen.of(np.array([0, 0, 1]), np.array([0, 2, 1]), 2)
     assert lists(Popularity([3, 2, 1]), seen, 5).tolist() == [[1, -1, -1], [0, 2, -1]]

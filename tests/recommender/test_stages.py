@@ -16,11 +16,11 @@ from crossfm import FMRanker, Recommender
 from crossfm.errors import CrossFMError, DataError, OptionError
 from crossfm.metrics import bootstrap_difference, bootstrap_interval, expected_calibration_error, log_loss
 from crossfm.recommender.baselines import ItemKNN, Popularity
-from crossfm.recommender.engine import Engine
 from crossfm.recommender.evaluation import stages as stages_module
 from crossfm.recommender.evaluation.candidates import chance_ndcg
 from crossfm.recommender.evaluation.measure import attribute_values
 from crossfm.recommender.evaluation.stages import StageReport, evaluate_stages
+from crossfm.recommender.index import ExactIndex
 
 KS = (2, 4)
 N_CANDIDATES = 7
@@ -193,6 +193,11 @@ def test_differences_resample_the_same_users(report: StageReport, naive: Naive) 
     first, second = (np.array(naive.values(system, "ndcg@4")) for system in ("two stages", "recall"))
     one = report.difference("two stages", "recall", "ndcg@4")
     assert (one["mean"], one["low"], one["high"]) == pytest.approx(tuple(bootstrap_difference(first, second)))
+    tail = [report.per_user[system, "tail items", "ndcg@4"] for system in ("two stages", "recall")]
+    judged = np.isfinite(tail[0])
+    one = report.difference("two stages", "recall", "ndcg@4", "tail items")
+    expected = bootstrap_difference(tail[0][judged], tail[1][judged])
+    assert (one["mean"], one["low"], one["high"]) == pytest.approx(tuple(expected))
     assert {row["other"] for row in report.differences} == set(report.systems) - {"two stages"}
     means = {name: report.value(name, "ndcg@4")["mean"] for name in report.systems[2:]}
     assert report.best_baseline == max(means, key=lambda name: means[name])
@@ -302,13 +307,12 @@ def test_lists_are_described_by_items_and_by_attributes(
     )
 
 
-class Forgetful(Engine):
-    """An engine whose index loses the best item."""
+class Forgetful(ExactIndex):
+    """An index that loses the best item."""
 
-    def recall(self, ask: Any) -> Any:
-        answer = super().recall(ask)
-        del answer.items[0]
-        return answer
+    def search(self, queries: Any, n_best: int, **options: Any) -> Any:
+        ids, scores = super().search(queries, n_best + 1, **options)
+        return ids[:, 1:], scores[:, 1:]
 
 
 def test_what_the_index_loses_is_told(
@@ -317,7 +321,10 @@ def test_what_the_index_loses_is_told(
     assert report.index["overlap"] == 1.0
     assert report.index["recall"] == report.index["exact_recall"]
     assert report.index["report"]["kind"] == "exact"
-    lossy = evaluate_stages(model, later, ks=KS, baselines=(), engine=Forgetful(model)).index
+    forgetful = copy.copy(model)
+    forgetful.index_ = copy.copy(model.index_)
+    forgetful.index_.__class__ = Forgetful
+    lossy = evaluate_stages(forgetful, later, ks=KS, baselines=()).index
     assert lossy["overlap"] == pytest.approx(1 - 1 / N_CANDIDATES, abs=0.02)  # some have fewer left
     assert lossy["exact_recall"] == report.index["exact_recall"] > lossy["recall"]
 
@@ -368,6 +375,39 @@ def test_users_who_are_all_unknown_can_be_judged(later: pd.DataFrame, log: pd.Da
     assert found.value("recall", "ndcg@3") == {**found.value("popularity", "ndcg@3"), "system": "recall"}
     assert found.value("recall", "ndcg@3", "warm")["mean"] is None
     assert not any("attribute" in row["metric"] for row in found.rows)
+
+
+def test_unknown_users_get_popular_items_from_both_stages(log: pd.DataFrame, later: pd.DataFrame) -> None:
+    rng = np.random.default_rng(0)
+    bare = Recommender(n_candidates=9, retriever=FMRanker(2, learning_rate=0.2, max_iter=5, random_state=0))
+    bare.fit(log[["user_id", "item_id"]])
+    bare.ranking_ = ByTaste(rng.standard_normal(len(bare.items_.ids)))
+    items = log.item_id.unique()
+    wanted = {STRANGER: items[:6], NEWCOMER: items[5:9], 110: items}
+    test = pd.DataFrame(
+        [(user, item) for user, own in wanted.items() for item in own], columns=["user_id", "item_id"]
+    )
+    found = evaluate_stages(bare, test, ks=(5,), baselines=["popularity"])
+    order = oracles.best_unseen(bare.counts_, set(), 9, bare.counts_)
+    place = {item: at for at, item in enumerate(bare.items_.ids.keys.to_pylist())}
+    expected = [
+        oracles.ndcg_at_k(order, {place[item] for item in wanted[user]}, 5) for user in (STRANGER, NEWCOMER)
+    ]
+    for system in found.systems:
+        np.testing.assert_allclose(found.per_user[system, "all", "ndcg@5"][:2], expected)
+        area = found.per_user[system, "all", "gauc"][:2]
+        np.testing.assert_allclose(area, found.per_user["popularity", "all", "gauc"][:2])
+    assert found.index["n_queries"] == 1
+
+
+def test_later_interactions_need_no_times(
+    model: Recommender, later: pd.DataFrame, report: StageReport
+) -> None:
+    gaps = later.assign(when=later.when.where(later.index != 3))
+    for test in (gaps, later.drop(columns="when")):
+        found = evaluate_stages(model, test, ks=KS)
+        assert found.rows == report.rows
+        assert "test_from" not in found.about
 
 
 def test_bad_requests_are_refused(model: Recommender, later: pd.DataFrame) -> None:

@@ -83,12 +83,13 @@ def stacked_lead(row: dict[str, Any], digits: int = 3) -> tuple[str, str]:
 def compared(row: dict[str, Any]) -> str:
     """Say what a difference means."""
     name = metric(row["metric"])
+    both = f"{row['system'].capitalize()} against {row['other']}"
     if row["mean"] is None:
-        return f"{row['system'].capitalize()} and {row['other']} have no users to be compared by."
-    verb = (
-        "is better than" if row["low"] > 0 else "is worse than" if row["high"] < 0 else "cannot be told from"
+        return f"{both}: no users to be compared by."
+    verdict = (
+        "better" if row["low"] > 0 else "worse" if row["high"] < 0 else "no difference that these users show"
     )
-    return f"{row['system'].capitalize()} {verb} {row['other']} with these users: {name} {lead(row)}."
+    return f"{both}: {verdict}, {name} {lead(row)}."
 
 
 def verdicts(found: Any) -> list[str]:

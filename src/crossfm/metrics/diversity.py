@@ -54,15 +54,16 @@ def vector_diversity(recommended: ArrayLike, vectors: ArrayLike) -> Floats:
     Intra-list diversity: Ziegler et al., "Improving Recommendation Lists Through Topic Diversification", WWW 2005,
     with distances in place of similarities. An item whose vector is zero is at 1 from all others.
     """
-    lists, table = checked_lists(recommended), np.asarray(vectors, np.float64)
+    lists, table = checked_lists(recommended), np.asarray(vectors)
     _check_catalogue(lists, len(table))
-    length = np.linalg.norm(table, axis=1, keepdims=True)
-    unit = np.vstack([table / np.where(length > 0, length, 1.0), np.zeros((1, table.shape[1]))])
     out = np.full(len(lists), np.nan)
     step = max(1, PAIRS_A_BLOCK // lists.shape[1])
     for start in range(0, len(lists), step):
-        own = unit[lists[start : start + step]]  # -1 takes the row of zeros
-        n = (lists[start : start + step] >= 0).sum(axis=1)
+        there = lists[start : start + step] >= 0
+        own = table[np.where(there, lists[start : start + step], 0)] * there[:, :, None]
+        length = np.linalg.norm(own, axis=2, keepdims=True)
+        own /= np.where(length > 0, length, 1.0)
+        n = there.sum(axis=1)
         total = own.sum(axis=1)
         alike = 0.5 * ((total**2).sum(axis=1) - (own**2).sum(axis=(1, 2)))  # over pairs, as in an FM
         pairs = 0.5 * n * (n - 1)

@@ -96,13 +96,14 @@ def _systems(model: Recommender, queries: Rows, skip: Skip, n: int) -> dict[str,
     """Return the lists (n_users, n) and the scores of the machine and of popularity."""
     found, _, known = model.best(queries, n, skip)
     vectors, _ = query_vectors(queries, model._machine)
-    systems = {"fm": (found, _Scores(model.popularity_, known, vectors, model.item_vectors_))}
+    items = model.item_vectors_  # a copy, made once
+    systems = {"fm": (found, _Scores(model.popularity_, known, vectors, items))}
     popularity = {"popularity": model.counts_.astype(np.float64)}
     if model.half_life is not None:
         popularity["recent popularity"] = model.popularity_
     for name, counts in popularity.items():
         found, _ = popular_items(counts, len(queries), n, skip=skip)
-        systems[name] = (found, _Scores(counts, np.zeros_like(known), vectors, model.item_vectors_))
+        systems[name] = (found, _Scores(counts, np.zeros_like(known), vectors, items))
     return systems
 
 

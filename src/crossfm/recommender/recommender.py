@@ -27,7 +27,7 @@ from crossfm.kernels.topk import top_items
 from crossfm.recommender.checks import check_settings
 from crossfm.recommender.history import FIELD, history_rows, latest, past
 from crossfm.recommender.ids import id_array
-from crossfm.recommender.index import ExactIndex, choose_index
+from crossfm.recommender.index import choose_index
 from crossfm.recommender.ivf import IVFIndex
 from crossfm.recommender.ranking import Ranking
 from crossfm.recommender.second_stage import Log, fit_second_stage
@@ -205,6 +205,8 @@ class Recommender:
             )
         self._n_known = len(self.items_.ids)
         self.ranking_ = None
+        self.query_sample_ = np.zeros((0, 1), np.float32)
+        vars(self).pop("index_", None)  # of a fit before
         self.retriever_ = self._new_retriever()
         # no groups: another item of the same user may be a negative, as in a softmax over the catalogue. Sparing all
         # that the user chose cost 0.03 of NDCG@20 on a time split of the training part of ML-100K.
@@ -483,8 +485,9 @@ class Recommender:
             more, meta["context_encoder"] = self.context_encoder_.to_state()
             arrays |= {f"context.{name}": array for name, array in more.items()}
         arrays |= {"popularity": self.popularity_, "counts": self.counts_, "query_sample": self.query_sample_}
-        if not isinstance(self.index_, ExactIndex):  # that one is the item vectors, which are soon computed
-            own, meta["index"] = self.index_.to_state()
+        index = vars(self).get("index_")  # callbacks save the model while it learns
+        if isinstance(index, IVFIndex):  # an exact one is the item vectors, which are soon computed
+            own, meta["index"] = index.to_state()
             arrays |= {f"index.{name}": array for name, array in own.items()}
         arrays |= {"seen.indptr": self.seen_.indptr, "seen.items": self.seen_.items}
         if self.histories_ is not None:

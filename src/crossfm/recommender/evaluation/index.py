@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from crossfm.kernels.topk import top_items
 from crossfm.recommender.ask import Ask
 from crossfm.recommender.engine import Engine
 from crossfm.recommender.evaluation.later import Later
-from crossfm.recommender.index import ExactIndex
 from crossfm.recommender.recommender import Recommender
-from crossfm.recommender.seen import skip_of
+from crossfm.recommender.seen import Positions, Seen
 from crossfm.scoring.decompose import query_vectors
 
 QUERIES = 300
@@ -28,30 +28,31 @@ def index_loss(model: Recommender, later: Later, n: int, engine: Engine | None =
     """
     engine = engine or Engine(model)
     n = min(n, later.n_items)
-    known = np.flatnonzero(model.known(later.queries))
-    chosen = known[np.unique(np.linspace(0, len(known) - 1, min(QUERIES, len(known))).astype(np.int64))]
     left = later.n_items - np.diff(later.skip[0])
-    exact = ExactIndex(model.index_.vectors(np.arange(later.n_items)))
-    values = np.array([_of_user(model, later, int(row), n, engine, exact) for row in chosen if left[row]])
-    names = ("overlap", "recall", "exact_recall")
-    means = values.mean(axis=0).tolist() if len(values) else [None] * 3
+    known = np.flatnonzero(model.known(later.queries) & (left > 0))
+    chosen = known[np.unique(np.linspace(0, len(known) - 1, min(QUERIES, len(known))).astype(np.int64))]
+    vectors, queries = model.item_vectors_, later.queries.take(chosen)
+    q, _ = query_vectors(queries, model._machine)
+    mine = Seen(*later.skip).of_users(chosen)
+    exact, score = top_items(q, vectors, n, skip=(mine.indptr, mine.items), n_threads=model._threads)
+    values = []
+    for at, row in enumerate(chosen):
+        found = _found_by(engine, model, later, int(row), n)
+        there = exact[at] >= 0
+        last = score[at][there][-1]
+        least = last - SLACK * max(1.0, abs(float(last)))
+        overlap = min(1.0, float((q[at] @ vectors[:, found] >= least).sum() / there.sum()))
+        good = later.relevant[later.indptr[row] : later.indptr[row + 1]]
+        values.append((overlap, np.isin(good, found).mean(), np.isin(good, exact[at]).mean()))
+    means = np.mean(values, axis=0).tolist() if values else [None] * 3
     report = {"report": engine.index_report(), "n": n, "n_queries": len(values)}
-    return report | dict(zip(names, means, strict=True))
+    return report | dict(zip(("overlap", "recall", "exact_recall"), means, strict=True))
 
 
-def _of_user(
-    model: Recommender, later: Later, row: int, n: int, engine: Engine, whole: ExactIndex
-) -> tuple[float, float, float]:
+def _found_by(engine: Engine, model: Recommender, later: Later, row: int, n: int) -> Positions:
+    """Return the positions of what the engine recalls for one user."""
     asked = later.asks.slice(row, 1).to_pylist()[0]
     user = asked.pop(model.user)
     context = {name: value for name, value in asked.items() if value is not None}
-    found = [one.item for one in engine.recall(Ask(user=user, n=n, context=context)).items]
-    mine = model.items_.ids.positions(pa.array([str(one) for one in found], pa.string()), model.item)
-    query = later.queries.take(np.array([row]))
-    vector, _ = query_vectors(query, model._machine)
-    exact, score = whole.search(vector, n, skip=skip_of(later.skip, slice(row, row + 1)))
-    exact, score = exact[0][exact[0] >= 0], score[0][exact[0] >= 0]
-    least = score[-1] - SLACK * max(1.0, abs(float(score[-1])))
-    overlap = float((whole.vectors(mine) @ vector[0] >= least).sum() / len(exact))
-    good = later.relevant[later.indptr[row] : later.indptr[row + 1]]
-    return min(1.0, overlap), float(np.isin(good, mine).mean()), float(np.isin(good, exact).mean())
+    found = [str(one.item) for one in engine.recall(Ask(user=user, n=n, context=context)).items]
+    return model.items_.ids.positions(pa.array(found, pa.string()), model.item)

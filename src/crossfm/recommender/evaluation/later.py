@@ -37,7 +37,7 @@ class Later:
         Items of the test that were not seen in training, one or more each. Positions from ``n_items`` on stand for
         items that are not in the catalogue: they can only be missed.
     following : int64 (n_users,)
-        The first of them, by the model's column of times where the test has it, else by rows.
+        The first of them, by the model's column of times where the test has it without gaps, else by rows.
     n_items : int
     notes : list of str
         What was left out or counts as a miss.
@@ -138,11 +138,22 @@ def _relevant(
     context = [name for name in model.context if name in table.column_names]
     asks = table.select([model.user, *context]).take(pa.array(first[judged]))
     fresh = np.flatnonzero(~_is_in(user * span + item, seen_key))
-    if model.time is not None and model.time in table.column_names:
-        fresh = fresh[np.argsort(seconds_of(table[model.time], model.time)[fresh], kind="stable")]
+    seconds = times_of(model, table)
+    if seconds is not None:
+        fresh = fresh[np.argsort(seconds[fresh], kind="stable")]
     following = np.empty(len(ids), np.int64)
     following[user[fresh][::-1]] = item[fresh][::-1]
     return asks, offsets(counts[judged]), wanted, following[judged], notes
+
+
+def times_of(model: Recommender, table: pa.Table) -> NDArray[np.float64] | None:
+    """Return the times of interactions in seconds (n,); None where there are none, or not of all."""
+    if model.time is None or model.time not in table.column_names:
+        return None
+    try:
+        return seconds_of(table[model.time], model.time)
+    except DataError:  # lists need no times
+        return None
 
 
 def _is_in(keys: Positions, known: Positions) -> NDArray[np.bool_]:

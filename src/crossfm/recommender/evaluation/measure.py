@@ -69,6 +69,7 @@ class Measure:
         self.given: Tally[tuple[str, str]] = Tally()
         self.funnel: Tally[str] = Tally()
         self.chances: list[tuple[Floats, Floats]] = []
+        self.vectors = model.item_vectors_  # a copy, made once
         self.attributes = attribute_values(model)
         self.step = 1  # every which user has probabilities compared
 
@@ -76,7 +77,7 @@ class Measure:
         """Measure a block of users."""
         kinds = self.segments.relevant(block)
         wide = max(*self.curve, self.n_candidates)
-        first = recalled(self.model, block, wide)
+        first = recalled(self.model, self.vectors, block, wide)
         both = ranked(self.model, block, first, self.n_candidates)
         hits = hits_of(both.candidates, block.indptr, block.relevant)
         orders = {RECALL: -np.arange(hits.shape[1], dtype=np.float32) + np.zeros(hits.shape, np.float32)}
@@ -107,7 +108,7 @@ class Measure:
         quality = {
             f"novelty@{n}": self_information(short, self.model.counts_),
             f"head_share@{n}": share_in(short, self.segments.items["head items"]),
-            f"vector_diversity@{n}": vector_diversity(short, self.model.item_vectors_[:-1].T),
+            f"vector_diversity@{n}": vector_diversity(short, self.vectors[:-1].T),
         }
         if self.attributes is not None:
             quality[f"attribute_diversity@{n}"] = set_diversity(short, *self.attributes)

@@ -10,12 +10,11 @@ from numpy.typing import NDArray
 from crossfm.data.tables import as_table
 from crossfm.metrics.lists import coverage, gini
 from crossfm.recommender.baselines import Baseline
-from crossfm.recommender.evaluation.later import Later
+from crossfm.recommender.evaluation.later import Later, times_of
 from crossfm.recommender.evaluation.measure import METRICS, Measure
 from crossfm.recommender.evaluation.segments import ITEM_SEGMENTS, Mask
 from crossfm.recommender.evaluation.tally import Floats, intervals, weighted
 from crossfm.recommender.recommender import Recommender
-from crossfm.recommender.times import seconds_of
 
 CEILINGS = (100, 300, 500, 1000)
 Rows = list[dict[str, Any]]
@@ -141,8 +140,8 @@ def about_test(model: Recommender, test: Any, later: Later, measure: Measure) ->
         "ranker": None if model.ranking_ is None else model.ranking_.name,
         "baselines": {baseline.name: _settings(baseline) for baseline in measure.baselines},
     }
-    if model.time is not None and model.time in table.column_names and table.num_rows:
-        seconds = seconds_of(table[model.time], model.time)
+    seconds = times_of(model, table)
+    if seconds is not None and len(seconds):
         about |= {"test_from": float(seconds.min()), "test_to": float(seconds.max())}
     return about
 

@@ -57,12 +57,15 @@ class Ranked:
     known: NDArray[np.bool_]
 
 
-def recalled(model: Recommender, block: Later, n: int) -> Found:
-    """Return the first stage's lists of ``n`` and its scores; popularity for users nothing is known about."""
+def recalled(model: Recommender, vectors: Floats, block: Later, n: int) -> Found:
+    """Return the first stage's lists of ``n`` and its scores; popularity for users nothing is known about.
+
+    ``vectors`` (dim, n_items) are the model's item vectors.
+    """
     n = min(n, block.n_items)
     found, _ = model.recall(block.queries, n, skip=block.skip)
-    vectors, _ = query_vectors(block.queries, model._machine)
-    scores, known = vectors @ model.item_vectors_, model.known(block.queries)
+    queries, _ = query_vectors(block.queries, model._machine)
+    scores, known = queries @ vectors, model.known(block.queries)
     if not known.all():
         popular, _ = popular_items(model.popularity_, len(block), n, skip=block.skip)
         found[~known], scores[~known] = popular[~known], model.popularity_
@@ -82,8 +85,7 @@ def ranked(model: Recommender, block: Later, recall: Found, n: int) -> Ranked:
         asked = block.queries.take(np.flatnonzero(known))
         own = model.ranking_.scores_of(asked, model._catalogue, candidates[known], first)
         score[known] = np.where(there[known], own, -np.inf)
-    lists = np.where(known[:, None], by_score(candidates, score), candidates)
-    return Ranked(candidates, score, lists, known)
+    return Ranked(candidates, score, by_score(candidates, score), known)
 
 
 def two_stages(both: Ranked, recall: Found) -> Found:
