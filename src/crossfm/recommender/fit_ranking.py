@@ -95,7 +95,7 @@ def judged(examples: Examples, score: NDArray[np.float32]) -> dict[str, float]:
     out: dict[str, float] = {"lists": float((count > 0).sum())}
     for name, by in (("recall", examples.numbers[:, 0]), ("ranking", score)):
         values = per_user_ranking(_lists(query, by), offsets(count), relevant, (TOP,))
-        out[name] = float(np.mean(values[f"ndcg@{TOP}"][count > 0]))
+        out[name] = float(np.nanmean(values[f"ndcg@{TOP}"]))
     return out
 
 

@@ -164,7 +164,7 @@ def asks_of(own: Rows, user: Positions) -> tuple[Positions, Positions]:
 
 @dataclass(frozen=True, eq=False)
 class Shown:
-    """Impressions, in the order of time: rows of the user and context, positions, moments, and 1 where one was chosen."""
+    """Impressions, in the order of time: rows of user and context, positions, moments, and 1 where one was chosen."""
 
     own: Rows
     user: Positions
