@@ -39,8 +39,6 @@ def fit_ranking(
     each of its examples: between a vote for each choice and one for each list. Raises ``OptionError`` for an
     estimator that cannot start at ``start``, ``DataError`` where all examples are of one kind.
     """
-    if start is not None:
-        estimator.begin_at(with_signals(start, seed))
     held = stream(seed, "held lists").random(len(examples.n_past)) < HELD
     train = examples.part(~held[examples.query])
     if len(np.unique(train.label)) < 2:
@@ -49,6 +47,9 @@ def fit_ranking(
         )
     rows = rows_of(ranking, train, items)
     weight = list_weight(train)
+    if start is not None:
+        share = float(np.average(train.label, weights=weight))
+        estimator.begin_at(with_signals(start, np.log(share / (1.0 - share)), seed))
     if type(estimator).__name__.endswith("Ranker"):
         estimator.fit(rows, train.label, groups=train.query, sample_weight=weight)
     else:
@@ -68,13 +69,13 @@ def list_weight(examples: Examples) -> NDArray[np.float64]:
     return np.asarray(weight / weight.mean())
 
 
-def with_signals(params: FMParams, seed: Any) -> FMParams:
+def with_signals(params: FMParams, bias: float, seed: Any) -> FMParams:
     """Return recall's parameters with the signals behind them: recall's own has a weight, vectors are near 0."""
     n_signals = N_FEATURES
     w = np.zeros(len(params.w) + n_signals, np.float32)
     w[len(params.w)] = 0.5
     noise = stream(seed, "signals").normal(0.0, START_SCALE, (n_signals, params.n_factors))
-    return FMParams(0.0, w, np.concatenate([params.V, noise.astype(np.float32)]))
+    return FMParams(float(bias), w, np.concatenate([params.V, noise.astype(np.float32)]))
 
 
 def rows_of(ranking: Ranking, examples: Examples, items: Rows) -> Rows:

@@ -49,7 +49,7 @@ class Measure:
     funnel : Tally of str
         "unseen", "candidates": items; "relevant", "in catalogue", "in candidates", "in list": relevant ones.
     chances : list of (0 or 1, probability)
-        Of candidates to be chosen next.
+        Of candidates to be chosen.
     """
 
     def __init__(
