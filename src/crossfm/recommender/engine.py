@@ -118,8 +118,8 @@ class Engine:
         order = np.lexsort((found, -score))
         clock.mark("rank")
         listed = [
-            Found(items.id_at(found[at]), rank, float(score[at]), None, None, None, "asked")
-            for rank, at in enumerate(order, 1)
+            Found(items.id_at(found[at]), rank, value, self._chance(query, value), None, None, "asked")
+            for rank, (at, value) in enumerate(zip(order, score[order].tolist(), strict=True), 1)
         ]
         funnel = Funnel(len(items), len(found), 0, len(found), len(found))
         note = f"not in the catalogue: {', '.join(map(str, strangers[:10]))}" if strangers else None
@@ -337,8 +337,20 @@ class Engine:
     ) -> Found:
         at = place[int(position)]
         source = "recall" if query.known else "popularity"
-        chance = None if self.recommender.ranking_ is None else self.recommender.ranking_.probability(score)
-        return Found(items.id_at(position), rank, score, chance, at + 1, float(recalled[at]), source)
+        return Found(
+            items.id_at(position),
+            rank,
+            score,
+            self._chance(query, score),
+            at + 1,
+            float(recalled[at]),
+            source,
+        )
+
+    def _chance(self, query: Query, score: float) -> float | None:
+        """Return the calibrated chance of a score of the second stage; popularity, without a query, has none."""
+        ranking = self.recommender.ranking_
+        return None if ranking is None or not query.known else ranking.probability(score)
 
     def _because(self, query: Query, at: int, items: Catalogue) -> list[tuple[Id, float]]:
         """Return what each item of the history adds beside the item at ``at``."""

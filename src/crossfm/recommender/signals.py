@@ -28,6 +28,7 @@ HALF_LIVES = (
 )  # of popularity, in shares of the whole log: the same for slow and fast ones
 KNOWN = (0, 1, 5, 20, 100)  # steps of how many items of the user's are known: how far to trust nearness
 NUMBERS = ("recall", "near", *(f"popular {share:g}" for share in HALF_LIVES), "popular", "age")
+FARTHEST = 5.0  # deviations: of a short list they may be tiny
 N_FIELDS = len(NUMBERS) + 1  # the last is the step
 N_FEATURES = len(NUMBERS) + len(KNOWN)
 
@@ -108,8 +109,8 @@ def frame_of(numbers: Floats) -> Frame:
 
 
 def framed(numbers: Floats, frame: Frame) -> Floats:
-    """Return numbers (n, len(NUMBERS)) in deviations from the mean."""
-    return (numbers - frame[0]) / frame[1]
+    """Return numbers (n, len(NUMBERS)) in deviations from the mean, which are no more than ``FARTHEST``."""
+    return np.clip((numbers - frame[0]) / frame[1], -FARTHEST, FARTHEST)
 
 
 def signal_rows(numbers: Floats, n_past: Any) -> Rows:
