@@ -1495,3 +1495,34 @@ def mean_ndcg_of_all_orders(n_relevant, n_items, k):
     orders = itertools.permutations(range(n_items))
     values = [ndcg_at_k(list(order), wanted, k) for order in orders]
     return sum(values) / len(values)
+
+
+def mmr(score, unit, n, diversity, codes=(), most=()):
+    """Carbonell & Goldstein (1998), eq. (1): best of (1 - diversity) score - diversity max cosine; caps by code."""
+    score = np.asarray(score, float)
+    spread = score.std()
+    standard = (score - score.mean()) / (spread if spread else 1.0)
+    left, chosen = list(range(len(score))), []
+    while left and len(chosen) < n:
+        likeness = [max((float(unit[i] @ unit[j]) for j in chosen), default=0.0) for i in left]
+        gain = [
+            (1 - diversity) * standard[i] - diversity * near for i, near in zip(left, likeness, strict=True)
+        ]
+        best = left[max(range(len(left)), key=lambda at: (gain[at], -left[at]))]
+        left.remove(best)
+        taken = [[code for j in chosen for code in each[j]] for each in codes]
+        if all(
+            own.count(code) < cap
+            for own, each, cap in zip(taken, codes, most, strict=True)
+            for code in each[best]
+        ):
+            chosen.append(best)
+    return chosen
+
+
+def popularity_halved(item, n_items, share, n_log):
+    """How often each item was taken, an interaction halved for every ``share`` of the log's length behind the last."""
+    counts = [0.0] * n_items
+    for place, one in enumerate(item):
+        counts[one] += 0.5 ** ((len(item) - 1 - place) / n_log / share)
+    return counts

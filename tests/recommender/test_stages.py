@@ -36,8 +36,8 @@ class ByTaste:
     def __init__(self, taste: np.ndarray) -> None:
         self.taste = taste
 
-    def scores_of(self, queries: Any, items: Any, positions: Any, recalled: Any) -> np.ndarray:
-        assert len(queries) == len(positions) == len(recalled)
+    def scores_of(self, queries: Any, past: Any, items: Any, positions: Any, recalled: Any) -> np.ndarray:
+        assert len(queries) == len(positions) == len(recalled) == len(past.indptr) - 1
         assert np.isfinite(recalled[positions >= 0]).all()
         assert len(items) == len(self.taste)
         return np.where(positions >= 0, self.taste[positions], -np.inf).astype(np.float32)
@@ -98,7 +98,6 @@ class Naive:
         self.taste = model.ranking_.taste
         self.relevant: list[set[int]] = []
         self.seen: list[set[int]] = []
-        self.following: list[int] = []
         self.lists: dict[str, list[list[int]]] = {"recall": [], "two stages": [], "ideal ranking": []}
         for user in dict.fromkeys(test.user_id):
             rows = test[test.user_id == user]
@@ -112,9 +111,6 @@ class Naive:
             known = full.source.iloc[0] == "fm"
             ranked = sorted(candidates, key=lambda i: -self.taste[i]) if known else candidates
             hits = [item for item in candidates if item in relevant]
-            rows = rows.sort_values("when", kind="stable")
-            following = [place.get(item, -1) for item in rows.item_id if place.get(item) not in seen]
-            self.following.append(following[0])
             self.relevant.append(relevant)
             self.seen.append(seen)
             self.lists["recall"].append(recalled)
@@ -267,14 +263,13 @@ def test_the_funnel_counts_what_is_left(report: StageReport, naive: Naive) -> No
         assert step["share"] == pytest.approx(relevant / expected[0][1])
 
 
-def test_chances_of_candidates_are_compared_with_the_next_choice(report: StageReport, naive: Naive) -> None:
+def test_chances_of_candidates_are_compared_with_what_was_chosen(report: StageReport, naive: Naive) -> None:
     y, p = [], []
-    for ranked, following in zip(naive.lists["two stages"], naive.following, strict=True):
-        known = ranked == sorted(ranked, key=lambda item: -naive.taste[item])
-        if known and following in ranked:
-            y += [float(item == following) for item in ranked]
+    for ranked, relevant in zip(naive.lists["two stages"], naive.relevant, strict=True):
+        if ranked == sorted(ranked, key=lambda item: -naive.taste[item]):
+            y += [float(item in relevant) for item in ranked]
             p += [1.0 / (1.0 + np.exp(-naive.taste[item])) for item in ranked]
-    assert 0 < sum(y) < len(naive.following)
+    assert 0 < sum(y) < len(y)
     found = report.calibration
     assert found is not None
     assert found["n_pairs"] == len(y)

@@ -132,14 +132,13 @@ def index(found: Any) -> str:
 def calibration(part: dict[str, Any]) -> str:
     """Say whether the chances mean what they say."""
     return (
-        f"Chances of {part['n_pairs']:,} candidates to be what their user chose next: {part['predicted']:.2%} "
+        f"Chances of {part['n_pairs']:,} candidates to be chosen by their user: {part['predicted']:.2%} "
         f"predicted on "
         f"average, {part['observed']:.2%} observed; calibration error {part['ece']:.4f}, log loss "
         f"{part['log_loss']:.4f} "
-        f"(a constant: {part['log_loss_of_constant']:.4f}). Users whose next choice is no candidate are left "
-        f"out, as in "
-        "learning from a log. Chances learnt from impressions are of a choice when shown, which interactions "
-        "cannot tell."
+        f"(a constant: {part['log_loss_of_constant']:.4f}). Learnt from a log they are of a choice in a stretch of "
+        "time as long as an eighth of it; the test may be longer or shorter. Learnt from impressions they are of a "
+        "choice when shown, which interactions cannot tell."
     )
 
 

@@ -12,6 +12,8 @@ from crossfm.estimators.ranker import FMRanker
 from crossfm.recommender.history import FIELD
 from crossfm.recommender.side import need
 
+DEFAULT_FACTORS = 16  # of the default retriever
+
 
 def check_settings(model: Any, log: Any, users: Any, items: Any) -> None:
     """Refuse settings of a recommender that mean nothing, and columns that are not there."""
@@ -35,11 +37,13 @@ def check_settings(model: Any, log: Any, users: Any, items: Any) -> None:
     check_count("ranker_negatives", model.ranker_negatives, low=1)
     if not 0 < check_number("ranker_share", model.ranker_share) < 1:
         raise OptionError(f"ranker_share={model.ranker_share}, but it is a share between 0 and 1")
-    if model.half_life is None and not model.history and model.time is not None:
+    if model.half_life is None and not model.history and model.ranker is None and model.time is not None:
         raise OptionError(
-            f"time={model.time!r} is there for half_life and history, which are not asked for; give one of them, or "
-            "no time"
+            f"time={model.time!r} is there for half_life, history and ranker, which are not asked for; give one of "
+            "them, or no time"
         )
+    if model.ranker is not None:
+        _check_ranker(model.ranker, model.retriever)
     if model.half_life is not None:
         check_number("half_life", model.half_life, above=True)
         if model.time is None:
@@ -76,6 +80,18 @@ def _check_retriever(retriever: Any) -> None:
         f"the retriever is a {what}, whose layers read query and item together: no index can search it. Recall with "
         "FMRanker, or with the model 'fm', 'fwfm', or 'nfm' with hidden=(); rank with this one."
     )
+
+
+def _check_ranker(ranker: Any, retriever: Any) -> None:
+    kind = type(ranker).__name__
+    if not hasattr(ranker, "begin_at") or not kind.endswith(("Classifier", "Ranker")):
+        raise OptionError(f"ranker is a {kind}, but a classifier or ranker of crossfm is expected")
+    n_factors = DEFAULT_FACTORS if retriever is None else retriever.n_factors
+    if ranker.n_factors != n_factors:
+        raise OptionError(
+            f"ranker has n_factors={ranker.n_factors}, but it starts at vectors of the retriever, which has "
+            f"n_factors={n_factors}: give both the same"
+        )
 
 
 def _check_shared(model: Any, users: Any, items: Any) -> None:

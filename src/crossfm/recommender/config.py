@@ -64,8 +64,8 @@ class RankingStage:
 
     machine: str = "none"
     train_on: str = "recalled"
-    share: float = 0.3
-    negatives: int = 8
+    share: float = 0.5
+    negatives: int = 100
     options: dict[str, Any] = field(default_factory=dict)
 
 
@@ -171,7 +171,7 @@ def make_recommender(config: Config, columns: list[Column] | None, *, callbacks:
         retriever.set_params(callbacks=callbacks)
     ranker = make_ranker(config, retriever.n_factors)
     stage, recall, roles = config.ranking, config.recall, config.roles
-    needs_time = roles.time if recall.half_life or recall.history else None
+    needs_time = roles.time if recall.half_life or recall.history or ranker is not None else None
     return Recommender(
         user=roles.user,
         item=roles.item,

@@ -20,9 +20,9 @@ from crossfm.recommender.describe import describe
 from crossfm.recommender.history import FIELD
 from crossfm.recommender.index import ExactIndex
 from crossfm.recommender.query import Queries, Query
-from crossfm.recommender.ranking import of_lists
 from crossfm.recommender.recommender import Recommender
 from crossfm.recommender.rerank import codes_of, freshened, reorder
+from crossfm.recommender.signals import Frame
 from crossfm.scoring.decompose import query_vectors
 from crossfm.scoring.explain import explain_rows
 
@@ -65,7 +65,10 @@ class Engine:
         while True:
             found, recalled = self._recall(query, ask, items, wide)
             clock.mark("recall")
-            score = self._rank(query, found, recalled, ask, items)
+            short = query.allowed is not None or wide < self.recommender.n_candidates
+            score = self._rank(
+                query, found, recalled, ask, items, self._frame(query, items) if short else None
+            )
             order = np.lexsort((found, -score))
             clock.mark("rank")
             order = order[self._reorder(found[order], score[order], ask, items)]
@@ -110,12 +113,13 @@ class Engine:
         strangers = [item for item, at in zip(wanted, where, strict=True) if at < 0]
         found = np.array(list(dict.fromkeys(where[where >= 0].tolist())), np.int64)
         clock.mark("query")
-        score = self._rank(query, found, self._scores(query, found, items, ask), ask, items)
+        frame = self._frame(query, items)
+        score = self._rank(query, found, self._scores(query, found, items, ask), ask, items, frame)
         order = np.lexsort((found, -score))
         clock.mark("rank")
         listed = [
-            Found(items.id_at(found[at]), rank, float(score[at]), None, None, None, "asked")
-            for rank, at in enumerate(order, 1)
+            Found(items.id_at(found[at]), rank, value, self._chance(query, value), None, None, "asked")
+            for rank, (at, value) in enumerate(zip(order, score[order].tolist(), strict=True), 1)
         ]
         funnel = Funnel(len(items), len(found), 0, len(found), len(found))
         note = f"not in the catalogue: {', '.join(map(str, strangers[:10]))}" if strangers else None
@@ -162,7 +166,10 @@ class Engine:
         recalled = self._scores(query, np.array([at]), items, replace(ask, popularity=1.0))
         ranked = None
         if model.ranking_ is not None:
-            ranked = float(self._rank(query, np.array([at]), recalled, ask, items)[0])
+            frame = self._frame(query, items)
+            ranked = float(
+                self._rank(query, np.array([at]), recalled, replace(ask, popularity=1.0), items, frame)[0]
+            )
         return Why(item, score, parts.bias, listed, self._because(query, at, items), ranked)
 
     # ----------------------------------------------------------------- items
@@ -274,19 +281,36 @@ class Engine:
         vector[-1] *= np.float32(ask.popularity)
         return np.asarray(items.vectors(found) @ vector + np.float32(query.constant), np.float32)
 
-    def _rank(self, query: Query, found: Positions, recalled: Floats, ask: Ask, items: Catalogue) -> Floats:
+    def _frame(self, query: Query, items: Catalogue) -> Frame | None:
+        """Return what the ranking measures by: the list that recall finds without filters. None without a ranking."""
+        ranking = self.recommender.ranking_
+        if ranking is None or not query.known:
+            return None
+        seen = np.unique(query.past).astype(np.uint32)
+        skip = (np.array([0, len(seen)], np.int64), seen)
+        found, score = items.nearest(query.vector[None], ranking.n_candidates, skip, None)
+        return ranking.frame(query.past, found, score + np.float32(query.constant))
+
+    def _rank(
+        self,
+        query: Query,
+        found: Positions,
+        recalled: Floats,
+        ask: Ask,
+        items: Catalogue,
+        frame: Frame | None,
+    ) -> Floats:
         """Return the second stage's scores; without one, recall's, which are the machine's own full scores.
 
-        ``recalled`` are recall's scores of the whole list.
+        ``frame`` None: ``found`` is the list that recall finds, as long as the ranking expects.
         """
         ranking = self.recommender.ranking_
         if ranking is None or not query.known or not len(found):
             return recalled
         more = np.float32(ask.popularity - 1.0) * items.vectors(found)[:, -1]
         plain = recalled - more
-        (mean,), (spread,) = of_lists(plain[None])
-        score = ranking.scores(query.rows, items.rows.take(found), (plain - mean) / spread)
-        scale = float(score.std()) / spread  # one machine's units in the other's
+        score = ranking.scores(query.rows, query.past, items.rows.take(found), found, plain, frame)
+        scale = float(score.std()) / (float(plain.std()) or 1.0)  # one machine's units in the other's
         return np.asarray(score + np.float32(scale) * more, np.float32)
 
     def _reorder(self, found: Positions, score: Floats, ask: Ask, items: Catalogue) -> Positions:
@@ -313,8 +337,20 @@ class Engine:
     ) -> Found:
         at = place[int(position)]
         source = "recall" if query.known else "popularity"
-        chance = None if self.recommender.ranking_ is None else self.recommender.ranking_.probability(score)
-        return Found(items.id_at(position), rank, score, chance, at + 1, float(recalled[at]), source)
+        return Found(
+            items.id_at(position),
+            rank,
+            score,
+            self._chance(query, score),
+            at + 1,
+            float(recalled[at]),
+            source,
+        )
+
+    def _chance(self, query: Query, score: float) -> float | None:
+        """Return the calibrated chance of a score of the second stage; popularity, without a query, has none."""
+        ranking = self.recommender.ranking_
+        return None if ranking is None or not query.known else ranking.probability(score)
 
     def _because(self, query: Query, at: int, items: Catalogue) -> list[tuple[Id, float]]:
         """Return what each item of the history adds beside the item at ``at``."""

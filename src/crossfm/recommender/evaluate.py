@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossfm.core.options import check_count
-from crossfm.data.rows import Rows
 from crossfm.errors import OptionError
 from crossfm.metrics import bootstrap_interval, coverage, gini, novelty, per_user_ranking
 from crossfm.recommender.evaluation.areas import relevant_auc
@@ -73,7 +72,7 @@ def evaluate(model: Recommender, test: Any, *, ks: tuple[int, ...] = (10, 20), s
     later = Later.of(model, test)
     indptr, relevant, skip = later.indptr, later.relevant, later.skip
     warm = model.seen_.counts(later.where) > 0
-    systems = _systems(model, later.queries, skip, min(max(ks), len(model.items_.ids)))
+    systems = _systems(model, later, min(max(ks), len(model.items_.ids)))
     rows: list[dict[str, Any]] = []
     per_user: dict[tuple[str, str], NDArray[np.float64]] = {}
     segments = {"all": np.ones(len(warm), bool), "warm": warm, "new": ~warm}
@@ -92,9 +91,10 @@ def evaluate(model: Recommender, test: Any, *, ks: tuple[int, ...] = (10, 20), s
     return Evaluation(rows, per_user, warm, later.notes)
 
 
-def _systems(model: Recommender, queries: Rows, skip: Skip, n: int) -> dict[str, tuple[Positions, _Scores]]:
+def _systems(model: Recommender, later: Later, n: int) -> dict[str, tuple[Positions, _Scores]]:
     """Return the lists (n_users, n) and the scores of the machine and of popularity."""
-    found, _, known = model.best(queries, n, skip)
+    queries, skip = later.queries, later.skip
+    found, _, known = model.best(queries, n, skip, later.seen)
     vectors, _ = query_vectors(queries, model._machine)
     items = model.item_vectors_  # a copy, made once
     systems = {"fm": (found, _Scores(model.popularity_, known, vectors, items))}

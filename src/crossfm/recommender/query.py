@@ -47,6 +47,8 @@ class Query:
         Items that may come: alive, allowed and not skipped.
     history : int64 (n,)
         Positions, oldest first.
+    past : int64 (n,)
+        All that is known of what the user has, distinct positions.
     notes : list of str
     """
 
@@ -58,6 +60,7 @@ class Query:
     allowed: NDArray[np.bool_] | None
     n_allowed: int
     history: NDArray[np.int64]
+    past: NDArray[np.int64]
     notes: list[str]
 
 
@@ -88,7 +91,10 @@ class Queries:
         known = bool(self.model.known(rows)[0])
         lost = len(done) - int((done >= 0).sum())
         notes = [f"{lost} items of the history are not in the catalogue"] if lost else []
-        return Query(rows, vectors[0], float(constant[0]), known, skip, allowed, n_allowed, history, notes)
+        own = self.model.seen_.of_users(np.array([at])).items.astype(np.int64)
+        past = np.unique(np.concatenate([own, done[done >= 0]]))
+        query = rows, vectors[0], float(constant[0]), known
+        return Query(*query, skip, allowed, n_allowed, history, past, notes)
 
     def stored(self, user: Id) -> dict[str, Any] | None:
         """Return the columns of a user that have a value, or None."""

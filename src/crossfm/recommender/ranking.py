@@ -8,85 +8,135 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossfm.core.losses import find_loss
-from crossfm.data.rows import Rows, join_rows
+from crossfm.data.rows import Rows, join_rows, shift_ids
 from crossfm.estimators.kinds import restore
+from crossfm.recommender.seen import Positions, Seen
+from crossfm.recommender.signals import N_FIELDS, Frame, Signals, frame_of, framed, signal_rows
 
-Positions = NDArray[np.int64]
 Floats = NDArray[np.float32]
 AT_ONCE = 200_000  # candidates that are scored together
 
 
 class Ranking:
-    """A fitted machine over joined rows: features of the query, then of the item.
+    """A fitted machine over joined rows: features of the query, of the item, and of both together (``signals``).
 
     Attributes
     ----------
     estimator : fitted estimator
     name : str
         Its class.
+    signals : Signals
+        As of the end of training.
     n_query_fields, n_fields : int
-        Fields of the item are counted from the first; the place is the last.
+        Fields of the item are counted from the first; those of the signals are the last.
+    n_candidates : int
+        Length of the lists that it learnt from: numbers are measured by as many of a list.
     calibration : (slope, offset)
         The chance of a positive is logistic(slope score + offset).
+    held : dict
+        NDCG@20 of the candidates of lists that were held out, in the order of "recall" and of "ranking", and how many
+        "lists"; empty for impressions, and where none had a choice.
     """
 
     def __init__(
         self,
         estimator: Any,
+        signals: Signals,
         n_query_fields: int,
         n_fields: int,
+        n_candidates: int,
         calibration: tuple[float, float] = (1.0, 0.0),
+        held: dict[str, float] | None = None,
     ) -> None:
         self.estimator = estimator
         self.name = type(estimator).__name__
+        self.signals = signals
         self.n_query_fields = n_query_fields
         self.n_fields = n_fields
+        self.n_candidates = n_candidates
         self.calibration = calibration
+        self.held = {} if held is None else held
 
     def raw(self, rows: Rows) -> Floats:
         """Return scores (n_rows,) of joined rows."""
         return np.asarray(self.estimator._raw(rows)[:, 0], np.float32)
 
-    def joined(self, queries: Rows, items: Rows, place: Floats) -> Rows:
-        """Put the item's features, whose ids stand behind those of the queries, and the place (n,) beside each query.
+    def joined(self, queries: Rows, items: Rows, numbers: Floats, n_past: Any) -> Rows:
+        """Put beside each query (n rows) an item, whose ids stand behind those of queries, and its signals.
 
-        The place is recall's score in deviations from the mean of its list: one feature behind all others.
+        ``numbers`` (n, ...) are framed, ``n_past`` (n,) says how many items are known of the user.
         """
-        n = len(place)
-        last = Rows(
-            np.full(n, items.n_features, np.uint32),
-            items.n_features + 1,
-            values=place.astype(np.float32),
-            fields=np.zeros(1, np.uint32),
-            width=1,
-        )
         both = join_rows(queries, items, left_fields=self.n_query_fields)
-        return join_rows(both, last, left_fields=self.n_fields - 1)
+        more = shift_ids(signal_rows(numbers, n_past), items.n_features)
+        return join_rows(both, more, left_fields=self.n_fields - N_FIELDS)
 
-    def scores(self, query: Rows, items: Rows, place: Floats) -> Floats:
-        """Return scores (n,) of items (n, ...) with their places (n,) for one query."""
-        return self.raw(self.joined(query.take(np.zeros(len(place), np.int64)), items, place))
+    def frame(self, past: Any, items: Positions, recalled: Floats) -> Frame:
+        """Return what the numbers of a query are measured by: the list (n,) that recall found, with its scores."""
+        n = self.n_candidates
+        return frame_of(self.signals.of(past, items[:n], recalled[:n]))
 
-    def scores_of(self, queries: Rows, items: Rows, positions: Positions, recalled: Floats) -> Floats:
-        """Return scores (n_queries, n) of items at ``positions`` (n_queries, n), found with scores ``recalled``.
+    def scores(
+        self,
+        query: Rows,
+        past: Any,
+        items: Rows,
+        positions: Positions,
+        recalled: Floats,
+        frame: Frame | None = None,
+    ) -> Floats:
+        """Return scores (n,) of items for one query.
 
-        They are -inf where a position is -1, and ``recalled`` too.
+        Parameters
+        ----------
+        past : (n_past,)
+            Positions of the items that are known of the user.
+        items : Rows (n, ...)
+        positions, recalled : (n,)
+            Where the items stand in the catalogue, and their scores in recall.
+        frame : see the method of this name; None: of these items, which then are the whole list, best first.
+        """
+        numbers = self.signals.of(past, positions, recalled)
+        numbers = framed(numbers, frame_of(numbers[: self.n_candidates]) if frame is None else frame)
+        n = len(positions)
+        return self.raw(self.joined(query.take(np.zeros(n, np.int64)), items, numbers, np.full(n, len(past))))
+
+    def scores_of(
+        self, queries: Rows, past: Seen, items: Rows, positions: Positions, recalled: Floats
+    ) -> Floats:
+        """Return scores (n_queries, n) of the lists ``positions`` (n_queries, n), found with scores ``recalled``.
+
+        ``past`` has the items that are known of each user, ``items`` is the whole catalogue. Scores are -inf where a
+        position is -1.
         """
         out = np.full(positions.shape, -np.inf, np.float32)
-        mean, spread = of_lists(recalled)
-        place = (recalled - mean[:, None]) / spread[:, None]
+        n_past = np.diff(past.indptr)
         step = max(1, AT_ONCE // max(positions.shape[1], 1))
         for start in range(0, len(positions), step):
-            block = slice(start, start + step)
+            block = np.arange(start, min(start + step, len(positions)))
             there = positions[block] >= 0
             row, _ = np.nonzero(there)
             if len(row):
+                numbers = np.concatenate(
+                    [self._framed(past, at, positions[at], recalled[at]) for at in block]
+                )
                 parts = queries.take(start + row), items.take(positions[block][there])
-                out[block][there] = self.raw(self.joined(*parts, place[block][there]))
+                out[start : start + len(block)][there] = self.raw(
+                    self.joined(*parts, numbers, n_past[start + row])
+                )
         return out
 
+    def _framed(self, past: Seen, at: int, positions: Positions, recalled: Floats) -> Floats:
+        mine = past.items[past.indptr[at] : past.indptr[at + 1]]
+        there = positions >= 0
+        numbers = self.signals.of(mine, positions[there], recalled[there])
+        return framed(numbers, frame_of(numbers[: self.n_candidates]))
+
     def probability(self, score: Any) -> Any:
-        """Return calibrated chances of scores, of the same shape."""
+        """Return calibrated chances of scores, of the same shape: that the user takes the item in the time to come.
+
+        That time is as long as the windows that the ranking learnt from; see ``second_stage``. For impressions it is
+        the chance of a label of 1.
+        """
         slope, offset = self.calibration
         chance = find_loss("logistic").predict(np.asarray(score, np.float64) * slope + offset)
         return float(chance) if np.ndim(score) == 0 else chance
@@ -94,21 +144,20 @@ class Ranking:
     def to_state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         """Return arrays and JSON-able settings."""
         arrays, meta = self.estimator.to_state()
-        own = {"n_query_fields": self.n_query_fields, "n_fields": self.n_fields}
+        arrays = {f"estimator.{name}": array for name, array in arrays.items()}
+        arrays |= {f"signals.{name}": array for name, array in self.signals.to_state().items()}
+        own = {name: getattr(self, name) for name in ("n_query_fields", "n_fields", "n_candidates", "held")}
         return arrays, {"estimator": meta, "calibration": list(self.calibration), **own}
 
     @classmethod
     def from_state(cls, arrays: dict[str, NDArray[Any]], meta: dict[str, Any]) -> Ranking:
         """Rebuild what ``to_state`` described."""
+
+        def part(prefix: str) -> dict[str, NDArray[Any]]:
+            return {name.removeprefix(prefix): a for name, a in arrays.items() if name.startswith(prefix)}
+
         slope, offset = meta["calibration"]
-        estimator = restore(arrays, meta["estimator"])
-        return cls(estimator, meta["n_query_fields"], meta["n_fields"], (slope, offset))
-
-
-def of_lists(score: Floats) -> tuple[Floats, Floats]:
-    """Return mean and deviation (n_lists,) of the scores (n_lists, n) that are not -inf."""
-    there = np.isfinite(score)
-    n = np.maximum(there.sum(axis=1), 1)
-    mean = np.where(there, score, 0).sum(axis=1) / n
-    spread = np.sqrt((np.where(there, score - mean[:, None], 0) ** 2).sum(axis=1) / n)
-    return mean.astype(np.float32), np.where(spread > 0, spread, 1).astype(np.float32)
+        estimator = restore(part("estimator."), meta["estimator"])
+        signals = Signals(**{name: array.copy() for name, array in part("signals.").items()})
+        numbers = meta["n_query_fields"], meta["n_fields"], meta["n_candidates"]
+        return cls(estimator, signals, *numbers, (slope, offset), meta["held"])

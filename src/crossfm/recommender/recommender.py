@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -24,18 +24,21 @@ from crossfm.estimators.ranker import FMRanker
 from crossfm.estimators.recall import recall_machine_of
 from crossfm.kernels.fm import scores
 from crossfm.kernels.topk import top_items
-from crossfm.recommender.checks import check_settings
+from crossfm.recommender.checks import DEFAULT_FACTORS, check_settings
 from crossfm.recommender.history import FIELD, history_rows, latest, past
 from crossfm.recommender.ids import id_array
 from crossfm.recommender.index import choose_index
 from crossfm.recommender.ivf import IVFIndex
 from crossfm.recommender.ranking import Ranking
 from crossfm.recommender.second_stage import Log, fit_second_stage
-from crossfm.recommender.seen import Seen, Skip, skip_of
+from crossfm.recommender.seen import Seen, Skip, no_items, skip_of
 from crossfm.recommender.side import Side, complete
 from crossfm.recommender.times import age_weight, seconds_of
 from crossfm.scoring.decompose import Machine, item_vectors, query_vectors
 from crossfm.scoring.explain import Explanation, explain_rows
+
+if TYPE_CHECKING:
+    from crossfm.estimators.ffm import FFMClassifier
 
 Positions = NDArray[np.int64]
 SETTINGS = (
@@ -49,7 +52,7 @@ CANDIDATES_A_BLOCK = 500_000  # users are served in blocks of this many candidat
 def default_retriever(random_state: Any = 0) -> FMRanker:
     """Return the machine that did best on three time windows inside the training part of ML-100K: strong L2."""
     return FMRanker(
-        n_factors=16,
+        n_factors=DEFAULT_FACTORS,
         negatives="popularity",
         learning_rate=0.05,
         schedule="linear",
@@ -57,6 +60,15 @@ def default_retriever(random_state: Any = 0) -> FMRanker:
         l2_w=0.01,
         l2_V=0.05,
         random_state=random_state,
+    )
+
+
+def default_ranker(random_state: Any = 0) -> FFMClassifier:
+    """Return the machine of the second stage that did well in every time split of ML-100K and ML-1M; see benchmarks."""
+    from crossfm.estimators.ffm import FFMClassifier
+
+    return FFMClassifier(
+        n_factors=DEFAULT_FACTORS, learning_rate=0.02, max_iter=2, l2_V=0.001, random_state=random_state
     )
 
 
@@ -68,7 +80,8 @@ class Recommender:
     user, item : str, default="user_id", "item_id"
         Id columns of the interactions, and of the tables of users and items.
     time : str or None, default=None
-        Column of the interactions with their time (seconds, or timestamps); for ``half_life`` and ``history``.
+        Column of the interactions with their time (seconds, or timestamps); for ``half_life``, ``history`` and
+        ``ranker``.
     context : sequence of str, default=()
         Columns of the interactions that are known when a recommendation is asked for (device, place, ...).
     columns : list of columns or None, default=None
@@ -82,12 +95,12 @@ class Recommender:
         The machine of recall and how it learns: an ``FMRanker``, or a ``NeuralFMRanker`` of the models "fm", "fwfm", or
         "nfm" without hidden layers. None takes ``default_retriever()``.
     ranker : classifier or ranker of crossfm, or None, default=None
-        The machine of the second stage (``NFMClassifier(n_factors=16)``, ``FFMClassifier(...)``), which starts at the
-        retriever's vectors: its ``n_factors`` must be the same. None: the retriever ranks too.
-    ranker_share : float, default=0.3
-        Without impressions, the latest share of the interactions, which the ranker learns from; see ``fit_ranking``.
-    ranker_negatives : int, default=8
-        Recalled items beside each of these.
+        The machine of the second stage: ``default_ranker()``, ``NFMClassifier(n_factors=16)``, ... It starts at vectors
+        of recall, so its ``n_factors`` must be the retriever's. None: the retriever ranks too.
+    ranker_share : float, default=0.5
+        The latest share of the interactions, which the ranker learns from in windows; see ``second_stage``.
+    ranker_negatives : int, default=100
+        Without impressions, of each list that recall finds: how many items that were not chosen it learns from.
     label : str, default="label"
         Column of impressions that says what was chosen: 1 or True, else 0 or False.
     half_life : float or None, default=None
@@ -141,8 +154,8 @@ class Recommender:
         history: int = 0,
         retriever: FMRanker | None = None,
         ranker: Any = None,
-        ranker_share: float = 0.3,
-        ranker_negatives: int = 8,
+        ranker_share: float = 0.5,
+        ranker_negatives: int = 100,
         label: str = "label",
         half_life: float | None = None,
         title: str | None = None,
@@ -176,8 +189,8 @@ class Recommender:
     ) -> Recommender:
         """Learn from ``interactions`` (one row an event) and optional tables of features (one row an id).
 
-        ``impressions`` has one row for each item that was shown: user, item, context columns, ``label``, and ``time``
-        where there is ``history``. The ranker learns from it; without it, from what recall finds beside interactions.
+        ``impressions`` has one row for each item that was shown: user, item, context columns, ``label`` and ``time``.
+        The ranker learns from it; without it, from what recall finds beside interactions.
 
         Raises ``ColumnError`` for columns that are not there, ``OptionError`` for settings that mean nothing,
         ``DataError`` for an empty table, missing ids or times and two rows of features for one id.
@@ -195,7 +208,7 @@ class Recommender:
         self.popularity_ = np.bincount(item, weight, len(self.items_.ids)).astype(np.float64)
         self.counts_ = np.bincount(item, minlength=len(self.items_.ids)).astype(np.int64)
         self.seen_ = Seen.of(user, item, len(self.users_.ids))
-        queries = self._with_context(self.users_.rows.take(user), log)
+        own = queries = self._with_context(self.users_.rows.take(user), log)
         self.histories_ = None
         if self.history:
             n_users = len(self.users_.ids)
@@ -214,7 +227,7 @@ class Recommender:
         self.query_sample_ = self._sample_queries(queries)
         self._index()
         if self.ranker is not None:
-            log_of = Log(queries, user, item, seconds, weight)
+            log_of = Log.ordered(own, queries, user, item, seconds)
             self.ranking_ = fit_second_stage(
                 self, log_of, None if impressions is None else as_table(impressions)
             )
@@ -322,7 +335,7 @@ class Recommender:
         queries, where = self._queries(table)
         out = self.items_.ids.positions(id_array(exclude, self.item), self.item)
         skip = self.seen_.skip(where if exclude_seen else np.full(len(where), -1), np.unique(out[out >= 0]))
-        items, score, known = self.best(queries, n, skip)
+        items, score, known = self.best(queries, n, skip, self.seen_.of_users(where))
         row, rank = np.nonzero(items >= 0)
         return pa.table(
             {
@@ -335,11 +348,12 @@ class Recommender:
         )
 
     def best(
-        self, queries: Rows, n: int, skip: Skip
+        self, queries: Rows, n: int, skip: Skip, past: Seen | None = None
     ) -> tuple[Positions, NDArray[np.float32], NDArray[np.bool_]]:
         """Return positions and scores (n_queries, n) of recalled and ranked items, and which queries are known.
 
-        Where nothing is known about a query these are the most popular items.
+        ``skip`` is left out; ``past`` has the items of each query's user, None: none is known. Where nothing is known
+        about a query these are the most popular items.
         """
         n = min(n, len(self.items_.ids))
         known = self.known(queries)
@@ -350,7 +364,8 @@ class Recommender:
             block = slice(start, min(start + step, len(queries)))
             part = queries.take(np.arange(block.start, block.stop))
             found, recalled = self.recall(part, wide, skip=skip_of(skip, block))
-            found, value = self.rank(part, found, recalled)
+            own = None if past is None else past.of_users(np.arange(block.start, block.stop))
+            found, value = self.rank(part, found, recalled, own)
             items[block], score[block] = found[:, :n], value[:, :n]
         if not known.all():
             popular = popular_items(self.popularity_, len(queries), n, skip=skip)
@@ -371,16 +386,17 @@ class Recommender:
         return found
 
     def rank(
-        self, queries: Rows, items: Positions, recalled: NDArray[np.float32]
+        self, queries: Rows, items: Positions, recalled: NDArray[np.float32], past: Seen | None = None
     ) -> tuple[Positions, NDArray[np.float32]]:
         """Order candidates (n_queries, n), -1 for none, by the second stage's score, ties by position.
 
-        ``recalled`` (n_queries, n) are recall's scores, -inf for none.
+        ``recalled`` (n_queries, n) are recall's scores, falling, -inf for none; ``past`` is as in ``best``.
         """
         present = items >= 0
         row, _ = np.nonzero(present)
         if self.ranking_ is not None:
-            score = self.ranking_.scores_of(queries, self._catalogue, items, recalled)
+            past = no_items(len(queries)) if past is None else past
+            score = self.ranking_.scores_of(queries, past, self._catalogue, items, recalled)
         elif isinstance(self._machine, FMParams):
             joined = join_rows(queries.take(row), self._catalogue.take(items[present]))
             score = np.full(items.shape, -np.inf, np.float32)

@@ -58,6 +58,11 @@ class Seen:
         return offsets(np.bincount(row, minlength=len(where))), both.astype(np.uint32)
 
 
+def no_items(n: int) -> Seen:
+    """Return ``n`` users who have seen nothing."""
+    return Seen(np.zeros(n + 1, np.int64), np.empty(0, np.uint32))
+
+
 def skip_of(skip: Skip, rows: slice) -> Skip:
     """Return the part of ``skip`` for some queries in a row."""
     indptr = skip[0][rows.start : rows.stop + 1]

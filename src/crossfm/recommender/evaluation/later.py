@@ -36,8 +36,6 @@ class Later:
     indptr, relevant : int64 (n_users + 1,), (n_relevant,)
         Items of the test that were not seen in training, one or more each. Positions from ``n_items`` on stand for
         items that are not in the catalogue: they can only be missed.
-    following : int64 (n_users,)
-        The first of them, by the model's column of times where the test has it without gaps, else by rows.
     n_items : int
     notes : list of str
         What was left out or counts as a miss.
@@ -49,7 +47,6 @@ class Later:
     skip: Skip
     indptr: Positions
     relevant: Positions
-    following: Positions
     n_items: int
     notes: list[str]
 
@@ -59,11 +56,11 @@ class Later:
         table = as_table(test)
         need(table, model.user, "the test table")
         need(table, model.item, "the test table")
-        asks, indptr, relevant, following, notes = _relevant(model, table)
+        asks, indptr, relevant, notes = _relevant(model, table)
         where = model.users_.ids.positions(asks[model.user], model.user)
         queries, _ = model._queries(asks)
         skip = model.seen_.skip(where, np.empty(0, np.int64))
-        return cls(asks, where, queries, skip, indptr, relevant, following, len(model.items_.ids), notes)
+        return cls(asks, where, queries, skip, indptr, relevant, len(model.items_.ids), notes)
 
     def __len__(self) -> int:
         return len(self.where)
@@ -88,7 +85,6 @@ class Later:
                     skip=skip_of(self.skip, rows),
                     indptr=indptr,
                     relevant=relevant,
-                    following=self.following[rows],
                 ),
             )
 
@@ -105,10 +101,8 @@ def only(indptr: Positions, items: Positions, keep: NDArray[np.bool_]) -> tuple[
     return offsets(np.bincount(row, minlength=len(indptr) - 1)), items[keep]
 
 
-def _relevant(
-    model: Recommender, table: pa.Table
-) -> tuple[pa.Table, Positions, Positions, Positions, list[str]]:
-    """Return the first rows of users with something relevant, the relevant items as CSR, and the first of each."""
+def _relevant(model: Recommender, table: pa.Table) -> tuple[pa.Table, Positions, Positions, list[str]]:
+    """Return the first rows of users with something relevant, and the relevant items as CSR."""
     ids = Ids.of(table[model.user], model.user)
     user = ids.positions(table[model.user], model.user)
     item = model.items_.ids.positions(table[model.item], model.item)
@@ -137,13 +131,7 @@ def _relevant(
     first[user[::-1]] = np.arange(len(user))[::-1]
     context = [name for name in model.context if name in table.column_names]
     asks = table.select([model.user, *context]).take(pa.array(first[judged]))
-    fresh = np.flatnonzero(~_is_in(user * span + item, seen_key))
-    seconds = times_of(model, table)
-    if seconds is not None:
-        fresh = fresh[np.argsort(seconds[fresh], kind="stable")]
-    following = np.empty(len(ids), np.int64)
-    following[user[fresh][::-1]] = item[fresh][::-1]
-    return asks, offsets(counts[judged]), wanted, following[judged], notes
+    return asks, offsets(counts[judged]), wanted, notes
 
 
 def times_of(model: Recommender, table: pa.Table) -> NDArray[np.float64] | None:

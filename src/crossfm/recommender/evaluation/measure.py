@@ -49,7 +49,7 @@ class Measure:
     funnel : Tally of str
         "unseen", "candidates": items; "relevant", "in catalogue", "in candidates", "in list": relevant ones.
     chances : list of (0 or 1, probability)
-        Of candidates to be chosen next.
+        Of candidates to be chosen.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class Measure:
             last = two_stages(both, first)
             orders[TWO_STAGES] = both.score
             self._system(TWO_STAGES, last, block, kinds)
-            self._probabilities(both, block.following)
+            self._probabilities(both, hits)
         self._lists(IDEAL, ideal(both.candidates, hits).lists, block, kinds)
         for baseline in self.baselines:
             found = baseline_lists(baseline, block, wide)
@@ -128,15 +128,10 @@ class Measure:
             values = spread({metric: found[metric] for metric in metrics}, judged)
             self.values.add({(name, kind, metric): value for metric, value in values.items()})
 
-    def _probabilities(self, both: Ranked, following: Positions) -> None:
-        """Keep the calibrated chances of candidates, and whether they were what the user chose next.
-
-        A second stage that learns from the log is told of choices that recall finds: users whose next one is not among
-        the candidates say nothing about its chances.
-        """
+    def _probabilities(self, both: Ranked, hits: NDArray[np.bool_]) -> None:
+        """Keep the calibrated chances of candidates, and whether the user chose them."""
         assert self.model.ranking_ is not None
-        hits = both.candidates == following[:, None]
-        rows = np.flatnonzero(both.known & hits.any(axis=1))[:: self.step]
+        rows = np.flatnonzero(both.known)[:: self.step]
         there = both.candidates[rows] >= 0
         score = both.score[rows][there]
         if len(score) and self.model.ranking_.probability(float(score[0])) is not None:

@@ -64,8 +64,7 @@ class StageReport:
     index : dict
         See ``evaluation.index``.
     calibration : dict or None
-        Of the chances that the second stage gives candidates to be chosen next, over users whose next choice is among
-        them; None where it gives none.
+        Of the chances that the second stage gives candidates to be chosen; None where it gives none.
     segments : dict of str to str
         What each means.
     about : dict

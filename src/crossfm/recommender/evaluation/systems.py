@@ -83,7 +83,8 @@ def ranked(model: Recommender, block: Later, recall: Found, n: int) -> Ranked:
         first = np.take_along_axis(recall.scores, np.maximum(candidates, 0), 1)
         first = np.where(there, first, np.float32(-np.inf))[known]
         asked = block.queries.take(np.flatnonzero(known))
-        own = model.ranking_.scores_of(asked, model._catalogue, candidates[known], first)
+        past = block.seen.of_users(np.flatnonzero(known))
+        own = model.ranking_.scores_of(asked, past, model._catalogue, candidates[known], first)
         score[known] = np.where(there[known], own, -np.inf)
     return Ranked(candidates, score, by_score(candidates, score), known)
 
