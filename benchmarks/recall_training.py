@@ -74,7 +74,103 @@ SPACES: dict[str, tuple[dict[str, Any], dict[str, list[Any]]]] = {
     "ensfm, uniform": ({"loss": "ensfm", "negatives": "uniform"}, WHOLE),
     "ensfm, popularity": ({"loss": "ensfm", "negatives": "popularity"}, WHOLE),
 }
-SETTINGS: dict[str, dict[str, dict[str, Any]]] = {"ml-100k": {}, "ml-1m": {}}
+SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
+    "ml-100k": {
+        "ensfm, uniform": {
+            "loss": "ensfm",
+            "negatives": "uniform",
+            "n_factors": 32,
+            "schedule": "linear",
+            "learning_rate": 0.02,
+            "max_iter": 40,
+            "negative_weight": 0.05,
+            "l2_V": 3.0,
+            "l2_w": 0.1,
+            "batch_size": 64,
+        },
+        "bpr, popularity": {
+            "loss": "bpr",
+            "negatives": "popularity",
+            "n_factors": 32,
+            "schedule": "linear",
+            "l2_V": 0.003,
+            "l2_w": 0.0,
+            "learning_rate": 0.02,
+            "max_iter": 30,
+            "n_pairs": 2,
+        },
+        "bpr, uniform": {
+            "loss": "bpr",
+            "negatives": "uniform",
+            "n_factors": 32,
+            "schedule": "linear",
+            "l2_V": 0.003,
+            "l2_w": 0.01,
+            "learning_rate": 0.05,
+            "max_iter": 30,
+            "n_pairs": 1,
+        },
+        "softmax, popularity": {
+            "loss": "softmax",
+            "negatives": "popularity",
+            "n_factors": 32,
+            "schedule": "linear",
+            "l2_V": 0.01,
+            "l2_w": 0.03,
+            "learning_rate": 0.1,
+            "max_iter": 10,
+            "n_negatives": 30,
+        },
+        "softmax, uniform": {
+            "loss": "softmax",
+            "negatives": "uniform",
+            "n_factors": 16,
+            "schedule": "linear",
+            "l2_V": 0.01,
+            "l2_w": 0.01,
+            "learning_rate": 0.1,
+            "max_iter": 10,
+            "n_negatives": 30,
+        },
+        "ensfm, popularity": {
+            "loss": "ensfm",
+            "negatives": "popularity",
+            "n_factors": 16,
+            "schedule": "constant",
+            "learning_rate": 0.01,
+            "max_iter": 40,
+            "negative_weight": 0.02,
+            "l2_V": 3.0,
+            "l2_w": 0.1,
+            "batch_size": 64,
+        },
+        "softmax, hard": {
+            "loss": "softmax",
+            "n_factors": 32,
+            "schedule": "linear",
+            "l2_V": 0.01,
+            "l2_w": 0.03,
+            "learning_rate": 0.1,
+            "max_iter": 20,
+            "n_negatives": 30,
+            "hard_negatives": 0.4,
+            "hard_ranks": [50, 500],
+            "hard_every": 3,
+            "negatives": "popularity",
+        },
+        "warp": {
+            "loss": "warp",
+            "n_factors": 32,
+            "schedule": "linear",
+            "l2_V": 0.05,
+            "l2_w": 0.0,
+            "learning_rate": 0.02,
+            "max_iter": 20,
+            "n_negatives": 10,
+        },
+    },
+    "ml-1m": {},
+}
 
 
 def lines(path: Path, separator: str, names: list[str]) -> pd.DataFrame:
@@ -160,13 +256,13 @@ def model_table(frame: pd.DataFrame) -> Any:
     return as_table(frame)
 
 
-def search(name: str, tables: Any, methods: list[str], n: int, seed: int) -> None:
+def search(name: str, tables: Any, methods: list[str], n: int, first: dict[str, list[Any]]) -> None:
     """Print each method's best of ``n`` random settings on the windows inside the training part."""
     for method in methods:
         fixed, space = SPACES[method]
-        rng, tried = random.Random(f"{method}{seed}"), []
-        for _ in range(n):
-            options = {**fixed, **{key: rng.choice(values) for key, values in space.items()}}
+        rng, tried = random.Random(method), []
+        drawn = [{**fixed, **{key: rng.choice(values) for key, values in space.items()}} for _ in range(n)]
+        for options in [*first.get(method, []), *drawn]:
             runs = [judge(tables, window, options, seed=0) for window in WINDOWS[name]]
             mean = {key: float(np.mean([run[key] for run in runs])) for key in METRICS}
             tried.append((mean["ndcg@20"] + mean["recall@100"], options, mean))
@@ -187,7 +283,8 @@ def main() -> None:
         log, *sides = READERS[name](args.data / name)
         tables = (log.sort_values("timestamp", kind="stable").reset_index(drop=True), *sides)
         if args.search:
-            search(name, tables, args.methods, args.search, seed=0)
+            small = {} if name == "ml-100k" else SETTINGS["ml-100k"]  # also tried first on the larger set
+            search(name, tables, args.methods, args.search, {key: [value] for key, value in small.items()})
             continue
         print(f"\n{name}\n\n| method | {' | '.join(METRICS)} | NDCG@20, known users | s |\n|{'---|' * 7}")
         for method in args.methods:

@@ -2,7 +2,6 @@
 // and leaves them to pairs.hpp.) All terms inside the query cancel, as in pairs.hpp.
 #pragma once
 
-#include <cstdlib>
 #include "pairs.hpp"
 
 namespace crossfm::CROSSFM_ISA {
@@ -204,20 +203,6 @@ double warp_rows(const ChoiceArgs& a) {
   return total;
 }
 
-// TEMPORARY experiment
-inline bool hard_corrected() { static const bool on = std::getenv("HARD_CORRECT") != nullptr; return on; }
-inline float hard_offset(const ChoiceArgs& a, int64_t row, int64_t item) {
-  const Negatives& pool = a.negatives;
-  if (!pool.hard || pool.hard_list[row] < 0 || !hard_corrected()) return 0.0f;
-  const float share = static_cast<float>(pool.hard_share) * 0x1p-32f;
-  const float base = a.offset ? a.offset[item] : __builtin_logf(static_cast<float>(pool.n_items));
-  float chance = (1.0f - share) * __builtin_expf(-base);
-  const uint32_t* list = pool.hard + pool.hard_list[row] * pool.hard_width;
-  for (int64_t i = 0; i < pool.hard_width; ++i)
-    if (list[i] == item) { chance += share / static_cast<float>(pool.hard_width); break; }
-  return -__builtin_logf(chance) - (a.offset ? a.offset[item] : 0.0f);
-}
-
 // Sampled softmax: -log of the positive's share among itself and n_negatives draws, each score corrected by
 // offset = -log q: Bengio & Senecal 2008; Yi et al., RecSys 2019, eq. (3).
 template <class R, int BLOCKS, class V, bool SHARED_VALUES, bool SIDE_VALUES>
@@ -245,7 +230,7 @@ double softmax_rows(const ChoiceArgs& a) {
     float top = -__builtin_inff();
     for (int64_t j = 0; j < n; ++j) {
       sum_row<BLOCKS, V, SIDE_VALUES>(a.sides, a.items[j], a.table, 0.0f, side);
-      share[j] = joined_score(query, side, blocks) + (a.offset ? a.offset[a.items[j]] : 0.0f) + hard_offset(a, row, a.items[j]);
+      share[j] = joined_score(query, side, blocks) + (a.offset ? a.offset[a.items[j]] : 0.0f);
       top = share[j] > top ? share[j] : top;
       for (int b = 0; b < blocks; ++b) store<V>(sums + j * a.table.padded + b * W, side.s[b]);
     }
