@@ -136,8 +136,8 @@ def test_texts_become_options() -> None:
         (("--model", "nfm", "--batch-size", "0"), "--batch-size 0, but it must be a whole number"),
         (("--model", "nfm", "--learning-rate-v", "-1"), "--learning-rate-v -1.0"),
         (("--model", "nfm", "-k", "0"), "--factors 0"),
-        (("--model", "nfm", "--task", "ranking", "--group", "user_id"), "--model nfm predicts"),
-        (("--model", "nfm", "--task", "recommendation"), "--model nfm predicts"),
+        (("--model", "ffm", "--task", "ranking", "--group", "user_id"), "not for --model ffm"),
+        (("--model", "nfm", "--task", "recommendation"), "--model nfm does not recommend"),
     ],
 )
 def test_what_means_nothing_is_refused(
@@ -145,6 +145,19 @@ def test_what_means_nothing_is_refused(
 ) -> None:
     refused(crossfm("train", clicks, "-o", "m.crossfm", "-q", *words), expected)
     assert os.listdir() == ["clicks.csv"]
+
+
+def test_a_network_learns_an_order(crossfm: Any, clicks: Path) -> None:
+    words = ("--task", "ranking", "--group", "user_id", "--valid-fraction", 0.2, "--epochs", 3)
+    done = crossfm("train", clicks, "--model", "nfm", *SMALL, *words, "--dropout", 0.1, "-o", "m.crossfm")
+    assert done.exit_code == 0, done.output
+    assert "pairs in order, inside groups" in done.stdout
+    model = load("m.crossfm")
+    assert (type(model).__name__, model.model, model.hidden) == ("NeuralFMRanker", "nfm", [8])
+    done = crossfm("predict", "m.crossfm", clicks)
+    assert done.stdout.splitlines()[0] == "score"
+    assert crossfm("evaluate", "m.crossfm", clicks, "--target", "click", "--group", "user_id").exit_code == 0
+    refused(crossfm("train", clicks, "--init", "m.crossfm", "-o", "n.crossfm"), "cannot be trained further")
 
 
 def test_folds_are_judged(crossfm: Any, clicks: Path) -> None:

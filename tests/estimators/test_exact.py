@@ -27,6 +27,8 @@ from crossfm import (
 from crossfm.data.writers import write_libsvm
 from crossfm.errors import DataError, LabelError, OptionError
 from crossfm.kernels import fm
+from crossfm.kernels.gibbs import Moves
+from crossfm.kernels.vb import MeanField
 from machines import as_lists
 from one_hot import classes, noisy
 from oracles import fm_score
@@ -82,6 +84,29 @@ def test_intervals_hold_as_many_new_targets_as_they_promise() -> None:
     assert np.array_equal(mean, model.predict(X[1000:]))
     assert np.mean(np.abs(y[1000:] - mean) < 1.645 * deviation) == pytest.approx(0.9, abs=0.03)
     assert (deviation > 1.9).all()  # the noise alone is 2
+
+
+def test_a_new_target_deviates_by_what_samples_differ_and_by_the_mean_variance_of_noise() -> None:
+    X, _, y = noisy(90)
+    model = mcmc(max_iter=30).fit(X[:60], y[:60])  # so few rows that the noise is hardly known
+    rows = as_lists(model._input(X)[0])
+    each = [[fm_score(row, p.bias, p.w, p.V) for row in rows] for p in model._chain.samples]
+    variance = np.var(each, axis=0, ddof=1) + np.mean(1 / np.array(model._chain.alphas))
+    np.testing.assert_allclose(model.predict(X, True)[1], np.sqrt(variance) * y[:60].std(), rtol=1e-4)
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_errors_and_sums_are_computed_again_every_fifty_iterations(
+    solver: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kind = MeanField if solver == "vb" else Moves
+    settle, done = kind.settle, []
+    monkeypatch.setattr(kind, "settle", lambda *args: done.append(1) or settle(*args))
+    X, _, y = noisy(60)
+    model = mcmc(solver=solver, max_iter=20).fit(X, y)
+    first = len(done)
+    model.set_params(max_iter=120).fit(X, y)
+    assert len(done) == 2 * first + 2
 
 
 def test_quantiles_are_those_of_new_targets_drawn_from_the_samples() -> None:

@@ -137,6 +137,13 @@ def test_nfm_drops_pooled_pairs_first_then_hidden_units(dropout):
     assert (model.pooling(x.pooled) == 0).any() == (dropout[0] > 0)
 
 
+def test_nfm_normalises_pooled_pairs_over_the_batch():
+    model = build("nfm", hidden=[])
+    x = random_features(model, ROWS, FIELDS, FACTORS, scale=1.0)
+    z = (x.pooled - x.pooled.mean(0)) / torch.sqrt(x.pooled.var(0, unbiased=False) + 1e-5)
+    torch.testing.assert_close(model(x), model.bias + x.linear + z.sum(1), atol=1e-4, rtol=1e-4)
+
+
 @every_case
 def test_options_and_weights_survive_a_file(name, options):
     row = MODELS[name]

@@ -69,6 +69,21 @@ def test_precisions_and_means_are_drawn_from_their_conditionals():
             assert np.std(normal) == pytest.approx(1, abs=0.03)
 
 
+def test_rows_of_weight_zero_are_not_there():
+    rng = np.random.default_rng(12)
+    rows, y = random_rows(rng, 30, 5, values=True), rng.normal(size=60)
+    chains = []
+    for times in (1, 2):
+        weight = np.ones(30 * times, np.float32)
+        weight[30:] = 0
+        moves, draws = moves_of(rows * times, y[: 30 * times], 5, 2, weight=weight), np.random.default_rng(0)
+        chains.append(Chain.start(np.zeros(5, np.uint32), 1, 2, keep=0))
+        for _ in range(4):
+            sample(moves, chains[-1], draws)
+    assert chains[0].alpha == pytest.approx(chains[1].alpha, rel=1e-4)
+    np.testing.assert_allclose(chains[0].prior.precision, chains[1].prior.precision, rtol=1e-4)
+
+
 @pytest.mark.parametrize("weighted", [False, True])
 def test_least_squares_of_a_linear_model_is_ridge_regression(weighted):
     rng = np.random.default_rng(2)
@@ -185,9 +200,10 @@ def test_kept_samples_are_evenly_spaced_and_never_too_many():
     moves = moves_of([[(0, 1.0)], [(1, 1.0)]], np.array([0.0, 1.0]), 2, 0)
     chain = Chain.start(np.zeros(2, np.uint32), 1, 0, keep=4)
     for number in range(1, 30):
-        chain.alpha = float(number)
+        chain.alpha, chain.cuts = float(number), np.array([-number, number], float)
         chain.add(moves, rng)
         assert len(chain.samples) == len(chain.alphas) <= 4
+        assert [cuts[1] for cuts in chain.kept_cuts] == chain.alphas  # of the same samples
         assert len(chain.samples) >= min(number, 2)
         assert chain.alphas[0] == 1
         assert np.unique(np.diff(chain.alphas)).size <= 1

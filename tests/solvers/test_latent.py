@@ -120,6 +120,20 @@ def test_weight_and_cut_points_have_the_posterior_of_a_sum_over_a_grid():
         assert own.std() == pytest.approx(spread, rel=0.1)
 
 
+def test_cut_points_of_few_rows_are_drawn_from_their_posterior_although_steps_there_and_back_differ():
+    low, gap = np.meshgrid(np.linspace(-8, 8, 321), np.linspace(0.025, 14, 280), indexing="ij")
+    mass = [level_probability(0.0, level, [low, low + gap]) for level in (0, 1, 2)]
+    density = np.maximum(np.prod(mass, axis=0), 0)
+    exact = [np.average(cut, weights=density) for cut in (low, low + gap)]  # -0.65 and 0.65
+
+    rows, score, rng = Sorted(np.arange(4)), np.zeros(3, np.float32), np.random.default_rng(0)
+    cuts, drawn = np.array([-1.0, 1.0]), []
+    for _ in range(8_000):
+        move_cuts(rows, score, cuts, rows.sums(score, cuts), rng)
+        drawn.append(cuts.copy())
+    np.testing.assert_allclose(np.mean(drawn, axis=0), exact, atol=0.05)
+
+
 def test_steps_of_the_cut_points_are_nearly_always_taken_where_there_are_many_rows():
     rng = np.random.default_rng(13)
     score = rng.normal(size=5000)
@@ -142,6 +156,13 @@ def test_as_many_levels_as_rows_stay_in_order():
         move_cuts(rows, score, cuts, rows.sums(score, cuts), rng)
         assert (np.diff(cuts) > 0).all()
     assert (cuts != before).all()
+
+
+def test_probabilities_of_the_second_class_are_those_of_the_link():
+    score = np.array([-3.0, -0.5, 0.0, 2.0], np.float32)
+    logistic, probit = (probability(link, score, EMPTY) for link in ("logistic", "probit"))
+    np.testing.assert_allclose(logistic, 1 / (1 + np.exp(-score.astype(float))))
+    np.testing.assert_allclose(probit, 1 - level_probability(score.astype(float), 0, [0.0]), rtol=1e-12)
 
 
 def test_probabilities_of_levels_are_those_of_the_oracle_and_sum_to_one():

@@ -148,17 +148,17 @@ def make_model(job: Job, y: NDArray[Any], target: str | None) -> tuple[Any, str]
     """Return an estimator that is not fitted (or the one to go on with) and its task."""
     from crossfm.estimators.machines import ESTIMATORS, NETWORKS
     from crossfm.estimators.neural import network_class
-    from crossfm.estimators.ranker import FMRanker
     from crossfm.models import load
 
     if job.machine in NETWORKS:
         network_class()  # raises where PyTorch is missing
     if job.init is not None:
         return _go_on(load(job.init), job)
-    kinds: dict[str, Any] = {**ESTIMATORS[job.machine or "fm"], "ranking": FMRanker}
+    kinds = ESTIMATORS[job.machine or "fm"]
     task, why = (job.task, "") if job.task != "auto" else _guess_task(y, target)
     if task not in kinds:
-        raise OptionError(f"--task {task} is for --model fm or linear, not for --model {job.machine}")
+        also = " or a network" if task == "ranking" else ""
+        raise OptionError(f"--task {task} is for --model fm or linear{also}, not for --model {job.machine}")
     settings = check_settings(
         job.settings,
         kinds[task](),
@@ -187,7 +187,7 @@ def _go_on(model: Any, job: Job) -> tuple[Any, str]:
     from crossfm.estimators.machines import NETWORKS, machine_and_task
 
     found = machine_and_task(model)
-    if found is None:
+    if found is None or found[1] == "ranking":
         raise OptionError(
             f"--init {job.init}: a {type(model).__name__} cannot be trained further; train it anew"
         )

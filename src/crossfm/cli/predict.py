@@ -128,7 +128,7 @@ def predictions(model: Any, X: Any, output: str | None) -> dict[str, Any]:
     if output in ("probability", "label"):
         raise OptionError(f"--output {output} is for classifiers, but the model is a {type(model).__name__}")
     values = model.predict(X)
-    if type(model).__name__ == "FMRanker":
+    if type(model).__name__.endswith("Ranker"):
         return {"score": values}
     if output == "score":
         return {"score": np.log(values) if getattr(model, "loss", None) == "poisson" else values}

@@ -497,9 +497,9 @@ def train(
     roles = Roles(user, item, time, tuple(names(context)), users, items, half_life)
     _check_roles(job.task, roles, target)
     lists = task is Task.recommendation or (task is Task.auto and (user or item))
-    if job.machine not in (None, "fm") and (lists or task is Task.ranking):
+    if job.machine not in (None, "fm") and lists:
         raise OptionError(
-            f"--model {job.machine} predicts; recommendation and ranking need --model fm or linear"
+            f"--model {job.machine} does not recommend; recommendation needs --model fm or linear"
         )
     if cv is not None:
         _check_cv(

@@ -18,7 +18,9 @@ from crossfm.estimators.neural import (
     NFMClassifier,
     NFMRegressor,
 )
+from crossfm.estimators.neural_ranker import NeuralFMRanker
 from crossfm.estimators.ordinal import FMOrdinalRegressor
+from crossfm.estimators.ranker import FMRanker
 
 # The models of crossfm.neural.models that are no classic machine: a list of its own, for that room imports PyTorch.
 NETWORKS = (
@@ -27,7 +29,12 @@ NETWORKS = (
 )  # fmt: skip
 
 ESTIMATORS: dict[str, dict[str, Any]] = {
-    "fm": {"classification": FMClassifier, "regression": FMRegressor, "ordinal": FMOrdinalRegressor},
+    "fm": {
+        "classification": FMClassifier,
+        "regression": FMRegressor,
+        "ordinal": FMOrdinalRegressor,
+        "ranking": FMRanker,
+    },
     "ffm": {"classification": FFMClassifier, "regression": FFMRegressor},
     "fwfm": {"classification": FwFMClassifier, "regression": FwFMRegressor},
     "fmfm": {"classification": FmFMClassifier, "regression": FmFMRegressor},
@@ -36,18 +43,21 @@ ESTIMATORS: dict[str, dict[str, Any]] = {
         name: {
             "classification": partial(NeuralFMClassifier, model=name),
             "regression": partial(NeuralFMRegressor, model=name),
+            "ranking": partial(NeuralFMRanker, model=name),
         }
         for name in NETWORKS
     },
-    "nfm": {"classification": NFMClassifier, "regression": NFMRegressor},
-    "deepfm": {"classification": DeepFMClassifier, "regression": DeepFMRegressor},
 }
+ESTIMATORS["nfm"] |= {"classification": NFMClassifier, "regression": NFMRegressor}
+ESTIMATORS["deepfm"] |= {"classification": DeepFMClassifier, "regression": DeepFMRegressor}
 
 
 def machine_and_task(model: Any) -> tuple[str, str] | None:
-    """Return the names of a classifier's or regressor's machine and task; None for another model."""
+    """Return the names of an estimator's machine and task; None for another model."""
     if isinstance(model, Neural):
         machine = model.model if model.model in NETWORKS else f"the neural {model.model}"
+        if isinstance(model, NeuralFMRanker):
+            return machine, "ranking"
         return machine, "classification" if isinstance(model, FMClassifier) else "regression"
     for machine, kinds in ESTIMATORS.items():
         for task, kind in kinds.items():
