@@ -20,7 +20,7 @@ from crossfm.recommender.seen import Positions, Seen, offsets
 
 Floats = NDArray[np.float32]
 Frame = tuple[Floats, Floats]
-NEIGHBOURS = 100  # of each item: 800 bytes
+NEIGHBOURS = 50  # of each item: 400 bytes
 HALF_LIVES = (
     1 / 64,
     1 / 16,
