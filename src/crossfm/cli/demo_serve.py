@@ -43,7 +43,8 @@ def serve_demo(output: Path | None, port: int, seed: int, *, open_page: bool) ->
 
 def fit(movies: Any, seed: int) -> Any:
     """Return a recommender whose queries have the time of day, the kind of day and the latest films."""
-    from crossfm.recommender.recommender import Recommender, default_retriever
+    from crossfm.recommender.defaults import default_retriever
+    from crossfm.recommender.recommender import Recommender
 
     model = Recommender(
         time="timestamp",

@@ -105,7 +105,8 @@ def _split(log: Any, roles: Roles, job: Job) -> tuple[Any, Any]:
 
 
 def _make(job: Job, roles: Roles, user: str, item: str) -> Any:
-    from crossfm.recommender.recommender import Recommender, default_retriever
+    from crossfm.recommender.defaults import default_retriever
+    from crossfm.recommender.recommender import Recommender
 
     ranker = default_retriever(job.seed)
     if job.settings.get("solver") == "ftrl":

@@ -9,10 +9,9 @@ import numpy as np
 from crossfm.core.options import check_count, check_number, thread_count
 from crossfm.errors import ColumnError, DataError, OptionError
 from crossfm.estimators.ranker import FMRanker
+from crossfm.recommender.defaults import N_FACTORS
 from crossfm.recommender.history import FIELD
 from crossfm.recommender.side import need
-
-DEFAULT_FACTORS = 16  # of the default retriever
 
 
 def check_settings(model: Any, log: Any, users: Any, items: Any) -> None:
@@ -86,7 +85,7 @@ def _check_ranker(ranker: Any, retriever: Any) -> None:
     kind = type(ranker).__name__
     if not hasattr(ranker, "begin_at") or not kind.endswith(("Classifier", "Ranker")):
         raise OptionError(f"ranker is a {kind}, but a classifier or ranker of crossfm is expected")
-    n_factors = DEFAULT_FACTORS if retriever is None else retriever.n_factors
+    n_factors = N_FACTORS if retriever is None else retriever.n_factors
     if ranker.n_factors != n_factors:
         raise OptionError(
             f"ranker has n_factors={ranker.n_factors}, but it starts at vectors of the retriever, which has "

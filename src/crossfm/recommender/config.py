@@ -163,7 +163,8 @@ def column_of(name: str, kind: str) -> Column:
 
 def make_recommender(config: Config, columns: list[Column] | None, *, callbacks: Any = None) -> Any:
     """Return a ``Recommender`` that is not fitted yet. Raises ``OptionError`` for options that its machines lack."""
-    from crossfm.recommender.recommender import Recommender, default_retriever
+    from crossfm.recommender.defaults import default_retriever
+    from crossfm.recommender.recommender import Recommender
 
     retriever = default_retriever(config.seed)
     _set(retriever, {"n_threads": config.threads or 1, **config.recall.options}, "recall.options")
@@ -193,20 +194,12 @@ def make_recommender(config: Config, columns: list[Column] | None, *, callbacks:
 
 def make_ranker(config: Config, n_factors: int) -> Any:
     """Return the machine of the second stage, None where it is "none"."""
-    from crossfm.estimators.ffm import FFMClassifier
-    from crossfm.estimators.fm import FMClassifier
-    from crossfm.estimators.fwfm import FwFMClassifier
+    from crossfm.recommender.defaults import default_ranker
 
     name, options = config.ranking.machine, dict(config.ranking.options)
     if name == "none":
         return None
-    classic: dict[str, Any] = {"fm": FMClassifier, "ffm": FFMClassifier, "fwfm": FwFMClassifier}
-    if name in classic:
-        machine = classic[name](n_factors=n_factors, random_state=config.seed)
-    else:
-        from crossfm.estimators.neural import NeuralFMClassifier
-
-        machine = NeuralFMClassifier(n_factors=n_factors, model=name, random_state=config.seed)
+    machine = default_ranker(name, n_factors=n_factors, random_state=config.seed)
     _set(machine, {"n_threads": config.threads or 1, **options}, "ranking.options")
     return machine
 

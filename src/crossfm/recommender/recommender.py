@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -24,7 +24,8 @@ from crossfm.estimators.ranker import FMRanker
 from crossfm.estimators.recall import recall_machine_of
 from crossfm.kernels.fm import scores
 from crossfm.kernels.topk import top_items
-from crossfm.recommender.checks import DEFAULT_FACTORS, check_settings
+from crossfm.recommender.checks import check_settings
+from crossfm.recommender.defaults import default_retriever
 from crossfm.recommender.history import FIELD, history_rows, latest, past
 from crossfm.recommender.ids import id_array
 from crossfm.recommender.index import choose_index
@@ -37,9 +38,6 @@ from crossfm.recommender.times import age_weight, seconds_of
 from crossfm.scoring.decompose import Machine, item_vectors, query_vectors
 from crossfm.scoring.explain import Explanation, explain_rows
 
-if TYPE_CHECKING:
-    from crossfm.estimators.ffm import FFMClassifier
-
 Positions = NDArray[np.int64]
 SETTINGS = (
     *("user", "item", "time", "half_life", "history", "label", "ranker_share", "ranker_negatives"),
@@ -47,29 +45,6 @@ SETTINGS = (
 )
 QUERY_SAMPLE = 1_000
 CANDIDATES_A_BLOCK = 500_000  # users are served in blocks of this many candidates: bounded memory
-
-
-def default_retriever(random_state: Any = 0) -> FMRanker:
-    """Return the machine that did best on three time windows inside the training part of ML-100K: strong L2."""
-    return FMRanker(
-        n_factors=DEFAULT_FACTORS,
-        negatives="popularity",
-        learning_rate=0.05,
-        schedule="linear",
-        max_iter=15,
-        l2_w=0.01,
-        l2_V=0.05,
-        random_state=random_state,
-    )
-
-
-def default_ranker(random_state: Any = 0) -> FFMClassifier:
-    """Return the machine of the second stage that did well in every time split of ML-100K and ML-1M; see benchmarks."""
-    from crossfm.estimators.ffm import FFMClassifier
-
-    return FFMClassifier(
-        n_factors=DEFAULT_FACTORS, learning_rate=0.02, max_iter=2, l2_V=0.001, random_state=random_state
-    )
 
 
 class Recommender:
@@ -95,8 +70,8 @@ class Recommender:
         The machine of recall and how it learns: an ``FMRanker``, or a ``NeuralFMRanker`` of the models "fm", "fwfm", or
         "nfm" without hidden layers. None takes ``default_retriever()``.
     ranker : classifier or ranker of crossfm, or None, default=None
-        The machine of the second stage: ``default_ranker()``, ``NFMClassifier(n_factors=16)``, ... It starts at vectors
-        of recall, so its ``n_factors`` must be the retriever's. None: the retriever ranks too.
+        The machine of the second stage: ``default_ranker()`` of ``recommender.defaults``, or one of yours. It starts
+        at vectors of recall, so its ``n_factors`` must be the retriever's. None: the retriever ranks too.
     ranker_share : float, default=0.5
         The latest share of the interactions, which the ranker learns from in windows; see ``second_stage``.
     ranker_negatives : int, default=100
