@@ -1,6 +1,6 @@
 """Machines of the second stage on MovieLens, end to end, beside recall alone, EASE and item-kNN.
 
-    python benchmarks/rankers.py FOLDER [--data ml-100k,ml-1m] [--machines ffm,fm,fwfm,nfm,deepfm] [--history 0] [--seed 0]
+    python benchmarks/rankers.py FOLDER [--data ml-100k,ml-1m] [--machines ffm,fm,...] [--history 0] [--seed 0]
 
 Data, splits and settings of the baselines are those of ``two_stage.py``. "validation" trains on the first 64 % of the
 interactions and judges on the next 16 %, where the machines' settings were chosen; "test" trains on 80 % and judges on

@@ -16,7 +16,14 @@ from realdata import shared_data
 ROOT = Path(__file__).resolve().parents[1]
 SNIPPETS = [
     snippet
-    for page in ("README.md", "docs/designs.md", "docs/keras.md", "docs/recall.md", "docs/state.md")
+    for page in (
+        "README.md",
+        "docs/designs.md",
+        "docs/keras.md",
+        "docs/ranking.md",
+        "docs/recall.md",
+        "docs/state.md",
+    )
     for snippet in re.findall(
         r"```python\n# (examples/\S+)\n(.*?)```", (ROOT / page).read_text("utf8"), re.DOTALL
     )
