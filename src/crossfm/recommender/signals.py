@@ -83,8 +83,8 @@ class Signals:
     def _near(self, past: Any, at: Positions, known: NDArray[np.bool_]) -> Floats:
         """Return for each item the sum of its nearness to those of ``past`` that are its neighbours."""
         n_items = len(self.indptr) - 1
-        mine = np.zeros(n_items, np.float32)
-        mine[past[past < n_items]] = 1.0
+        mine = np.zeros(n_items, bool)
+        mine[past[past < n_items]] = True
         start = self.indptr[at]
         ends = offsets(np.where(known, self.indptr[at + 1] - start, 0))
         where = np.repeat(start - ends[:-1], np.diff(ends)) + np.arange(ends[-1])
