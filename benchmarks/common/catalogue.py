@@ -16,7 +16,9 @@ import pyarrow.compute as pc
 
 from crossfm import FMRanker, Recommender
 from crossfm.data.columns import Categorical, MultiCategorical, Numeric
-from crossfm.recommender.second_stage import Log, fit_second_stage
+from crossfm.recommender.fit_ranking import with_signals
+from crossfm.recommender.ranking import Ranking
+from crossfm.recommender.signals import N_FIELDS, NUMBERS, Signals
 from crossfm.scoring.decompose import query_vectors
 
 COLUMNS = [
@@ -116,11 +118,16 @@ def draw(model: Recommender, rng: np.random.Generator) -> None:
 
 
 def rank(model: Recommender, log: pa.Table, rng: np.random.Generator, ranker: Any) -> None:
-    """Fit the second stage on a few impressions, some of which were chosen."""
+    """Fit the second stage on a few rows with drawn labels; it starts at the vectors of recall."""
     user = model.users_.ids.positions(log["user"], "user")
     item = model.items_.ids.positions(log["item"], "item")
-    seconds = log["time"].to_numpy()
-    shown = log.take(rng.choice(len(log), SHOWN, replace=False))
-    shown = shown.append_column("label", pa.array(rng.integers(0, 2, SHOWN)))
-    model.ranker = ranker
-    model.ranking_ = fit_second_stage(model, Log(model.items_.rows, user, item, seconds, None), shown)
+    order = np.argsort(log["time"].to_numpy(), kind="stable")
+    n_users, n_items, n_fields = len(model.users_.ids), len(model.items_.ids), len(model.field_names())
+    signals = Signals.fit(user[order], item[order], n_users=n_users, n_items=n_items, n_log=len(log))
+    left, end = n_fields - len(model.items_.encoder.fields), n_fields + N_FIELDS
+    model.ranking_ = ranking = Ranking(ranker, signals, left, end, model.n_candidates)
+    shown = rng.choice(len(log), SHOWN, replace=False)
+    queries = model.queries(log.select(["user", "hour", "device"]).take(shown))
+    numbers = rng.standard_normal((SHOWN, len(NUMBERS)), np.float32)
+    rows = ranking.joined(queries, model._catalogue.take(item[shown]), numbers, np.full(SHOWN, EVENTS_A_USER))
+    ranker.begin_at(with_signals(model.retriever_.params_, 0.0, 0)).fit(rows, rng.integers(0, 2, SHOWN))
