@@ -76,8 +76,9 @@ class Engine:
             if len(order) >= ask.n or len(found) < wide:  # nothing more is left to find
                 break
             wide = min(WIDER * wide, len(items))
-        final = self._listed(items, query, found, score, recalled, order)
-        first = self._listed(items, query, found, recalled, recalled, np.arange(min(ask.n, len(found))))
+        final = self._listed(items, query, found, score, recalled, order, score)
+        front = np.arange(min(ask.n, len(found)))
+        first = self._listed(items, query, found, recalled, recalled, front, score)
         funnel = Funnel(len(items), query.n_allowed, len(found), len(found), len(final))
         note = _note(ask, query, len(final))
         return Answer(final, first, funnel, clock.total(), self.version, query.known, note)
@@ -89,7 +90,7 @@ class Engine:
         clock.mark("query")
         found, score = self._recall(query, ask, items, ask.n)
         clock.mark("recall")
-        listed = self._listed(items, query, found, score, score, np.arange(len(found)))
+        listed = self._listed(items, query, found, score, score, np.arange(len(found)), None)
         funnel = Funnel(len(items), query.n_allowed, len(found), 0, len(found))
         note = _note(ask, query, len(found))
         return Answer(listed, listed, funnel, clock.total(), self.version, query.known, note)
@@ -340,10 +341,14 @@ class Engine:
         score: Floats,
         recalled: Floats,
         order: Positions,
+        ranked: Floats | None,
     ) -> list[Found]:
-        """Return what stands in ``order`` of the found items; ``score`` and ``recalled`` (n_found,) are of each."""
+        """Return what stands in ``order`` of the found items; scores (n_found,) are of each.
+
+        ``ranked`` are those of the second stage, which tell chances; None: it has not been asked.
+        """
         source = "recall" if query.known else "popularity"
-        chances = self._chances(query, score[order])
+        chances = [None] * len(order) if ranked is None else self._chances(query, ranked[order])
         scores, places, first = score[order].tolist(), (order + 1).tolist(), recalled[order].tolist()
         rows = zip(items.ids_at(found[order]), scores, chances, places, first, strict=True)
         return [
