@@ -23,7 +23,7 @@ from crossfm.recommender.examples import Examples
 from crossfm.recommender.fit_ranking import judged, list_weight
 from crossfm.recommender.second_stage import Log, Shown, asks_of, chosen_in, moment_at, windows
 from crossfm.recommender.seen import Seen
-from crossfm.recommender.signals import Signals
+from crossfm.recommender.signals import NUMBERS, Signals
 from oracles import history_before, ndcg_at_k
 
 K = 4
@@ -434,3 +434,20 @@ def test_a_ranking_of_signals_alone_is_asked_in_any_order() -> None:
     np.testing.assert_array_equal(
         signals.of(past, items, recalled)[order], signals.of(past, items[order], recalled[order])
     )
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_one_query_beside_many_items_is_what_joining_each_of_them_gives(
+    model: Recommender, seed: int
+) -> None:
+    rng, ranking = np.random.default_rng(seed), model.ranking_
+    n = int(rng.integers(0, 20))
+    query = model.queries([int(rng.integers(N_USERS))])
+    items = model._catalogue.take(rng.integers(0, len(model.items_.ids), n))
+    numbers = rng.standard_normal((n, len(NUMBERS))).astype(np.float32)
+    expected = ranking.joined(query.take(np.zeros(n, np.int64)), items, numbers, np.full(n, 7))
+    found = ranking.beside(query, items, numbers, 7)
+    assert found.n_features == expected.n_features
+    for name in ("offsets", "field_of_each", "value_of_each"):
+        np.testing.assert_array_equal(getattr(found, name)(), getattr(expected, name)())
+    np.testing.assert_array_equal(found.indices, expected.indices)

@@ -89,6 +89,9 @@ class FakeEngine:
     def item(self, item: Any) -> dict[str, Any] | None:
         return self.catalogue.get(str(item))
 
+    def attributes(self, ids: Sequence[Any]) -> list[dict[str, Any] | None]:
+        return [self.item(one) for one in ids]
+
     def items(self, search: str = "", limit: int = 20, offset: int = 0) -> list[dict[str, Any]]:
         found = [
             row for row in self.catalogue.values() if search.lower() in str(row.get("title", "")).lower()

@@ -7,13 +7,13 @@ import numpy as np
 from crossfm import FMRanker, Recommender
 
 
-def small_model(seed: int) -> Recommender:
-    """Thirty users, forty films."""
+def small_model(seed: int, *, first: int = 0) -> Recommender:
+    """Thirty users, forty films from id ``first`` on."""
     rng = np.random.default_rng(seed)
     users, items = rng.integers(0, 30, 400), rng.integers(0, 40, 400)
-    log = {"user_id": users, "item_id": items, "daytime": np.where(users % 2, "evening", "morning")}
+    log = {"user_id": users, "item_id": items + first, "daytime": np.where(users % 2, "evening", "morning")}
     catalogue = {
-        "item_id": np.arange(40),
+        "item_id": np.arange(40) + first,
         "title": [f"Film {at}" for at in range(40)],
         "genre": [("Comedy", "Drama")[at % 2] for at in range(40)],
     }

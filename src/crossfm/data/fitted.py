@@ -26,6 +26,7 @@ from crossfm.data.categories import (
     stable_hash,
 )
 from crossfm.data.columns import Categorical, Column, MultiCategorical, Numeric
+from crossfm.data.places import Places
 from crossfm.data.strings import pack_strings, unpack_strings
 from crossfm.errors import ColumnError, ModelFileError
 
@@ -154,12 +155,12 @@ class Vocabulary:
         self,
         column: Categorical | MultiCategorical,
         values: pa.Array,
-        places: dict[str, int] | None = None,
+        places: Places | None = None,
     ) -> None:
         self.column = column
         self.values = values
         self.n_features = 2 + len(values)
-        self._places = places  # of each value; made when first needed, and shared with grown forms
+        self._places = places  # made when first needed
 
     @classmethod
     def of(cls, column: Categorical | MultiCategorical, *reads: Tokens) -> Vocabulary:
@@ -183,13 +184,7 @@ class Vocabulary:
             new = new[: max(self.column.max_size - len(self.values), 0)]
         if not len(new):
             return self
-        places = self._places
-        if places is not None and len(places) != len(self.values):
-            places = None  # another grown form has them
-        if places is not None:
-            places.update(
-                zip(new.to_pylist(), range(len(self.values), len(self.values) + len(new)), strict=True)
-            )
+        places = None if self._places is None else self._places.with_later(new.to_pylist())
         return Vocabulary(self.column, pa.concat_arrays([self.values, new]), places)
 
     def encode(self, read: Tokens) -> Cells:
@@ -203,15 +198,14 @@ class Vocabulary:
     def find(self, values: pa.Array) -> Codes:
         """Return the place of each value (n,) in the vocabulary, -1 where it is not in it.
 
-        pyarrow hashes the whole vocabulary each time: few values are looked up in a dict that is kept.
+        pyarrow hashes the whole vocabulary each time: few values are looked up in a table that is kept.
         """
         if len(values) * FEW > len(self.values):
             found = pc.fill_null(pc.index_in(values, value_set=self.values), -1)
             return np.asarray(found.to_numpy(zero_copy_only=False).astype(np.int64))
         if self._places is None:
-            self._places = {value: at for at, value in enumerate(self.values.to_pylist())}
-        places = np.array([self._places.get(value, -1) for value in values.to_pylist()], np.int64)
-        return np.where(places < len(self.values), places, -1)
+            self._places = Places(self.values)
+        return self._places.find(values.to_pylist())
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_places": None}

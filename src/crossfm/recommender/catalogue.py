@@ -13,12 +13,11 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from crossfm.data.columns import MultiCategorical
-from crossfm.data.rows import Rows, shift_ids
 from crossfm.errors import DataError
 from crossfm.recommender.ask import Id
 from crossfm.recommender.filters import Filters
-from crossfm.recommender.ids import id_array
 from crossfm.recommender.seen import Skip
+from crossfm.recommender.shelf import Shelf, texts
 from crossfm.recommender.side import Side
 from crossfm.recommender.times import DAY, seconds_of
 from crossfm.scoring.decompose import item_vectors
@@ -36,11 +35,10 @@ class Catalogue:
 
     Attributes
     ----------
-    side : Side
-    place : dict of str to int
-        Position of each id.
-    rows : Rows (n_items, ...)
-        Features, behind those of the query.
+    shelf : Shelf
+        Ids, features (behind those of the query) and attributes.
+    filters : Filters
+        Of the shelf's base.
     index : Index
         Item vectors of recall. Catalogues that come one from another share it: it knows the latest items.
     popularity : float64 (n_items,)
@@ -49,14 +47,12 @@ class Catalogue:
         Of recall; see ``scoring.decompose``.
     """
 
-    side: Side
-    place: dict[str, int]
-    rows: Rows
+    shelf: Shelf
+    filters: Filters
     index: Any
     popularity: NDArray[np.float64]
     alive: Mask
     machine: Any
-    n_query_features: int
     item_time: str | None = None
     title: str | None = None
 
@@ -64,12 +60,11 @@ class Catalogue:
     def of(cls, model: Any) -> Catalogue:
         """Return the items of a fitted recommender."""
         side = model.items_
-        place = {key: at for at, key in enumerate(side.ids.keys.to_pylist())}
-        alive = np.ones(len(side.ids), bool)
-        n_query = model.retriever_.n_query_features_
         title = model.title or next((n for n in TITLES if n in side.table.column_names), None)
-        parts = (model._catalogue, model.index_, model.popularity_, alive, model._machine, n_query)
-        return cls(side, place, *parts, item_time=model.item_time, title=title)
+        shelf = Shelf.of(side, model._catalogue, model.retriever_.n_query_features_)
+        filters = Filters(side.table, separators_of(side))
+        parts = (model.index_, model.popularity_, np.ones(len(side.ids), bool), model._machine)
+        return cls(shelf, filters, *parts, item_time=model.item_time, title=title)
 
     def __len__(self) -> int:
         return len(self.alive)
@@ -83,8 +78,10 @@ class Catalogue:
 
     def positions(self, ids: Sequence[Id]) -> Positions:
         """Return the position of each id (n,), -1 for unknown and deleted ones."""
-        found = np.array([self.place.get(key_of(one), -1) for one in ids], np.int64)
-        return np.where((found >= 0) & self.alive[found], found, -1) if len(found) else found
+        if not len(ids):
+            return np.zeros(0, np.int64)
+        found = self.shelf.places.find(texts(ids))
+        return np.where((found >= 0) & self.alive[found], found, -1)
 
     def position(self, item: Id) -> int:
         """Return the position of one id. Raises ``DataError`` when it is not in the catalogue."""
@@ -93,52 +90,66 @@ class Catalogue:
             raise DataError(f"item {item!r} is not in the catalogue")
         return at
 
-    def id_at(self, position: Any) -> Id:
-        """Return an id as it came: a number or a text."""
-        key: str = self.side.ids.keys[int(position)].as_py()
-        return key if self.side.ids.kind == "text" else int(key)
+    def ids_at(self, positions: Any) -> list[Id]:
+        """Return ids as they came: numbers or texts."""
+        return self.shelf.ids(np.asarray(positions, np.int64))
 
-    def attributes(self, position: int) -> dict[str, Any]:
-        """Return the columns of one item that have a value, the id first."""
-        row = {name: self.side.table[name][position].as_py() for name in self.side.table.column_names}
-        own = {self.side.column: self.id_at(position)}
-        return own | {n: v for n, v in row.items() if v is not None and n != self.side.column}
+    def attributes(self, positions: Any) -> list[dict[str, Any]]:
+        """Return for each position the columns that have a value, the id first."""
+        positions = np.asarray(positions, np.int64)
+        name, rows = self.shelf.side.column, self.shelf.cells(positions).to_pylist()
+        return [
+            {name: own} | {n: v for n, v in row.items() if v is not None and n != name}
+            for own, row in zip(self.ids_at(positions), rows, strict=True)
+        ]
 
     def matching(self, search: str) -> Positions:
         """Return items whose id or title has ``search`` in it: the very id first, then popular ones."""
         mask = self.alive
         if search:
-            has = pc.match_substring(self.side.ids.keys, search, ignore_case=True)
-            if self.title is not None:
-                text = pc.cast(self.side.table[self.title], pa.large_string()).combine_chunks()
-                has = pc.or_(has, pc.fill_null(pc.match_substring(text, search, ignore_case=True), False))
-            mask = mask & has.to_numpy(zero_copy_only=False)
+            later = None if self.shelf.later is None else self._has(self.shelf.later, search)
+            mask = mask & self.shelf.by_position(self._has(self.shelf.side.table, search), later)
         found = np.flatnonzero(mask)
         found = found[np.argsort(-self.popularity[found], kind="stable")]
-        exact = self.place.get(search, -1)
+        exact = self.shelf.places.get(search)
         return np.concatenate([found[found == exact], found[found != exact]])
+
+    def _has(self, table: Any, search: str) -> Mask:
+        """Return which rows of a table have ``search`` in the id or the title."""
+        has = np.zeros(table.num_rows, bool)
+        for name in {self.shelf.side.column, self.title} - {None}:
+            found = pc.match_substring(pc.cast(table[name], pa.large_string()), search, ignore_case=True)
+            has |= pc.fill_null(found, False).to_numpy()
+        return has
 
     # --------------------------------------------------------------- filters
 
     @cached_property
-    def filters(self) -> Filters:
-        """Conditions on attributes, and their values."""
-        return Filters(self.side.table, self._separators())
+    def _later_filters(self) -> Filters:
+        return Filters(self.shelf.later, self.filters.separators)
 
-    def _separators(self) -> dict[str, str]:
-        from crossfm.data.infer import infer_columns
+    def codes(self, name: str, positions: Positions) -> list[Positions]:
+        """Return the codes of an attribute's values for items at ``positions``: equal values have equal codes.
 
-        known = self.side.encoder.fields
-        other = [name for name in self.side.table.column_names if name not in known]
-        inferred = infer_columns(self.side.table.select(other).slice(0, MULTI_SAMPLE)) if other else []
-        several = [c for c in inferred if isinstance(c, MultiCategorical)]
-        return self.side.separators() | {c.name: c.separator for c in several if c.separator is not None}
+        Raises ``ColumnError`` for a column that is not there.
+        """
+        values = self.filters.values(name)
+        if self.shelf.source is None:
+            return [values.of_item(int(at)) for at in positions]
+        later, n = self._later_filters.values(name), len(self.shelf.side.ids)
+        new = np.arange(len(values.names), len(values.names) + len(later.names))
+        same = pc.index_in(later.names, value_set=values.names)
+        code = np.where(same.is_null(), new, pc.fill_null(same, 0).to_numpy(zero_copy_only=False))
+        rows = self.shelf.source[positions].tolist()
+        return [values.of_item(at) if at < n else code[later.of_item(at - n)] for at in rows]
 
     def allowed(self, where: Mapping[str, Any] | None, only: Sequence[Id] | None) -> Mask | None:
         """Return which items may come (n_items,), None where all that are alive may."""
         mask: Mask | None = None
         if where:
-            mask = self.filters.mask(where) & self.alive
+            base = self.filters.mask(where)
+            later = None if self.shelf.later is None else self._later_filters.mask(where)
+            mask = self.shelf.by_position(base, later) & self.alive
         if only is not None:
             listed = np.zeros(len(self), bool)
             found = self.positions(only)
@@ -188,32 +199,35 @@ class Catalogue:
 
     @cached_property
     def _born(self) -> NDArray[np.float64]:
-        column = self.side.table[self.item_time]
-        out = np.full(len(self), np.nan)
-        there = column.is_valid().to_numpy()
+        base = self._born_of(self.shelf.side.table)
+        later = None if self.shelf.later is None else self._born_of(self.shelf.later)
+        return self.shelf.by_position(base, later)
+
+    def _born_of(self, table: Any) -> NDArray[np.float64]:
         assert self.item_time is not None
-        out[there] = seconds_of(column.drop_null(), self.item_time)
+        column, out = table[self.item_time], np.full(table.num_rows, np.nan)
+        out[column.is_valid().to_numpy()] = seconds_of(column.drop_null(), self.item_time)
         return out
 
     # --------------------------------------------------------------- changes
 
-    def with_items(self, table: Any) -> Catalogue:
-        """Return a catalogue with the items of ``table`` added, or changed where they are known; all come alive."""
+    def with_items(self, table: Any) -> tuple[Catalogue, Positions]:
+        """Return a catalogue with the items of ``table`` added, or in the place of what they were, and their positions.
+
+        All of them come alive. What it costs does not grow with the catalogue, but for some bytes an item.
+        """
         before = len(self)
-        side = self.side.added(table).changed(table)
-        keys = [key_of(one) for one in table[side.column].to_pylist()]
-        place = self.place
-        if len(side.ids) > before:
-            more = side.ids.keys.slice(before).to_pylist()
-            place = place | {key: before + at for at, key in enumerate(more)}
-        where = np.array([place[key] for key in keys], np.int64)
-        n = len(side.ids)
-        rows = shift_ids(side.rows, self.n_query_features)
-        self.index.upsert(where, item_vectors(rows.take(where), self.machine))
-        alive = np.concatenate([self.alive, np.ones(n - before, bool)])
+        shelf, where = self.shelf.with_items(table)
+        self.index.upsert(where, item_vectors(shelf.take(where), self.machine))
+        more = len(shelf) - before
+        alive = np.concatenate([self.alive, np.ones(more, bool)])
         alive[where] = True
-        popularity = np.concatenate([self.popularity, np.zeros(n - before)])
-        return replace(self, side=side, place=place, rows=rows, alive=alive, popularity=popularity)
+        popularity = np.concatenate([self.popularity, np.zeros(more)])
+        filters = self.filters
+        if shelf.side is not self.shelf.side:
+            filters = Filters(shelf.side.table, separators_of(shelf.side))
+        fresh = replace(self, shelf=shelf, filters=filters, alive=alive, popularity=popularity)
+        return self._passed_on(fresh), where
 
     def without(self, ids: Sequence[Id]) -> tuple[Catalogue, int]:
         """Return a catalogue in which ``ids`` are dead, and how many were alive."""
@@ -222,14 +236,21 @@ class Catalogue:
         alive = self.alive.copy()
         alive[where] = False
         self.index.delete(where)
-        return replace(self, alive=alive), len(where)
+        return self._passed_on(replace(self, alive=alive)), len(where)
+
+    def _passed_on(self, other: Catalogue) -> Catalogue:
+        """Give a later catalogue the order by popularity: new items have none, so they stand at the end."""
+        if (order := self.__dict__.get("_by_popularity")) is not None:
+            other.__dict__["_by_popularity"] = np.concatenate([order, np.arange(len(order), len(other))])
+        return other
 
 
-def key_of(one: Id) -> str:
-    """Return the text by which an id is known: 7, 7.0 and "7" are the same id."""
-    if type(one) is str:
-        return one
-    if type(one) is int:
-        return str(one)
-    key = id_array([one], "id").cast(pa.float64()) if isinstance(one, float) else None
-    return str(int(one)) if key is not None and float(one).is_integer() else str(one)
+def separators_of(side: Side) -> dict[str, str]:
+    """Return what parts the cells of columns of several values, features or not."""
+    from crossfm.data.infer import infer_columns
+
+    known = side.encoder.fields
+    other = [name for name in side.table.column_names if name not in known]
+    inferred = infer_columns(side.table.select(other).slice(0, MULTI_SAMPLE)) if other else []
+    several = [c for c in inferred if isinstance(c, MultiCategorical)]
+    return side.separators() | {c.name: c.separator for c in several if c.separator is not None}

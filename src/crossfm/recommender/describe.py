@@ -46,10 +46,11 @@ def _column(encoder: Any, column: Any) -> dict[str, Any]:
 def _of_items(items: Catalogue) -> list[dict[str, Any]]:
     """Return the attributes that items can be filtered by; long texts such as titles are left out."""
     out = []
-    for name in items.side.table.column_names:
-        if name in (items.side.column, items.title):
+    side = items.shelf.side
+    for name in side.table.column_names:
+        if name in (side.column, items.title):
             continue
-        kind = items.side.table[name].type
+        kind = side.table[name].type
         numeric = "int" in str(kind) or "float" in str(kind) or "double" in str(kind)
         values = items.filters.values(name)
         few = len(values.names) <= max(SHOWN, len(values) // 10)

@@ -21,7 +21,7 @@ from crossfm.recommender.history import FIELD
 from crossfm.recommender.index import ExactIndex
 from crossfm.recommender.query import Queries, Query
 from crossfm.recommender.recommender import Recommender
-from crossfm.recommender.rerank import codes_of, freshened, reorder
+from crossfm.recommender.rerank import freshened, reorder
 from crossfm.recommender.signals import Frame
 from crossfm.scoring.decompose import query_vectors
 from crossfm.scoring.explain import explain_rows
@@ -76,15 +76,9 @@ class Engine:
             if len(order) >= ask.n or len(found) < wide:  # nothing more is left to find
                 break
             wide = min(WIDER * wide, len(items))
-        place = {int(position): at for at, position in enumerate(found)}
-        final = [
-            self._found(items, query, found[at], rank, float(score[at]), place, recalled)
-            for rank, at in enumerate(order, 1)
-        ]
-        first = [
-            self._found(items, query, found[at], at + 1, float(recalled[at]), place, recalled)
-            for at in range(min(ask.n, len(found)))
-        ]
+        final = self._listed(items, query, found, score, recalled, order, score)
+        front = np.arange(min(ask.n, len(found)))
+        first = self._listed(items, query, found, recalled, recalled, front, score)
         funnel = Funnel(len(items), query.n_allowed, len(found), len(found), len(final))
         note = _note(ask, query, len(final))
         return Answer(final, first, funnel, clock.total(), self.version, query.known, note)
@@ -96,11 +90,7 @@ class Engine:
         clock.mark("query")
         found, score = self._recall(query, ask, items, ask.n)
         clock.mark("recall")
-        place = {int(position): at for at, position in enumerate(found)}
-        listed = [
-            self._found(items, query, found[at], at + 1, float(score[at]), place, score)
-            for at in range(len(found))
-        ]
+        listed = self._listed(items, query, found, score, score, np.arange(len(found)), None)
         funnel = Funnel(len(items), query.n_allowed, len(found), 0, len(found))
         note = _note(ask, query, len(found))
         return Answer(listed, listed, funnel, clock.total(), self.version, query.known, note)
@@ -117,9 +107,11 @@ class Engine:
         score = self._rank(query, found, self._scores(query, found, items, ask), ask, items, frame)
         order = np.lexsort((found, -score))
         clock.mark("rank")
+        values = score[order]
+        rows = zip(items.ids_at(found[order]), values.tolist(), self._chances(query, values), strict=True)
         listed = [
-            Found(items.id_at(found[at]), rank, value, self._chance(query, value), None, None, "asked")
-            for rank, (at, value) in enumerate(zip(order, score[order].tolist(), strict=True), 1)
+            Found(item, rank, value, chance, None, None, "asked")
+            for rank, (item, value, chance) in enumerate(rows, 1)
         ]
         funnel = Funnel(len(items), len(found), 0, len(found), len(found))
         note = f"not in the catalogue: {', '.join(map(str, strangers[:10]))}" if strangers else None
@@ -135,10 +127,8 @@ class Engine:
         skip = (np.array([0, 1], np.int64), np.array([at], np.uint32))
         query, n = unit.vectors(np.array([at])), min(n, len(items))
         found, score = items.there(*unit.search(query, n, skip=skip, allowed=items.allowed(where, None)))
-        return [
-            Found(items.id_at(position), rank, float(value), source="similar")
-            for rank, (position, value) in enumerate(zip(found, score, strict=True), 1)
-        ]
+        pairs = zip(items.ids_at(found), score.tolist(), strict=True)
+        return [Found(one, rank, value, source="similar") for rank, (one, value) in enumerate(pairs, 1)]
 
     def _units(self) -> tuple[ExactIndex, Catalogue]:
         """Return S_T of all items as unit vectors, made when first asked for, and the items."""
@@ -154,7 +144,7 @@ class Engine:
         model, items = self.recommender, self._catalogue
         at = items.position(item)
         query = self.queries.of(ask, items)
-        own = items.rows.take(np.array([at]))
+        own = items.shelf.take(np.array([at]))
         names = model.field_names()
         left = len(names) - len(model.items_.encoder.fields)
         parts = explain_rows(join_rows(query.rows, own, left_fields=left), model._machine, names)
@@ -177,20 +167,28 @@ class Engine:
     def put_items(self, listed: Sequence[Mapping[str, Any]]) -> int:
         """Add or change items, known by their features at once; return how many. Others stay as they are.
 
-        Raises ``DataError`` where an id is missing or comes twice.
+        Columns that an item lacks keep what is stored; None empties one. Raises ``DataError`` where an id is missing or
+        comes twice.
         """
         name = self.recommender.item
         for each in listed:
             if each.get(name) is None:
                 raise DataError(f"an item has no {name!r}: {dict(each)!r:.200}")
         with self._writing:
-            table = pa.Table.from_pylist([dict(each) for each in listed])
-            self._catalogue = items = self._catalogue.with_items(table)
+            table = self._as_table(listed)
+            self._catalogue, where = self._catalogue.with_items(table)
             if self._similar is not None:
-                where = items.positions([each[name] for each in listed])
+                items = self._catalogue
                 self._similar.upsert(where, unit_vectors(items.vectors(where)))
         self._refresh()
         return len(listed)
+
+    def _as_table(self, listed: Sequence[Mapping[str, Any]]) -> Any:
+        """Return items as a table, each with what is stored where it says nothing itself."""
+        stored = self.attributes([each[self.recommender.item] for each in listed])
+        rows = [{**(old or {}), **each} for old, each in zip(stored, listed, strict=True)]
+        names = dict.fromkeys(name for row in rows for name in row)
+        return pa.table({name: pa.array([row.get(name) for row in rows]) for name in names})
 
     def delete_items(self, ids: Sequence[Id]) -> int:
         """Take items out of all lists; return how many there were."""
@@ -219,13 +217,19 @@ class Engine:
 
     def item(self, item: Id) -> dict[str, Any] | None:
         """Return an item's columns, or None."""
-        at = int(self._catalogue.positions([item])[0])
-        return None if at < 0 else self._catalogue.attributes(at)
+        return self.attributes([item])[0]
+
+    def attributes(self, ids: Sequence[Id]) -> list[dict[str, Any] | None]:
+        """Return the columns of several items, None for those that are not there."""
+        items = self._catalogue
+        where = items.positions(ids)
+        rows = iter(items.attributes(where[where >= 0]))
+        return [next(rows) if at >= 0 else None for at in where.tolist()]
 
     def items(self, search: str = "", limit: int = 20, offset: int = 0) -> list[dict[str, Any]]:
         """Return items whose id or title has ``search`` in it, popular ones first."""
         items = self._catalogue
-        return [items.attributes(int(at)) for at in items.matching(search)[offset : offset + limit]]
+        return items.attributes(items.matching(search)[offset : offset + limit])
 
     # ----------------------------------------------------------------- users
 
@@ -239,7 +243,7 @@ class Engine:
 
     def history(self, user: Id, limit: int = 20) -> list[Id]:
         """Return what the model knows of a user's history, latest first."""
-        return [self._catalogue.id_at(at) for at in self.queries.history(user)[::-1][:limit]]
+        return self._catalogue.ids_at(self.queries.history(user)[::-1][:limit])
 
     # ----------------------------------------------------------------- about
 
@@ -307,11 +311,15 @@ class Engine:
         ranking = self.recommender.ranking_
         if ranking is None or not query.known or not len(found):
             return recalled
-        more = np.float32(ask.popularity - 1.0) * items.vectors(found)[:, -1]
+        more = np.float32(0.0)
+        if ask.popularity != 1.0:
+            more = np.float32(ask.popularity - 1.0) * items.vectors(found)[:, -1]
         plain = recalled - more
-        score = ranking.scores(query.rows, query.past, items.rows.take(found), found, plain, frame)
-        scale = float(score.std()) / (float(plain.std()) or 1.0)  # one machine's units in the other's
-        return np.asarray(score + np.float32(scale) * more, np.float32)
+        score = ranking.scores(query.rows, query.past, items.shelf.take(found), found, plain, frame)
+        if ask.popularity != 1.0:
+            scale = float(score.std()) / (float(plain.std()) or 1.0)  # one machine's units in the other's
+            score = score + np.float32(scale) * more
+        return np.asarray(score, np.float32)
 
     def _reorder(self, found: Positions, score: Floats, ask: Ask, items: Catalogue) -> Positions:
         order = np.arange(len(found))
@@ -321,36 +329,40 @@ class Engine:
                 raise OptionError("freshness needs items with a time: name its column as item_time")
             score = freshened(score, age, ask.freshness, self.recommender.freshness_half_life)
             order = np.lexsort((found, -score))
-        caps = [(codes_of(items.filters.values(name), found[order]), most) for name, most in ask.caps.items()]
+        caps = [(items.codes(name, found[order]), most) for name, most in ask.caps.items()]
         vectors = items.vectors(found[order])[:, :-1] if ask.diversity else None
         return order[reorder(score[order], ask.n, vectors=vectors, diversity=ask.diversity, caps=caps)]
 
-    def _found(
+    def _listed(
         self,
         items: Catalogue,
         query: Query,
-        position: Any,
-        rank: int,
-        score: float,
-        place: Mapping[int, int],
+        found: Positions,
+        score: Floats,
         recalled: Floats,
-    ) -> Found:
-        at = place[int(position)]
-        source = "recall" if query.known else "popularity"
-        return Found(
-            items.id_at(position),
-            rank,
-            score,
-            self._chance(query, score),
-            at + 1,
-            float(recalled[at]),
-            source,
-        )
+        order: Positions,
+        ranked: Floats | None,
+    ) -> list[Found]:
+        """Return what stands in ``order`` of the found items; scores (n_found,) are of each.
 
-    def _chance(self, query: Query, score: float) -> float | None:
-        """Return the calibrated chance of a score of the second stage; popularity, without a query, has none."""
+        ``ranked`` are those of the second stage, which tell chances; None: it has not been asked.
+        """
+        source = "recall" if query.known else "popularity"
+        chances = [None] * len(order) if ranked is None else self._chances(query, ranked[order])
+        scores, places, first = score[order].tolist(), (order + 1).tolist(), recalled[order].tolist()
+        rows = zip(items.ids_at(found[order]), scores, chances, places, first, strict=True)
+        return [
+            Found(one, rank, own, chance, at, recall, source)
+            for rank, (one, own, chance, at, recall) in enumerate(rows, 1)
+        ]
+
+    def _chances(self, query: Query, score: Floats) -> list[float | None]:
+        """Return the calibrated chances of scores (n,) of the second stage; popularity, without a query, has none."""
         ranking = self.recommender.ranking_
-        return None if ranking is None or not query.known else ranking.probability(score)
+        if ranking is None or not query.known:
+            return [None] * len(score)
+        chances: list[float | None] = ranking.probability(score).tolist()
+        return chances
 
     def _because(self, query: Query, at: int, items: Catalogue) -> list[tuple[Id, float]]:
         """Return what each item of the history adds beside the item at ``at``."""
@@ -368,7 +380,7 @@ class Engine:
         vectors, _ = query_vectors(each, self.recommender._machine)
         value = vectors[:, :-1] @ items.vectors(np.array([at]))[0, :-1]
         order = np.argsort(-np.abs(value), kind="stable")
-        return [(items.id_at(query.history[i]), float(value[i])) for i in order]
+        return list(zip(items.ids_at(query.history[order]), value[order].tolist(), strict=True))
 
 
 def explored(query: Query, ask: Ask) -> Query:

@@ -11,10 +11,12 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from crossfm.data.categories import category_codes
+from crossfm.data.places import Places
 from crossfm.data.strings import pack_strings, unpack_strings
 from crossfm.errors import DataError
 
 Positions = NDArray[np.int64]
+FEW = 16  # ids to look up are few when there are this many times as many
 KINDS = ("text", "int64", "uint64")
 
 
@@ -31,6 +33,14 @@ class Ids:
     def __init__(self, keys: Any, kind: str) -> None:
         self.keys = keys
         self.kind = kind
+        self._places: Places | None = None
+
+    @property
+    def places(self) -> Places:
+        """Positions of ids that are texts; made when first asked for."""
+        if self._places is None:
+            self._places = Places(self.keys)
+        return self._places
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -62,6 +72,8 @@ class Ids:
     def positions(self, column: Any, name: str) -> Positions:
         """Return the position of each cell (n,), -1 for unknown and missing ids."""
         codes, distinct = category_codes(column, name)
+        if len(distinct) * FEW <= len(self.keys):  # pyarrow hashes all keys each time
+            return np.append(self.places.find(distinct.to_pylist()), -1)[codes]
         found = pc.index_in(distinct.cast(pa.large_string()), value_set=self.keys)
         known = pc.fill_null(found, -1).to_numpy(zero_copy_only=False).astype(np.int64)
         return np.append(known, -1)[codes]

@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 from crossfm.data.rows import Rows, join_rows, shift_ids
 from crossfm.errors import ColumnError
 from crossfm.recommender.ask import Ask, Id
-from crossfm.recommender.catalogue import Catalogue, key_of
+from crossfm.recommender.catalogue import Catalogue
 from crossfm.recommender.history import history_rows
 from crossfm.recommender.recommender import Recommender
 from crossfm.recommender.seen import Seen, Skip
+from crossfm.recommender.shelf import key_of
 from crossfm.scoring.decompose import query_vectors
 
 KEPT = 10_000  # encoded contexts and features that are remembered
@@ -69,13 +70,13 @@ class Queries:
 
     def __init__(self, model: Recommender) -> None:
         self.model = model
-        self.place = {key: at for at, key in enumerate(model.users_.ids.keys.to_pylist())}
+        self.places = model.users_.ids.places
         self._encoded: OrderedDict[tuple[str, str], Rows] = OrderedDict()
         self._lock = Lock()
 
     def of(self, ask: Ask, items: Catalogue) -> Query:
         """Return the query of ``ask``. Raises ``ColumnError`` for columns that the model does not know."""
-        at = -1 if ask.user is None else self.place.get(key_of(ask.user), -1)
+        at = -1 if ask.user is None else self.places.get(key_of(ask.user))
         rows = self._user_rows(at, ask)
         rows = self._with_context(rows, ask.context)
         done = items.positions(ask.history)
@@ -98,7 +99,7 @@ class Queries:
 
     def stored(self, user: Id) -> dict[str, Any] | None:
         """Return the columns of a user that have a value, or None."""
-        side, at = self.model.users_, self.place.get(key_of(user), -1)
+        side, at = self.model.users_, self.places.get(key_of(user))
         if at < 0:
             return None
         row = {name: side.table[name][at].as_py() for name in side.table.column_names}
@@ -114,7 +115,7 @@ class Queries:
 
     def history(self, user: Id) -> NDArray[np.int64]:
         """Return the positions of what the model knows of a user's history, oldest first, or of all that was seen."""
-        at = np.array([self.place.get(key_of(user), -1)])
+        at = np.array([self.places.get(key_of(user))])
         source = self.model.histories_ or self.model.seen_
         return np.asarray(source.of_users(at).items, np.int64)
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crossfm.core.losses import find_loss
-from crossfm.data.rows import Rows, join_rows, shift_ids
+from crossfm.data.rows import Rows, join_rows, offsets_or_width, shift_ids
 from crossfm.estimators.kinds import restore
 from crossfm.recommender.seen import Positions, Seen
 from crossfm.recommender.signals import N_FIELDS, Frame, Signals, frame_of, framed, signal_rows
@@ -97,8 +97,42 @@ class Ranking:
         """
         numbers = self.signals.of(past, positions, recalled)
         numbers = framed(numbers, frame_of(numbers[: self.n_candidates]) if frame is None else frame)
-        n = len(positions)
-        return self.raw(self.joined(query.take(np.zeros(n, np.int64)), items, numbers, np.full(n, len(past))))
+        return self.raw(self.beside(query, items, numbers, len(past)))
+
+    def beside(self, query: Rows, items: Rows, numbers: Floats, n_past: int) -> Rows:
+        """Return what ``joined`` does for one query (1, ...) beside all items: each number is written once."""
+        more = signal_rows(numbers, n_past)
+        parts = (
+            (query, 0, 0),
+            (items, 0, self.n_query_fields),
+            (more, items.n_features, self.n_fields - N_FIELDS),
+        )
+        starts, row = items.offsets(), np.arange(items.n_rows + 1)
+        indptr = starts + row * (query.nnz + N_FIELDS)
+        middle = np.arange(items.nnz) + np.repeat(indptr[:-1] + query.nnz - starts[:-1], np.diff(starts))
+        where = (
+            (indptr[:-1, None] + np.arange(query.nnz)).ravel(),
+            middle,
+            (indptr[1:, None] + np.arange(-N_FIELDS, 0)).ravel(),
+        )
+
+        def written(kind: Any, of_part: Any) -> Any:
+            out = np.empty(indptr[-1], kind)
+            for at, part in zip(where, parts, strict=True):
+                own = of_part(*part)
+                out[at] = np.tile(own, items.n_rows) if part[0] is query else own
+            return out
+
+        known = query.fields is not None and items.fields is not None
+        return Rows(
+            indices=written(np.uint32, lambda rows, shift, _: rows.indices + np.uint32(shift)),
+            n_features=items.n_features + more.n_features,
+            values=written(np.float32, lambda rows, *_: rows.value_of_each()),
+            fields=written(np.uint32, lambda rows, _, field: rows.field_of_each() + np.uint32(field))
+            if known
+            else None,
+            **offsets_or_width(indptr),
+        )
 
     def scores_of(
         self, queries: Rows, past: Seen, items: Rows, positions: Positions, recalled: Floats

@@ -11,8 +11,6 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from crossfm.recommender.filters import Values
-
 Floats = NDArray[np.float32]
 
 
@@ -64,11 +62,6 @@ def reorder(
         if unit is not None:
             np.maximum(likeness, unit @ unit[best], out=likeness)
     return np.array(chosen, np.int64)
-
-
-def codes_of(values: Values, positions: NDArray[np.int64]) -> list[NDArray[np.int64]]:
-    """Return the codes of an attribute for items at ``positions``."""
-    return [values.of_item(int(position)) for position in positions]
 
 
 def _fits(

@@ -83,15 +83,14 @@ class Signals:
     def _near(self, past: Any, at: Positions, known: NDArray[np.bool_]) -> Floats:
         """Return for each item the sum of its nearness to those of ``past`` that are its neighbours."""
         n_items = len(self.indptr) - 1
-        mine = np.zeros(n_items, np.float32)
-        mine[past[past < n_items]] = 1.0
+        mine = np.zeros(n_items, bool)
+        mine[past[past < n_items]] = True
         start = self.indptr[at]
         ends = offsets(np.where(known, self.indptr[at + 1] - start, 0))
         where = np.repeat(start - ends[:-1], np.diff(ends)) + np.arange(ends[-1])
-        total = np.concatenate(
-            [[0.0], np.cumsum(self.nearness[where] * mine[self.neighbours[where]], dtype=np.float64)]
-        )
-        return np.asarray(total[ends[1:]] - total[ends[:-1]], np.float32)
+        hit = np.flatnonzero(mine[self.neighbours[where]])  # few of many
+        row = np.searchsorted(ends, hit, side="right") - 1
+        return np.bincount(row, self.nearness[where[hit]], len(at)).astype(np.float32)
 
     def to_state(self) -> dict[str, NDArray[Any]]:
         """Return the arrays."""

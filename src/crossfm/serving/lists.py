@@ -80,6 +80,7 @@ class Lists:
         if loaded.engine.item(item) is None:
             raise Problem(404, f"there is no item {item!r}", field="item")
         why = loaded.engine.explain(replace(self.ask(body, loaded), popularity=popularity), item)
+        rows = loaded.engine.attributes([one for one, _ in why.because])
         return {
             "request_id": self.request_id,
             "version": loaded.version,
@@ -89,8 +90,8 @@ class Lists:
             "bias": why.bias,
             "parts": [asdict(part) for part in why.parts],
             "because": [
-                {"item": one, "value": value, "attributes": loaded.engine.item(one)}
-                for one, value in why.because
+                {"item": one, "value": value, "attributes": attributes}
+                for (one, value), attributes in zip(why.because, rows, strict=True)
             ],
             "ranked": why.ranked,
             "attributes": loaded.engine.item(why.item),
@@ -106,7 +107,7 @@ class Lists:
             "request_id": self.request_id,
             "version": loaded.version,
             "item": item,
-            "items": _items(loaded, found, {}),
+            "items": _items(found, _rows(loaded, found)),
         }
 
     # --------------------------------------------------------------- parts
@@ -137,15 +138,15 @@ class Lists:
     def told(self, loaded: Loaded, user: Any, answer: Answer, *, attributes: bool) -> dict[str, Any]:
         """Return an answer as JSON holds it."""
         notes = [*self.notes, *([answer.note] if answer.note else [])]
-        rows: dict[Any, Any] | None = {} if attributes else None  # most items are in both lists
+        rows = _rows(loaded, answer.items, answer.recalled) if attributes else None
         return {
             "request_id": self.request_id,
             "version": loaded.version,
             "user": user,
             "known": answer.known,
             "note": "; ".join(notes) or None,
-            "items": _items(loaded, answer.items, rows),
-            "recalled": _items(loaded, answer.recalled, rows),
+            "items": _items(answer.items, rows),
+            "recalled": _items(answer.recalled, rows),
             "funnel": asdict(answer.funnel),
             "timings": {stage: round(ms, 3) for stage, ms in answer.timings.items()},
             "experiment": None,
@@ -213,8 +214,14 @@ def _as_variant(ask: Ask, body: RecommendBody, assigned: Assigned) -> Ask:
     return replace(ask, **knobs)
 
 
-def _items(loaded: Loaded, found: Sequence[Found], attributes: dict[Any, Any] | None) -> list[dict[str, Any]]:
-    """Return items as JSON holds them; ``attributes`` remembers rows, None leaves them out."""
+def _rows(loaded: Loaded, *lists: Sequence[Found]) -> dict[Any, Any]:
+    """Return the attributes of all items of some lists by id: most are in both."""
+    ids = list(dict.fromkeys(one.item for found in lists for one in found))
+    return dict(zip(ids, loaded.engine.attributes(ids), strict=True))
+
+
+def _items(found: Sequence[Found], attributes: dict[Any, Any] | None) -> list[dict[str, Any]]:
+    """Return items as JSON holds them, with their ``attributes`` unless these are None."""
     told: list[dict[str, Any]] = []
     for one in found:
         row: dict[str, Any] = {
@@ -227,8 +234,6 @@ def _items(loaded: Loaded, found: Sequence[Found], attributes: dict[Any, Any] | 
             "source": one.source,
         }
         if attributes is not None:
-            if one.item not in attributes:
-                attributes[one.item] = loaded.engine.item(one.item)
             row["attributes"] = attributes[one.item]
         told.append(row)
     return told
