@@ -134,6 +134,18 @@ def test_labels_in_groups_are_ordered() -> None:
     assert found[y == 1].min() > found[y == 0].max()
 
 
+def test_pairs_of_labels_count_by_their_weight() -> None:
+    ranker = NeuralFMRanker(
+        2, model="fm", solver="sgd", learning_rate_w=0.01, init_scale=0.0, max_iter=1, random_state=0
+    )
+    y, groups, weight = np.array([1.0, 0, 1, 0]), np.array([0, 0, 1, 1]), np.array([1.0, 1, 3, 3])
+    ranker.fit(ids(np.arange(4), 4), y, groups=groups, sample_weight=weight)
+    w = ranker.params_.w
+    assert w[0] == pytest.approx(-w[1], rel=1e-5)
+    assert w[2] == pytest.approx(-w[3], rel=1e-5)
+    assert w[2] == pytest.approx(3 * w[0], rel=1e-5)
+
+
 def test_sampled_softmax_is_what_its_formula_says() -> None:
     """One choice, one batch: the loss before the first step is log(1 + n_negatives) when all scores are equal."""
     ranker = NeuralFMRanker(
@@ -144,6 +156,23 @@ def test_sampled_softmax_is_what_its_formula_says() -> None:
     )
     score = np.log1p(1.0)  # popularity: the item that was chosen once starts there
     assert ranker.history_[0]["train_loss"] == pytest.approx(np.log(np.exp(score) + 4) - score, rel=1e-5)
+
+
+@pytest.mark.parametrize("negatives", ["uniform", "popularity"])
+@pytest.mark.parametrize("loss", ["bpr", "softmax"])
+def test_popular_negatives_are_corrected_for_and_choices_count_by_their_weight(
+    loss: str, negatives: str
+) -> None:
+    """Two users and items, each chosen by one of them: the negative is always the other."""
+    still = {"learning_rate": 1e-12, "learning_rate_V": 1e-12, "learning_rate_w": 1e-12, "init_scale": 0.0}
+    ranker = NeuralFMRanker(
+        2, model="fm", loss=loss, negatives=negatives, n_negatives=1, max_iter=1, random_state=0, **still
+    )
+    chosen, weight = np.array([0, 0, 1]), np.array([1.0, 2.0, 0.5])
+    ranker.fit(ids(chosen, 2), chosen, catalogue=ids(np.arange(2), 2), groups=chosen, sample_weight=weight)
+    apart = np.log(4 / 1.5) * (0.25 if negatives == "popularity" else 1)  # 1 + weight of the choices, to 0.75
+    losses = weight * np.log1p(np.exp([-apart, -apart, apart]))
+    assert ranker.history_[0]["train_loss"] == pytest.approx(losses.sum() / weight.sum(), rel=1e-5)
 
 
 @pytest.mark.parametrize("negatives", ["uniform", "popularity"])

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from importlib.util import find_spec
+from types import ModuleType
 
 import keras
 import numpy as np
@@ -129,6 +131,32 @@ def test_an_export_that_fails_leaves_nothing(tmp_path, monkeypatch):
     with pytest.raises(RuntimeError, match="no space"):
         export_saved_model(made, tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(
+    BACKEND != "jax", reason="it needs no TensorFlow, so one that writes SavedModels is enough"
+)
+def test_a_version_appears_when_it_is_whole_and_follows_the_last(tmp_path, monkeypatch):
+    monkeypatch.setitem(
+        sys.modules, "tensorflow", ModuleType("tensorflow")
+    )  # asked for only whether it is there
+    meanwhile = []
+
+    class Writes:
+        def export(self, path, *, format, verbose):
+            assert format == "tf_saved_model"
+            path.mkdir()
+            (path / "saved_model.pb").write_text("half")
+            meanwhile.append([p.name for p in path.parent.iterdir() if not p.name.startswith(".")])
+            (path / "saved_model.pb").write_text("whole")
+
+    assert export_saved_model(Writes(), tmp_path) == tmp_path / "1"
+    assert export_saved_model(Writes(), tmp_path) == tmp_path / "2"
+    (tmp_path / "9").mkdir()
+    assert export_saved_model(Writes(), tmp_path) == tmp_path / "10"
+    assert meanwhile[:2] == [[], ["1"]]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["1", "10", "2", "9"]
+    assert (tmp_path / "10" / "saved_model.pb").read_text() == "whole"
 
 
 @pytest.mark.skipif(BACKEND != "torch", reason="the other backends can")

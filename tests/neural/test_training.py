@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from crossfm import DeepFMClassifier, NeuralFMRegressor, NFMClassifier, Rows
+from crossfm import DeepFMClassifier, NeuralFMRegressor, NFMClassifier, Rows, load
 from crossfm.neural.engine.core import CoreEmbeddings
+from crossfm.neural.layers import MLP
 from crossfm.neural.training import Steps
 
 N = 64
@@ -77,6 +79,32 @@ def test_a_row_counts_by_its_weight(steps: list[dict[str, float]]) -> None:
         model = DeepFMClassifier(max_iter=1, **{**OPTIONS, "batch_size": N})
         model.fit(two_columns(), sample_weight=np.full(N, weight))
     assert steps[1]["length"] == pytest.approx(3 * steps[0]["length"], rel=1e-4)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_layers_compute_in_the_precision_asked_for_in_training_and_scoring(
+    precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: dict[bool, torch.dtype] = {}
+    forward = MLP.forward
+
+    def watched(self: Any, x: torch.Tensor) -> torch.Tensor:
+        out: torch.Tensor = forward(self, x)
+        seen[self.training] = out.dtype
+        return out
+
+    monkeypatch.setattr(MLP, "forward", watched)
+    model = DeepFMClassifier(max_iter=1, precision=precision, **OPTIONS).fit(two_columns())
+    assert model.decision_function(two_columns()).dtype.itemsize >= 4
+    assert seen == dict.fromkeys((True, False), getattr(torch, precision))
+
+
+def test_a_loaded_network_scores_without_dropout(tmp_path: Path) -> None:
+    rows = two_columns()
+    model = NFMClassifier(dropout=0.5, max_iter=1, **OPTIONS).fit(rows)
+    model.save(tmp_path / "m.crossfm")
+    found = load(tmp_path / "m.crossfm").decision_function(rows)
+    np.testing.assert_array_equal(found, model.decision_function(rows))
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.5])
