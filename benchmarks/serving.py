@@ -2,11 +2,11 @@
 
     python benchmarks/serving.py [--sizes 10000 200000 1000000] [--connections 1 4 16] [--seconds S] [--rounds R]
 
-Needs wrk (Debian's package). Each size is a bundle of a drawn recommender (``common/catalogue.py``: 16 factors, 20 items of
-history, two context columns, an NFM with a layer of 64 that ranks 500 candidates), served by ``crossfm serve`` and asked by
-``serving.lua`` for ten items with attributes: random users and context, some sessions, some GETs. Of the rounds the one
-with the best median is told: other work on the machine only adds. "CPU" is the server's processor time of a request, which
-other work changes less.
+Needs wrk (Debian's package). Each size is a bundle of a drawn recommender (``common/catalogue.py``: 16 factors, 20
+items of history, two context columns, an NFM with a layer of 64 that ranks 500 candidates), served by ``crossfm
+serve`` and asked by ``serving.lua`` for ten items with attributes: random users and context, some sessions, some
+GETs. Of the rounds the one with the best median is told: other work on the machine only adds. "CPU" is the server's
+processor time of a request, which other work changes less.
 """
 
 from __future__ import annotations
@@ -145,7 +145,8 @@ def main() -> None:
         machine() | {"wrk": subprocess.run(["wrk", "-v"], capture_output=True, text=True).stdout.split()[1]}
     )
     print(
-        "| items | connections | p50 ms | p99 ms | requests/s | CPU ms | load | failed |\n|---|---|---|---|---|---|---|---|"
+        "| items | connections | p50 ms | p99 ms | requests/s | CPU ms | load | failed |\n"
+        "|---|---|---|---|---|---|---|---|"
     )
     with tempfile.TemporaryDirectory() as folder:
         for n_items in args.sizes:

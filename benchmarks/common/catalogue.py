@@ -1,8 +1,8 @@
 """A recommender of any size whose numbers are drawn and not learnt: what a server holds, without the training.
 
-Items are the sum of an id, a category, a brand and three tags, with popular ids longer and first-order weights by Zipf's
-law; queries are a user with age and country, the hour, the device and 20 items of history. Encoders, index, second stage
-and file are the package's own.
+Items are the sum of an id, a category, a brand and three tags, with popular ids longer and first-order weights by
+Zipf's law; queries are a user with age and country, the hour, the device and 20 items of history. Encoders, index,
+second stage and file are the package's own.
 """
 
 from __future__ import annotations
