@@ -171,6 +171,10 @@ def test_numbers_are_told_from_other_values() -> None:
     assert (found.n_fields, found.dense_ids.tolist()) == (5, [0, 6])
     assert found.counts.tolist() == np.bincount(ids, minlength=9).tolist()
     assert found.n_rows == 3
+    tags = Rows(
+        np.arange(3, dtype=np.uint32), 3, values=np.array([0.5, 1, 1], np.float32), width=1, fields=fields[:1]
+    )
+    assert survey(tags, fields=True, counted=False).dense_ids.tolist() == []  # one of three is no number
     narrow = Rows(ids[:5], 7, values=values[:5], width=5, fields=fields)
     assert dense_values(narrow, np.arange(1), np.array([0, 6, 8])).tolist() == [[0.5, 2.0, 0.0]]
 
