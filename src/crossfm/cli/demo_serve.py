@@ -43,7 +43,7 @@ def serve_demo(output: Path | None, port: int, seed: int, *, open_page: bool) ->
 
 def fit(movies: Any, seed: int) -> Any:
     """Return a recommender whose queries have the time of day, the kind of day and the latest films."""
-    from crossfm.recommender.defaults import default_retriever
+    from crossfm.recommender.defaults import default_ranker, default_retriever
     from crossfm.recommender.recommender import Recommender
 
     model = Recommender(
@@ -54,6 +54,7 @@ def fit(movies: Any, seed: int) -> Any:
         title="title",
         columns=columns(),
         retriever=default_retriever(seed),
+        ranker=default_ranker(random_state=seed),
     )
     return model.fit(with_context(movies.ratings), movies.users, movies.items)
 

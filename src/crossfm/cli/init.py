@@ -69,7 +69,7 @@ def init(
     files |= {"separator": separator or "", "encoding": encoding or ""}
     columns = _columns(log, roles, sides)
     with atomic_write(out, "w") as file:
-        file.write(config_text(files, roles, columns, _is_binary(log, roles)))
+        file.write(config_text(files, roles, columns, _is_binary(log, roles), n_rows=log.num_rows))
     _show(log, roles, out)
 
 

@@ -166,7 +166,8 @@ def _report(found: Any, settings: Any, base: Path, quiet: bool) -> None:
         show_stages(found)
     if settings.output.report:
         path = base / settings.output.report
-        write_page(path, found, {"interactions": settings.data.interactions})
+        later = f"the latest {settings.evaluation.test:.0%} of {settings.data.interactions}"
+        write_page(path, found, {"model": "two stages", "later interactions": later})
         if not quiet:
             say(f"wrote {settings.output.report}")
 

@@ -8,9 +8,16 @@ from typing import Any
 
 from crossfm.recommender.roles import Roles
 
+ENOUGH = 10_000  # interactions from which a second stage pays
+
 
 def config_text(
-    files: Mapping[str, str], roles: Roles, columns: Mapping[str, tuple[str, str]], binary: bool
+    files: Mapping[str, str],
+    roles: Roles,
+    columns: Mapping[str, tuple[str, str]],
+    binary: bool,
+    *,
+    n_rows: int = 0,
 ) -> str:
     """Return the file.
 
@@ -22,9 +29,12 @@ def config_text(
     columns : mapping of column to (kind, reason)
     binary : bool
         Whether the label is 0 and 1: then rows with 0 were shown and not chosen.
+    n_rows : int
+        Interactions; with few of them a second stage learns little.
     """
     why = roles.reasons
     has_time = roles.time is not None
+    machine = "ffm" if has_time and n_rows >= ENOUGH else "none"
     lines = [
         "# A two-stage recommender. Change what is wrong, then run: crossfm fit-recommender THIS-FILE",
         "",
@@ -65,7 +75,7 @@ def config_text(
         "# options = { n_factors = 16, max_iter = 15, l2_V = 0.05 }  # of FMRanker",
         "",
         "[ranking]  # the second stage: none, fm, ffm, fwfm, or a neural one: nfm, deepfm, dcnv2, ...",
-        _line("machine", "none", "none: the machine of recall ranks too"),
+        _line("machine", machine, "none: the machine of recall ranks too"),
         _line(
             "train_on",
             "impressions" if binary else "recalled",
