@@ -37,7 +37,7 @@ def test_from_files_to_a_version(crossfm: Any, shop: Path) -> None:
     done = crossfm("fit-recommender", "recommender.toml")
     assert done.exit_code == 0, done.stderr
     assert "900 interactions of 'user_id' with 'item_id'" in done.stdout
-    assert "ndcg@20" in done.stdout
+    assert "NDCG@20" in done.stdout
     assert "next: crossfm serve models" in done.stdout
     version = (shop / "models" / "CURRENT").read_text().strip()
     manifest = json.loads((shop / "models" / version / "manifest.json").read_text())

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from crossfm.cli.errors import verb
+from crossfm.cli.extras import needs_serve
 from crossfm.cli.reading import Reading, check_column, read_table
 from crossfm.cli.show import examples, say
 from crossfm.errors import DataError, OptionError
@@ -31,6 +32,8 @@ def fit_recommender(
     """Train recall and ranking, judge them on later interactions, and write a version that crossfm serve takes."""
     from crossfm.recommender.config import read_config
 
+    with needs_serve():  # now, not after the training
+        from crossfm.serving.bundle import write_bundle
     settings = read_config(config)
     base = config.resolve().parent
     tables = read_tables(settings, base)
@@ -42,7 +45,7 @@ def fit_recommender(
     model = _fit(settings, tables, quiet)
     if not quiet:
         say(f"trained on all {tables['interactions'].num_rows:,} interactions")
-    version = _write(model, base / settings.output.models, metrics)
+    version = write_bundle(base / settings.output.models, model, metrics=metrics)
     say(f"wrote version {version} to {settings.output.models}; next: crossfm serve {settings.output.models}")
 
 
@@ -187,9 +190,3 @@ def _show_tables(settings: Any, tables: dict[str, Any]) -> None:
     for name in ("users", "items", "impressions"):
         if tables[name] is not None:
             say(f"  {name}: {tables[name].num_rows:,} rows")
-
-
-def _write(model: Any, folder: Path, metrics: dict[str, float]) -> str:
-    from crossfm.serving.bundle import write_bundle
-
-    return write_bundle(folder, model, metrics=metrics)
