@@ -151,7 +151,7 @@ except StoreError as exc:
     print(exc, exc.retry)
 """
     # The folders above a test's own are root's alone: they are opened for the child.
-    for folder in (tmp_path, *tmp_path.parents[:2]):
+    for folder in (tmp_path, *tmp_path.parents[:3]):
         folder.chmod(0o755)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     tmp_path.chmod(0o700)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import os
+import sqlite3
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -208,10 +210,17 @@ def _engine(url: URL, timeout: float, **options: Any) -> Engine:
 def _sqlite(url: URL, timeout: float) -> tuple[Engine, Engine]:
     """Return engines for writing and reading."""
     path = Path(str(url.database))
-    if not path.parent.is_dir():
-        raise StoreError(f"{path}: the folder of the state is not there; make it first, or name another one")
-    if not path.exists():
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))  # it will hold what people did
+    try:
+        if not path.parent.is_dir():
+            raise StoreError(
+                f"{path}: the folder of the state is not there; make it first, or name another one"
+            )
+        if not path.exists():
+            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))  # it will hold what people did
+    except PermissionError as exc:
+        raise StoreError(
+            f"{path} cannot be opened: {exc.strerror}; let this user read and write there"
+        ) from exc
     given = {"timeout": timeout, "isolation_level": None}  # this module begins transactions, not the driver
     writer = _engine(url, timeout, connect_args=given, pool_size=1, max_overflow=0)
     reader = _engine(
@@ -226,7 +235,7 @@ def _sqlite(url: URL, timeout: float) -> tuple[Engine, Engine]:
 
     @event.listens_for(writer, "connect")
     def _durable(connection: Any, _: Any) -> None:
-        _set_sqlite(connection, path)
+        _set_sqlite(connection, path, timeout)
 
     @event.listens_for(writer, "begin")
     def _begin(connection: Connection) -> None:
@@ -235,9 +244,23 @@ def _sqlite(url: URL, timeout: float) -> tuple[Engine, Engine]:
     return writer, reader
 
 
-def _set_sqlite(connection: Any, path: Path) -> None:
+def _log_ahead(connection: Any, timeout: float) -> str:
+    """Turn the write-ahead log on and return the mode; SQLite itself does not wait for others that open the file."""
+    latest = time.monotonic() + timeout
+    while time.monotonic() < latest:
+        with suppress(sqlite3.OperationalError):  # locked
+            return _mode(connection)
+        time.sleep(0.01)
+    return _mode(connection)
+
+
+def _mode(connection: Any) -> str:
+    return str(connection.execute("PRAGMA journal_mode=WAL").fetchone()[0])
+
+
+def _set_sqlite(connection: Any, path: Path, timeout: float) -> None:
     """Set a writing connection; raises ``StoreError`` for a file system or file that does not do."""
-    mode = connection.execute("PRAGMA journal_mode=WAL").fetchone()[0]
+    mode = _log_ahead(connection, timeout)
     if mode != "wal":
         raise StoreError(
             f"{path}: SQLite's write-ahead log does not work here (a network folder?); use a local disk"
