@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import signal
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,9 @@ import pytest
 from crossfm.errors import OptionError
 from crossfm.serving.auth import add_key
 from crossfm.serving.bundle import point, write_bundle
-from crossfm.serving.server import check_binding, open_registry
+from crossfm.serving.memory import settle
+from crossfm.serving.registry import Registry
+from crossfm.serving.server import check_binding, make_app, open_registry
 from crossfm.serving.settings import Settings
 from crossfm.serving.store import Store
 from serving.small import small_model
@@ -201,6 +205,24 @@ def test_the_command_refuses_to_bind_without_keys(current_a: Path) -> None:
     done = CliRunner().invoke(app, ["serve", str(current_a), "--host", "0.0.0.0"])
     assert done.exit_code == 2
     assert "can be reached from other machines" in done.stderr
+
+
+def test_the_collector_leaves_models_alone_and_frees_those_that_are_gone(
+    current_a: Path, tmp_path: Path
+) -> None:
+    registry = Registry(current_a)
+    make_app(Settings(bundle=current_a, state=f"sqlite:///{tmp_path}/s.db"), registry)
+    try:
+        assert gc.get_freeze_count() > 10_000
+        first = weakref.ref(registry.current.engine)
+        for version in "bab":  # a bundle is loaded anew where it is no longer in memory
+            registry.activate(version)
+            registry.previous = None
+            settle()
+            if version == "b":
+                assert first() is None
+    finally:
+        gc.unfreeze()
 
 
 def test_one_model_file_is_served_too(tmp_path: Path) -> None:

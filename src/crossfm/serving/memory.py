@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from pathlib import Path
@@ -20,3 +21,13 @@ def resident_bytes() -> int | None:
         return None
     highest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return highest if sys.platform == "darwin" else highest * 1024
+
+
+def settle() -> None:
+    """Tell the collector to leave alone what is there now: a model and the libraries, which stay.
+
+    A full collection looks at some 450,000 objects: 0.2 s without an answer, once in a few thousand requests.
+    """
+    gc.unfreeze()  # what belonged to a model that is gone can go now
+    gc.collect()
+    gc.freeze()

@@ -27,6 +27,7 @@ from crossfm.serving.auth import read_keys
 from crossfm.serving.bundle import open_model
 from crossfm.serving.hosts import is_loopback
 from crossfm.serving.logs import logging_config
+from crossfm.serving.memory import settle
 from crossfm.serving.metrics import SHARED
 from crossfm.serving.registry import Registry
 from crossfm.serving.service import Service
@@ -81,7 +82,16 @@ def _single(path: Path) -> Any:
 def make_app(settings: Settings, registry: Registry | None = None) -> FastAPI:
     """Return the app with a store of its own, which is closed when the app ends."""
     store = Store(settings.state)
-    app = build_app(registry or open_registry(settings), store, settings)
+    registry = registry or open_registry(settings)
+    app = build_app(registry, store, settings)
+    swapped = registry.on_swap
+
+    def swapped_and_settled(new: str, old: str | None) -> None:
+        swapped(new, old)
+        settle()
+
+    registry.on_swap = swapped_and_settled
+    settle()
     inner = app.router.lifespan_context
 
     @asynccontextmanager
