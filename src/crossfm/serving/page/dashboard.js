@@ -145,7 +145,7 @@ export class Dashboard {
     if (!changed(this.boxes.index, index)) return;
     const { recall, ...plain } = index;
     const pairs = [["kind", index.kind === "exact" ? "exact: every item is compared" : index.kind], ["items", count(index.n_items)], ["numbers an item", count(index.dim)], ["size", bytes(index.bytes)]];
-    if (recall) pairs.push(["measured recall", `${percent(recall.value, 2)} of the true best ${recall.k}`], ["target", percent(recall.target, 0)], ["probes", recall.probes == null ? null : count(recall.probes)]);
+    if (recall) pairs.push(["measured recall", `${percent(recall.value, 2)} of the true best${recall.k == null ? "" : ` ${recall.k}`}`], ["target", percent(recall.target, 0)], ["probes", recall.probes == null ? null : count(recall.probes)]);
     for (const [name, x] of Object.entries(plain)) if (!["kind", "n_items", "dim", "bytes"].includes(name) && typeof x !== "object") pairs.push([name, String(x)]);
     fill(this.boxes.index, h("dl", null, pairs.filter(([, text]) => text && text !== "–").map(([name, text]) => [h("dt", null, name), h("dd", null, text)])));
   }
