@@ -581,8 +581,8 @@ class NFMRegressor(NeuralFMRegressor):
 
     y(x) = w0 + sum_i w_i x_i + h^T MLP(sum_{i<j} (x_i v_i) * (x_j v_j)).
 
-    Parameters and attributes are those of ``NeuralFMRegressor`` without ``model``; ``dropout`` is 0.3 by default, on the
-    pooled pairs and on each hidden layer: the paper tunes it and finds that the network overfits without.
+    Parameters and attributes are those of ``NeuralFMRegressor`` without ``model``; ``dropout`` is 0.3 by default, on
+    the pooled pairs and on each hidden layer: the paper tunes it and finds that the network overfits without.
 
     References
     ----------
