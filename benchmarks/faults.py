@@ -5,8 +5,8 @@
 MODELS is a folder of bundles with a current version, such as ``crossfm fit-recommender`` leaves; it is copied. Each
 round: feedback from four callers and lists from two, then ``kill -9`` and a new start on the same state; every
 acknowledged event must be there, once. Then versions are changed at the folder and by HTTP under the same load, a
-damaged one among them: no answer may fail, and each is of one version in header and body. Ends with 1 where
-anything is wrong.
+damaged one among them: no answer may fail, and each is of one version in header and body. Ends with 1 where anything
+is wrong.
 """
 
 from __future__ import annotations
