@@ -420,11 +420,11 @@ def test_options_that_mean_nothing_are_refused(text, tmp_path):
 
 
 def test_a_limit_below_the_program_is_told_with_what_is_needed(text, tmp_path):
-    with pytest.raises(OptionError, match=r"memory_limit=20 MB is too small: the program has \d+ MB"):
+    with pytest.raises(OptionError, match=r"memory_limit=20 MB is too small: the program has [\d,]+ MB"):
         stream(text, memory_limit="20MB")
     found = stream(text)
     found.memory_limit = 20_000_000
-    with pytest.raises(OptionError, match=r"takes 5 MB more .* about \d+ MB are needed"):
+    with pytest.raises(OptionError, match=r"takes 5 MB more .* about [\d,]+ MB are needed"):
         found.need(5e6)
 
 

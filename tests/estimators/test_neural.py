@@ -145,7 +145,8 @@ class Network(ByRows):
             model.partial_fit(later, y)
         assert np.abs(self.vectors(model)[2:] - start[2:]).max() > 0.01
         assert np.array_equal(self.vectors(model)[:2], known[:2])
-        assert model.history_[-1]["train_loss"] < model.history_[-30]["train_loss"]
+        losses = [epoch["train_loss"] for epoch in model.history_[-150:]]
+        assert np.mean(losses[-50:]) < np.mean(losses[:50])  # of many: with dropout each is by chance
 
     def test_it_works_in_pipelines_and_searches(self) -> None:
         rng = np.random.default_rng(0)

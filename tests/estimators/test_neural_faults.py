@@ -551,7 +551,7 @@ def test_an_nfm_without_layers_is_an_fm_where_its_output_weights_stay() -> None:
     rows = wide_rows(300, 6)
     options = {"learning_rate": 1e-9, "max_iter": 3, **SMALL}
     fm = NeuralFMClassifier(model="fm", **options).fit(rows)
-    nfm = NFMClassifier(hidden=(), batch_norm=False, **options).fit(rows)
+    nfm = NFMClassifier(hidden=(), batch_norm=False, dropout=0.0, **options).fit(rows)
     np.testing.assert_allclose(nfm.params_.layers["h"], 1.0, atol=1e-6)
     np.testing.assert_allclose(nfm.params_.V, fm.params_.V, atol=1e-5)
     np.testing.assert_allclose(nfm.decision_function(rows), fm.decision_function(rows), atol=1e-4)
