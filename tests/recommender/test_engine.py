@@ -194,6 +194,13 @@ def test_caps_hold_and_fill_up_from_deeper_in_the_list(model: Recommender) -> No
     assert more.note == "6 of 9: caps allow no more"
 
 
+def test_what_was_denied_is_not_taken_off_twice_when_the_reason_is_told(engine: Engine) -> None:
+    denied = [f"i{at}" for at in range(12, N_ITEMS)]
+    answer = engine.recommend(Ask(n=9, features={"taste": "a"}, deny=denied, caps={"kind": 2}))
+    assert len(answer.items) == 6
+    assert answer.note == "6 of 9: caps allow no more"
+
+
 def test_diversity_puts_unlike_items_next_to_each_other(engine: Engine, model: Recommender) -> None:
     def likeness(found: list[Any]) -> float:
         at = [int(item[1:]) for item in found]

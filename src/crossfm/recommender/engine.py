@@ -423,11 +423,7 @@ def _note(ask: Ask, query: Query, n: int) -> str | None:
     """Say why there are fewer items than asked for."""
     notes = list(query.notes)
     if n < ask.n:
-        left = query.n_allowed - len(query.skip[1])
-        why = (
-            "caps allow no more"
-            if ask.caps and left > n
-            else "no more are left after filters and what was seen"
-        )
+        capped = ask.caps and query.n_allowed > n
+        why = "caps allow no more" if capped else "no more are left after filters and what was seen"
         notes.append(f"{n} of {ask.n}: {why}")
     return "; ".join(notes) or None
