@@ -164,3 +164,8 @@ def _check_name(name: Any) -> None:
 
 def _type_names() -> list[str]:
     return [dtype.name for dtype in _DTYPES.values()]
+
+
+def part_of(arrays: Arrays, prefix: str) -> Arrays:
+    """Return the arrays whose names begin with ``prefix``, by the rest of their names."""
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}

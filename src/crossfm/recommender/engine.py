@@ -145,21 +145,18 @@ class Engine:
         at = items.position(item)
         query = self.queries.of(ask, items)
         own = items.shelf.take(np.array([at]))
-        names = model.field_names()
-        left = len(names) - len(model.items_.encoder.fields)
-        parts = explain_rows(join_rows(query.rows, own, left_fields=left), model._machine, names)
+        joined = join_rows(query.rows, own, left_fields=model.n_query_fields)
+        parts = explain_rows(joined, model._machine, model.field_names())
         listed = [Part((name,), float(v)) for name, v in zip(parts.names, parts.columns[0], strict=True)]
         listed += [Part(pair, float(v)) for pair, v in zip(parts.pair_names, parts.pairs[0], strict=True)]
         listed = [part for part in listed if part.value]
         listed.sort(key=lambda part: -abs(part.value))
         score = float(parts.score()[0])
-        recalled = self._scores(query, np.array([at]), items, replace(ask, popularity=1.0))
         ranked = None
         if model.ranking_ is not None:
-            frame = self._frame(query, items)
-            ranked = float(
-                self._rank(query, np.array([at]), recalled, replace(ask, popularity=1.0), items, frame)[0]
-            )
+            plain, frame, found = replace(ask, popularity=1.0), self._frame(query, items), np.array([at])
+            recalled = self._scores(query, found, items, plain)
+            ranked = float(self._rank(query, found, recalled, plain, items, frame)[0])
         return Why(item, score, parts.bias, listed, self._because(query, at, items), ranked)
 
     # ----------------------------------------------------------------- items
@@ -272,18 +269,15 @@ class Engine:
         wide = min(wide, len(items))
         if not query.known:
             return items.popular(wide, query.skip, query.allowed)
-        vector = query.vector.copy()
-        vector[-1] *= np.float32(ask.popularity)
-        found, score = items.nearest(vector[None], wide, query.skip, query.allowed)
+        found, score = items.nearest(_vector(query, ask)[None], wide, query.skip, query.allowed)
         return found, score + np.float32(query.constant)
 
     def _scores(self, query: Query, found: Positions, items: Catalogue, ask: Ask) -> Floats:
         """Return recall's scores of given items."""
         if not query.known:
             return np.asarray(items.popularity[found], np.float32)
-        vector = query.vector.copy()
-        vector[-1] *= np.float32(ask.popularity)
-        return np.asarray(items.vectors(found) @ vector + np.float32(query.constant), np.float32)
+        score = items.vectors(found) @ _vector(query, ask) + np.float32(query.constant)
+        return np.asarray(score, np.float32)
 
     def _frame(self, query: Query, items: Catalogue) -> Frame | None:
         """Return what the ranking measures by: the list that recall finds without filters. None without a ranking."""
@@ -381,6 +375,13 @@ class Engine:
         value = vectors[:, :-1] @ items.vectors(np.array([at]))[0, :-1]
         order = np.argsort(-np.abs(value), kind="stable")
         return list(zip(items.ids_at(query.history[order]), value[order].tolist(), strict=True))
+
+
+def _vector(query: Query, ask: Ask) -> Floats:
+    """Return the query's vector with the weight that ``ask`` gives to popularity."""
+    vector: Floats = query.vector.copy()
+    vector[-1] *= np.float32(ask.popularity)
+    return vector
 
 
 def explored(query: Query, ask: Ask) -> Query:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from crossfm.core.losses import find_loss
 from crossfm.data.rows import Rows, join_rows, offsets_or_width, shift_ids
 from crossfm.estimators.kinds import restore
+from crossfm.io.parts import part_of
 from crossfm.recommender.seen import Positions, Seen
 from crossfm.recommender.signals import N_FIELDS, Frame, Signals, frame_of, framed, signal_rows
 
@@ -186,12 +187,8 @@ class Ranking:
     @classmethod
     def from_state(cls, arrays: dict[str, NDArray[Any]], meta: dict[str, Any]) -> Ranking:
         """Rebuild what ``to_state`` described."""
-
-        def part(prefix: str) -> dict[str, NDArray[Any]]:
-            return {name.removeprefix(prefix): a for name, a in arrays.items() if name.startswith(prefix)}
-
         slope, offset = meta["calibration"]
-        estimator = restore(part("estimator."), meta["estimator"])
-        signals = Signals(**{name: array.copy() for name, array in part("signals.").items()})
+        estimator = restore(part_of(arrays, "estimator."), meta["estimator"])
+        signals = Signals(**{name: array.copy() for name, array in part_of(arrays, "signals.").items()})
         numbers = meta["n_query_fields"], meta["n_fields"], meta["n_candidates"]
         return cls(estimator, signals, *numbers, (slope, offset), meta["held"])

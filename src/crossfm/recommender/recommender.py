@@ -22,6 +22,7 @@ from crossfm.errors import ColumnError, CrossFMError, DataError, OptionError
 from crossfm.estimators.kinds import restore
 from crossfm.estimators.ranker import FMRanker
 from crossfm.estimators.recall import recall_machine_of
+from crossfm.io.parts import part_of
 from crossfm.kernels.fm import scores
 from crossfm.kernels.topk import top_items
 from crossfm.recommender.checks import check_settings
@@ -258,8 +259,7 @@ class Recommender:
         self.index_ = index
 
     def _recall_machine(self) -> Machine:
-        left = len(self.field_names()) - len(self.items_.encoder.fields)
-        return recall_machine_of(self.retriever_, n_query_fields=left)
+        return recall_machine_of(self.retriever_, n_query_fields=self.n_query_fields)
 
     @property
     def item_vectors_(self) -> NDArray[np.float32]:
@@ -394,17 +394,20 @@ class Recommender:
         where = self.items_.ids.positions(asked, self.item)
         if (where < 0).any():
             raise DataError(f"item {asked[int(np.argmax(where < 0))].as_py()!r} is not in the catalogue")
-        names = self.field_names()
-        left = len(names) - len(self.items_.encoder.fields)
         queries = queries.take(np.zeros(len(where), np.int64))
-        joined = join_rows(queries, self._catalogue.take(where), left_fields=left)
-        return explain_rows(joined, self._machine, names)
+        joined = join_rows(queries, self._catalogue.take(where), left_fields=self.n_query_fields)
+        return explain_rows(joined, self._machine, self.field_names())
 
     def field_names(self) -> list[str]:
         """Return the columns of a joined row: the user's, the context's, the history, the item's."""
         context = [] if self.context_encoder_ is None else self.context_encoder_.fields
         history = [FIELD] if self.history else []
         return [*self.users_.encoder.fields, *context, *history, *self.items_.encoder.fields]
+
+    @property
+    def n_query_fields(self) -> int:
+        """Columns of the query side of a joined row; those of the item stand behind them."""
+        return len(self.field_names()) - len(self.items_.encoder.fields)
 
     def queries(self, users: Any, context: dict[str, Any] | None = None) -> Rows:
         """Return the query side rows of ``users`` (as in ``recommend``)."""
@@ -495,15 +498,14 @@ class Recommender:
     def from_state(cls, arrays: dict[str, NDArray[Any]], meta: dict[str, Any]) -> Recommender:
         """Rebuild the recommender that ``to_state`` described."""
 
-        def part(prefix: str) -> dict[str, NDArray[Any]]:
-            return {name.removeprefix(prefix): a for name, a in arrays.items() if name.startswith(prefix)}
-
         model = cls(**meta["settings"])
         name = "retriever" if "retriever" in meta else "ranker"  # as files of before call it
-        model.retriever_ = restore(part(f"{name}."), meta[name])
+        model.retriever_ = restore(part_of(arrays, f"{name}."), meta[name])
         restored = (f"{name}.", "index.", "ranking.")
-        model.ranking_ = Ranking.from_state(part("ranking."), meta["ranking"]) if "ranking" in meta else None
-        index = IVFIndex.from_state(part("index."), meta["index"]) if "index" in meta else None
+        model.ranking_ = (
+            Ranking.from_state(part_of(arrays, "ranking."), meta["ranking"]) if "ranking" in meta else None
+        )
+        index = IVFIndex.from_state(part_of(arrays, "index."), meta["index"]) if "index" in meta else None
         arrays = {
             key: a.copy() for key, a in arrays.items() if not key.startswith(restored)
         }  # not the file's
@@ -511,7 +513,7 @@ class Recommender:
         model.items_ = Side.from_state(arrays, meta["items"], "items")
         model.context_encoder_ = None
         if "context_encoder" in meta:
-            model.context_encoder_ = Encoder.from_state(part("context."), meta["context_encoder"])
+            model.context_encoder_ = Encoder.from_state(part_of(arrays, "context."), meta["context_encoder"])
         model.popularity_, model.counts_ = arrays["popularity"], arrays["counts"]
         model.seen_ = Seen(arrays["seen.indptr"], arrays["seen.items"])
         model.histories_ = None

@@ -90,8 +90,7 @@ def fit_second_stage(model: Any, log: Log, impressions: Any) -> Ranking:
         raise DataError(
             f"no impression is of the latest {model.ranker_share:.0%} of the interactions, which ranking learns from"
         )
-    n_fields = len(model.field_names())
-    left = n_fields - len(model.items_.encoder.fields)
+    n_fields, left = len(model.field_names()), model.n_query_fields
     n_users, n_items = len(model.users_.ids), len(model.items_.ids)
     signals = Signals.fit(log.user, log.item, n_users=n_users, n_items=n_items, n_log=len(log))
     estimator = clone(model.ranker)
@@ -120,8 +119,7 @@ def moment_at(model: Any, log: Log, end: int) -> tuple[Moment, FMParams | None]:
     retriever.fit(
         log.queries.take(early), item, catalogue=model.items_.rows, sample_weight=weight, owners=user
     )
-    left = len(model.field_names()) - len(model.items_.encoder.fields)
-    machine = recall_machine_of(retriever, n_query_fields=left)
+    machine = recall_machine_of(retriever, n_query_fields=model.n_query_fields)
     vectors = np.ascontiguousarray(item_vectors(model._catalogue, machine).T)
     n_users, n_items = len(model.users_.ids), len(model.items_.ids)
     signals = Signals.fit(user, item, n_users=n_users, n_items=n_items, n_log=len(log))

@@ -17,6 +17,7 @@ from crossfm.data.infer import infer_columns
 from crossfm.data.rows import Rows
 from crossfm.data.tables import as_table
 from crossfm.errors import ColumnError, DataError, ModelFileError
+from crossfm.io.parts import part_of
 from crossfm.recommender.ids import Ids
 
 
@@ -133,9 +134,7 @@ class Side:
     @classmethod
     def from_state(cls, arrays: dict[str, NDArray[Any]], meta: dict[str, Any], prefix: str) -> Side:
         """Rebuild the side that ``to_state`` described."""
-        start = f"{prefix}.encoder."
-        own = {name.removeprefix(start): array for name, array in arrays.items() if name.startswith(start)}
-        encoder = Encoder.from_state(own, meta["encoder"])
+        encoder = Encoder.from_state(part_of(arrays, f"{prefix}.encoder."), meta["encoder"])
         rows = rows_from_state(arrays, f"{prefix}.rows", encoder.n_features)
         ids = Ids.from_state(arrays, f"{prefix}.ids")
         packed = arrays.get(f"{prefix}.table")  # files of before had none
