@@ -7,7 +7,7 @@ from typing import Any
 
 from crossfm.errors import CrossFMError
 from crossfm.serving.problems import Problem
-from crossfm.serving.service import Service
+from crossfm.serving.service import Service, without
 
 
 class Goods:
@@ -25,14 +25,14 @@ class Goods:
         found: dict[str, Any] | None = self.engine.item(item)
         if found is None:
             raise Problem(404, f"there is no item {item!r}", field="id")
-        return {name: value for name, value in found.items() if name != self.id_name}
+        return without(found, self.id_name)
 
     def page(self, search: str, limit: int, offset: int) -> list[dict[str, Any]]:
         """Return items that match, popular ones first."""
         return [
             {
                 "id": one[self.id_name],
-                "attributes": {name: value for name, value in one.items() if name != self.id_name},
+                "attributes": without(one, self.id_name),
             }
             for one in self.engine.items(search, limit, offset)
         ]

@@ -77,7 +77,8 @@ class Lists:
     def explain(self, body: Who, item: Any, popularity: float) -> dict[str, Any]:
         """The parts of one score."""
         loaded = self.service.registry.current
-        if loaded.engine.item(item) is None:
+        attributes = loaded.engine.item(item)
+        if attributes is None:
             raise Problem(404, f"there is no item {item!r}", field="item")
         why = loaded.engine.explain(replace(self.ask(body, loaded), popularity=popularity), item)
         rows = loaded.engine.attributes([one for one, _ in why.because])
@@ -90,11 +91,11 @@ class Lists:
             "bias": why.bias,
             "parts": [asdict(part) for part in why.parts],
             "because": [
-                {"item": one, "value": value, "attributes": attributes}
-                for (one, value), attributes in zip(why.because, rows, strict=True)
+                {"item": one, "value": value, "attributes": row}
+                for (one, value), row in zip(why.because, rows, strict=True)
             ],
             "ranked": why.ranked,
-            "attributes": loaded.engine.item(why.item),
+            "attributes": attributes,
         }
 
     def similar(self, item: Any, n: int) -> dict[str, Any]:

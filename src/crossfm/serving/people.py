@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from crossfm.serving.service import Service
+from crossfm.serving.service import Service, without
 
 MOST = 10_000  # users that can be paged through; search finds the others
 
@@ -25,8 +25,7 @@ class People:
         model = None if self.store.is_forgotten(user) else self.engine.user(user)
         if stored is None and model is None:
             return None
-        both = {**(model or {}), **(stored or {})}
-        return {name: value for name, value in both.items() if name != self.id_name}
+        return without({**(model or {}), **(stored or {})}, self.id_name)
 
     def page(self, search: str, limit: int, offset: int) -> list[dict[str, Any]]:
         """Return users that match: those of the store first, then those whom only the model knows."""
@@ -41,8 +40,7 @@ class People:
             for one in more:
                 user = str(one[self.id_name])
                 if user not in known and not self.store.is_forgotten(user):
-                    features = {name: value for name, value in one.items() if name != self.id_name}
-                    found.append({"id": one[self.id_name], "features": features})
+                    found.append({"id": one[self.id_name], "features": without(one, self.id_name)})
             if len(more) < wide:
                 break
         return found[offset:wide]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import anyio
@@ -133,3 +133,8 @@ class Service:
     def _refused(self, refusal: Refusal) -> None:
         self.metrics.refused.inc()
         self.log.error("model refused", version=refusal.version, reason=refusal.reason)
+
+
+def without(row: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Return the other columns of a user or an item."""
+    return {key: value for key, value in row.items() if key != name}
