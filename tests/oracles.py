@@ -1154,8 +1154,8 @@ def coordinate_conditional(rows, target, weight, bias, w, V, i, f, alpha, precis
     """Return mean and precision of one parameter of feature i given all others: w_i (f = 0) or v_i,f-1.
 
     Freudenthaler, Schmidt-Thieme & Rendle (2011): targets are normal around the score with precision alpha (here times
-    the row's weight), the parameter a priori normal with ``mean[f]`` and ``precision[f]``: (30) of Rendle, TIST 2012. ALS
-    moves to the mean with alpha = 1 and the L2 penalty as precision: (22) there.
+    the row's weight), the parameter a priori normal with ``mean[f]`` and ``precision[f]``: (30) of Rendle, TIST 2012.
+    ALS moves to the mean with alpha = 1 and the L2 penalty as precision: (22) there.
     """
     theta = w[i] if f == 0 else V[i, f - 1]
     total, moment = precision[f], precision[f] * mean[f]

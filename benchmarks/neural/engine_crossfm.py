@@ -26,6 +26,7 @@ def estimator(job: Job) -> Any:
         n_factors=DIM,
         batch_size=BATCH,
         max_iter=1,
+        l2_V=0.0,
         precision=job.variant,
         n_threads=1,
         random_state=job.seed,

@@ -390,3 +390,25 @@ def test_a_network_without_its_counts_takes_those_of_the_rows_it_goes_on_with(tm
     loaded.partial_fit(X, y)
     table = loaded._machines[0]
     np.testing.assert_allclose(table.rarity()[table.counts > 0], len(X) / table.counts[table.counts > 0])
+
+
+def test_the_usual_penalty_is_shared_out_over_the_rows() -> None:
+    X, y = few()
+    options = {"model": "fm", "max_iter": 3, "random_state": 0}
+
+    def learnt(**more: Any) -> np.ndarray:
+        return crossfm.NeuralFMClassifier(2, **options, **more).fit(X, y).params_.V
+
+    np.testing.assert_array_equal(learnt(), learnt(l2_V=5 / len(X)))
+    assert np.linalg.norm(learnt()) < np.linalg.norm(learnt(l2_V=0.0))
+
+
+def test_a_ranker_without_a_penalty_of_its_own_takes_the_usual_one_over_its_pairs() -> None:
+    X, y = few()
+    group = np.repeat(np.arange(len(X) // 4), 4)
+
+    def learnt(l2: float | None) -> np.ndarray:
+        model = crossfm.NeuralFMRanker(2, model="fm", l2_V=l2, max_iter=3, random_state=0)
+        return model.fit(X, y, groups=group).params_.V
+
+    assert np.linalg.norm(learnt(None)) < np.linalg.norm(learnt(0.0))

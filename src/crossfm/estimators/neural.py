@@ -31,6 +31,7 @@ from crossfm.solvers.epochs import Plan
 
 # Usual step sizes of the embeddings and of the linear weights under each rule.
 RATES = {"adagrad-row": (0.05, 0.05), "adagrad": (0.05, 0.05), "adam": (0.002, 0.002), "sgd": (0.01, 0.01)}
+PRIOR = 5.0  # usual l2_V over all rows together: fewer rows are held more firmly
 BUILT = ("model", "hidden", "dropout", "batch_norm", "activation", "model_options")  # what makes the layers
 
 Kind = TypeVar("Kind", bound=type)
@@ -76,8 +77,9 @@ class Neural(BaseFM):
             learning_rate_V=check_number("learning_rate_V", rate_V, above=True),
             learning_rate_w=check_number("learning_rate_w", rate_w, above=True),
             l2_layers=check_number("l2_layers", self.l2_layers),
+            prior=PRIOR if self.l2_V is None else 0.0,
             penalties=Penalties(
-                l2_V=check_number("l2_V", self.l2_V),
+                l2_V=0.0 if self.l2_V is None else check_number("l2_V", self.l2_V),
                 l2_w=check_number("l2_w", self.l2_w),
                 clip=check_number("cowclip", self.cowclip),
             ),
@@ -340,10 +342,13 @@ class NeuralFMRegressor(Neural, FMRegressor):
         Epochs.
     batch_size : int, default=1024
         Rows of a step, at most: an epoch is parted into batches of equal size.
-    l2_w, l2_V : float, default=0
+    l2_w : float, default=0
+    l2_V : float or None, default=None
         Penalties l2 / 2 |w|^2 and l2 / 2 |V|^2 on the whole table, beside the mean loss. A feature feels its share
         in the rows that have it, so what is not in a batch is not touched, the strength does not depend on the size of
         a batch, and a rare feature is held as firmly as a frequent one. (``FMRegressor`` has penalties a row.)
+        None: 5 over the number of rows to learn from, which is a penalty of 2.5 |V|^2 beside the sum of all losses, or
+        a normal prior of variance 0.2 (docs/design.md).
     l2_layers : float, default=0
         Weight decay of the layers.
     clip_norm : float, default=0
@@ -396,7 +401,7 @@ class NeuralFMRegressor(Neural, FMRegressor):
         max_iter: int = 20,
         batch_size: int = 1024,
         l2_w: float = 0.0,
-        l2_V: float = 0.0,
+        l2_V: float | None = None,
         l2_layers: float = 0.0,
         clip_norm: float = 0.0,
         cowclip: float = 0.0,
@@ -504,7 +509,7 @@ class NeuralFMClassifier(Neural, FMClassifier):
         max_iter: int = 20,
         batch_size: int = 1024,
         l2_w: float = 0.0,
-        l2_V: float = 0.0,
+        l2_V: float | None = None,
         l2_layers: float = 0.0,
         clip_norm: float = 0.0,
         cowclip: float = 0.0,

@@ -135,7 +135,7 @@ class NeuralFMRanker(Neural, FMRanker):
         super()._check_loss(catalogued)
 
     def _expect(self, *sides: tuple[Rows, Floats]) -> None:
-        if self.l2_V or self.l2_w:
+        if self._machine.shrinks:
             self._machines[0].expect(sides)
 
     def _both(self, rows: Rows, items: Rows) -> Rows:

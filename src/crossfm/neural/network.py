@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -46,6 +46,8 @@ class Network:
         Adam's weight decay on the layers.
     penalties : Penalties
         On the embeddings.
+    prior : float
+        Over the number of rows to learn from it is added to the penalty on factors.
     clip_norm : float
         Gradients of the layers are scaled down to this length; 0 does not.
     warmup : int
@@ -67,6 +69,7 @@ class Network:
     learning_rate_w: float
     l2_layers: float
     penalties: Penalties
+    prior: float
     clip_norm: float
     warmup: int
     precision: str
@@ -78,6 +81,18 @@ class Network:
     def FIELDS(self) -> bool:
         """Whether rows must say the field of each feature."""
         return bool({"embedded", "weights", "dense"} & find_model(self.model).model.uses)
+
+    @property
+    def shrinks(self) -> bool:
+        """Whether there is a penalty, for which features are counted."""
+        return bool(self.prior or self.penalties.l2_V or self.penalties.l2_w)
+
+    def penalties_on(self, table: NetworkTable) -> Penalties:
+        """Return the penalties with what they need to know of the rows that ``table`` learns from."""
+        if not self.shrinks:
+            return self.penalties
+        l2_V = self.penalties.l2_V + self.prior / max(table.n_rows, 1)
+        return replace(self.penalties, l2_V=l2_V, rarity=table.rarity())
 
     # ------------------------------------------------------------------ tables
 
@@ -110,8 +125,7 @@ class Network:
         """Look at all rows for what the network asks of them; windows keep it, so that one pass is enough."""
         known: Survey | None = None if isinstance(rows, Rows) else rows.known
         if known is None:
-            counted = bool(self.penalties.l2_V or self.penalties.l2_w)
-            known = survey(rows, fields=fields and self.FIELDS, counted=counted)
+            known = survey(rows, fields=fields and self.FIELDS, counted=self.shrinks)
             if self.FIELDS:
                 known = known._replace(n_fields=max(known.n_fields, self.least_fields))
             if not isinstance(rows, Rows):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -50,9 +49,7 @@ class Steps:
         self.runtime = runtime_of(network, table)
         self.engine, self.device = self.runtime.engine, self.runtime.device
         self.engine.n_threads = n_threads
-        self.penalties = network.penalties
-        if self.penalties.l2_V or self.penalties.l2_w:
-            self.penalties = replace(self.penalties, rarity=table.rarity())
+        self.penalties = network.penalties_on(table)
         self.part = hyper.learning_rate / network.learning_rate  # what the schedule leaves of each rate
         self._around = _torch_run(n_threads)
 

@@ -7,8 +7,9 @@ and each factor of the features of a group g are normal with mean mu_g and preci
     alpha ~ Gamma(alpha_0 / 2, beta_0 / 2),  lambda ~ Gamma(alpha_lambda / 2, beta_lambda / 2),
     mu ~ Normal(mu_0, 1 / (gamma_0 lambda)).
 
-The conditionals are (5) to (8) of the first paper; in the second, a weight's is (30), and the step of ALS, its mean with
-alpha = 1 and mu = 0, is (22). Classes and levels have latent targets, which are drawn too (``crossfm.solvers.latent``).
+The conditionals are (5) to (8) of the first paper; in the second, a weight's is (30), and the step of ALS, its mean
+with alpha = 1 and mu = 0, is (22). Classes and levels have latent targets, which are drawn too
+(``crossfm.solvers.latent``).
 
 Ours: the weights of a feature are drawn together (``cpp/gibbs.hpp``); the bias has a flat prior; features that no row
 has are not part of the chain, and are drawn from their prior for each kept sample, which is the same posterior.
