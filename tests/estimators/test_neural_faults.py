@@ -98,9 +98,8 @@ def test_ids_beyond_what_a_float_can_count_keep_their_own_embeddings() -> None:
 @pytest.mark.parametrize("name", ["fm", "nfm", "deepfm", "ffm", "fwfm", "afm", "ipnn", "fibinet"])
 def test_numbers_meet_the_ids_of_their_row(name: str) -> None:
     table, y = mixed()
-    model = NeuralFMClassifier(model=name, columns=MIXED, learning_rate_V=0.1, max_iter=5, **SMALL).fit(
-        table, y
-    )
+    options = {"columns": MIXED, "learning_rate_V": 0.1, "l2_V": 0.0, "max_iter": 5, **SMALL}
+    model = NeuralFMClassifier(model=name, **options).fit(table, y)
     one = pd.DataFrame({"a": [0, 0, 1, 1], "b": 0, "x": [0.0, 2.0, 0.0, 2.0], "z": 3.0})
     score = model.decision_function(one)
     assert abs((score[1] - score[0]) - (score[3] - score[2])) > 1e-2  # what x adds hangs on a

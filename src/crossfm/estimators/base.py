@@ -400,7 +400,7 @@ class BaseFM(Stored):
         else:
             if resume is not None:
                 belong_start(resume, self)
-            self._wake(rows, hyper)
+            self._wake(rows, hyper, more=passes is not None)
         if resume is not None:
             belong_rows(resume, rows, targets)
             if valid is not None:
@@ -586,8 +586,11 @@ class BaseFM(Stored):
         for table in self._tables():
             self._machine.forget_unseen(table, rows, self._check_options()[1])
 
-    def _wake(self, rows: Rows | Prepared, hyper: Hyper) -> None:
-        """Give features of ``rows`` vectors where they have none to learn from."""
+    def _wake(self, rows: Rows | Prepared, hyper: Hyper, *, more: bool) -> None:
+        """Give features of ``rows`` vectors where they have none to learn from.
+
+        ``more``: they come beside the rows of before, where machines have counted these; else in their place.
+        """
         rng = self._numbers(f"revive {self._epochs_done()}")
         self._machines = [
             self._machine.wake(table, rows, rng, hyper, scale=self._start_scale()) for table in self._tables()

@@ -190,6 +190,12 @@ class Neural(BaseFM):
             super()._forget_unseen(rows)
         self._start_listed(self._listed(), self._check_options()[1])
 
+    def _wake(self, rows: Rows | Prepared, hyper: Hyper, *, more: bool) -> None:
+        if not more:
+            for table in self._tables():
+                table.counts[:] = 0
+        super()._wake(rows, hyper, more=more)
+
     def _listed(self) -> Any:
         """Return features and vectors of ``pretrained``, None where there are none."""
         if self.pretrained is None:

@@ -36,7 +36,8 @@ class NeuralFMRanker(Neural, FMRanker):
     model, hidden, dropout, batch_norm, activation, model_options, pretrained, solver, learning_rate, learning_rate_V,
     learning_rate_w, schedule, warmup, max_iter, batch_size, l2_w, l2_V, l2_layers, clip_norm, cowclip, init_scale,
     precision, device, compile, columns, n_threads, random_state, verbose, callbacks
-        As in ``NeuralFMRegressor``. ``batch_size`` counts pairs, or choices. ``pretrained`` is for columns of ``X``.
+        As in ``NeuralFMRegressor``. ``batch_size`` counts pairs, or choices; ``l2_V`` None is 5 over those of an epoch.
+        ``pretrained`` is for columns of ``X``.
 
     Attributes
     ----------
@@ -78,7 +79,7 @@ class NeuralFMRanker(Neural, FMRanker):
         max_iter: int = 20,
         batch_size: int = 1024,
         l2_w: float = 0.0,
-        l2_V: float = 0.0,
+        l2_V: float | None = None,
         l2_layers: float = 0.0,
         clip_norm: float = 0.0,
         cowclip: float = 0.0,

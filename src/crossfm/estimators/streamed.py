@@ -98,7 +98,7 @@ def fit_stream(
     if not fresh:
         if resume is not None:
             belong_start(resume, model)
-        model._wake(rows, hyper)
+        model._wake(rows, hyper, more=passes is not None)
     else:
         model._start_tables(rows, biases, rule, hyper)
         if passes is None:
