@@ -57,6 +57,7 @@ class Neural(BaseFM):
     model: str
     init: Any
     pretrained: Any
+    l2_V: Any
     deterministic = True  # nothing races
     normalize = False
     l1_w = 0.0
