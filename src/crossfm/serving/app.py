@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -28,6 +28,7 @@ from crossfm.serving.routes import feedback, health, items, lists, models, users
 from crossfm.serving.routes.page import add_docs, add_page
 from crossfm.serving.service import Service
 from crossfm.serving.settings import Settings
+from crossfm.serving.workers import EVERY
 
 DESCRIPTION = (
     "A two-stage recommender with factorization machines. Ids are texts or whole numbers; times are seconds since "
@@ -115,22 +116,25 @@ def _allowed(app: FastAPI, path: str) -> str:
 
 @asynccontextmanager
 async def _watching(app: FastAPI) -> AsyncIterator[None]:
-    """While the app runs, look at bundles, keys and items of others every few seconds."""
+    """While the app runs, look at bundles, keys and items of others every few seconds, and tell them what happened."""
     service: Service = app.state.service
 
-    async def watch() -> None:
+    async def repeat(work: Callable[[], None], seconds: float) -> None:
         while True:
-            await asyncio.sleep(service.settings.watch_seconds)
-            await anyio.to_thread.run_sync(service.watch, abandon_on_cancel=True)
+            await asyncio.sleep(seconds)
+            await anyio.to_thread.run_sync(work, abandon_on_cancel=True)
 
-    task = asyncio.create_task(watch())
+    tasks = [asyncio.create_task(repeat(service.watch, service.settings.watch_seconds))]
+    if service.shared is not None:
+        tasks.append(asyncio.create_task(repeat(service.share, EVERY)))
     try:
         yield
     finally:
         service.draining = True
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+        for task in tasks:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
 
 
 def _add_description(app: FastAPI) -> None:
