@@ -39,6 +39,7 @@ def fit_recommender(
     tables = read_tables(settings, base)
     if not quiet:
         _show_tables(settings, tables)
+    _tell_memory(settings, tables, quiet)
     metrics: dict[str, float] = {}
     if judge:
         metrics = _judge(settings, tables, base, quiet)
@@ -130,6 +131,18 @@ def _fit(settings: Any, tables: dict[str, Any], quiet: bool) -> Any:
         model.retriever.set_params(verbose=1)
     impressions = tables["impressions"] if model.ranker is not None else None
     return model.fit(tables["interactions"], tables["users"], tables["items"], impressions=impressions)
+
+
+def _tell_memory(settings: Any, tables: dict[str, Any], quiet: bool) -> None:
+    """Say how much memory the training will take; raises ``MemoryLimitError`` where it is certain not to fit."""
+    from crossfm.recommender.config import make_recommender
+    from crossfm.recommender.estimate import tell_memory, training_memory
+
+    model = make_recommender(settings, _columns(settings, tables))
+    order = ("interactions", "users", "items", "impressions")
+    line = tell_memory(training_memory(model, *(tables[name] for name in order)))
+    if not quiet:
+        say(line)
 
 
 def _judge(settings: Any, tables: dict[str, Any], base: Path, quiet: bool) -> dict[str, float]:
