@@ -31,8 +31,8 @@ SHOWN = 4_000  # impressions that the second stage learns from: not to be good, 
 
 def items_of(n: int, rng: np.random.Generator) -> pa.Table:
     """Return a table of ``n`` items with titles and attributes."""
-    tags = np.array([f"tag{at}" for at in range(300)])
-    drawn = pa.array(tags[rng.zipf(1.3, (n, 3)) % 300].ravel())
+    tags = pa.array([f"tag{at}" for at in range(300)])
+    drawn = tags.take(pa.array(rng.zipf(1.3, (n, 3)).ravel() % 300))
     cells = pa.FixedSizeListArray.from_arrays(drawn, 3).cast(pa.list_(pa.string()))
     ids = pa.array(np.arange(n)).cast(pa.string())
     text = {

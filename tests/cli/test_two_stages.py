@@ -64,6 +64,22 @@ def test_a_log_that_has_everything_needs_no_other_file(crossfm: Any, shop: Path)
     assert "impressions: 900 rows" in done.stdout
 
 
+def test_rows_without_a_user_an_item_or_a_time_are_left_out_and_told(crossfm: Any, shop: Path) -> None:
+    lines = (shop / "log.csv").read_text().splitlines()
+    head = lines[0].split(",")
+    for row, name in ((5, "user_id"), (6, "item_id"), (7, "when"), (7, "user_id")):
+        cells = lines[row].split(",")
+        cells[head.index(name)] = ""
+        lines[row] = ",".join(cells)
+    (shop / "log.csv").write_text("\n".join(lines) + "\n")
+    assert crossfm("init", "log.csv", "--users", "users.csv", "--items", "items.csv").exit_code == 0
+    done = crossfm("fit-recommender", "recommender.toml", "--no-judge")
+    assert done.exit_code == 0, done.stderr
+    assert "3 rows are left out: they have no user_id, or no item_id, or no when" in done.stdout
+    assert "897 interactions" in done.stdout
+    assert "memory: about" in done.stdout
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

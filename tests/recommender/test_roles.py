@@ -39,6 +39,27 @@ def test_usual_names_are_known(user: str, item: str) -> None:
     assert (roles.user, roles.item) == (user, item)
 
 
+def test_a_column_of_a_few_values_is_no_catalogue_where_another_has_more() -> None:
+    at = np.arange(N)
+    table = pa.table({"listener": at % 30, "app": at % 3, "film_name": at % 40, "track_code": at % 40})
+    assert guess_roles(table).item == "track_code"
+    assert guess_roles(table.drop_columns(["track_code", "film_name"])).item == "app"  # better than nothing
+
+
+def test_rows_without_an_id_do_not_hide_what_is_of_the_user() -> None:
+    user = [None if at % 50 == 0 else int(at % 30) for at in range(N)]
+    town = [f"town{at % 3 if who is None else who % 7}" for at, who in enumerate(user)]
+    assert guess_roles(
+        pa.table({"user_id": user, "item_id": np.arange(N) % 20, "town": town})
+    ).user_columns == ["town"]
+
+
+def test_the_only_column_of_dates_is_the_time_whatever_its_name() -> None:
+    day = np.datetime64("2026-01-01", "s") + np.arange(N)
+    assert guess_roles(log(played_on=day)).time == "played_on"
+    assert guess_roles(log(born=day, played_on=day)).time is None
+
+
 def test_columns_that_two_tables_share_are_the_ids() -> None:
     table = pa.table({"who": np.arange(N) % 9, "what": np.arange(N) % 7})
     users, items = (

@@ -99,6 +99,37 @@ def test_what_came_of_it_is_told(serve: Callable[..., Client], store: Store) -> 
     assert rows["b"]["low"] < 1 / 6 < rows["b"]["high"]
 
 
+def test_sessions_without_a_user_are_dealt_shown_and_counted_as_users_are(
+    serve: Callable[..., Client], store: Store
+) -> None:
+    client = serve(experiments=(AB,))
+    dealt = {s: client.recommend(session=s)["experiment"]["variant"] for s in "123456789"}
+    assert {s: client.recommend(session=s)["experiment"]["variant"] for s in "123456789"} == dealt
+    assert client.recommend(user="1", session="2")["experiment"]["variant"] == "a"  # the user's own
+    client.recommend()
+    deadline = time.time() + 5
+    while store.counts()["impressions"] < 20 and time.time() < deadline:
+        time.sleep(0.02)
+    shown = Counter(one.user for _, one in store.impressions())
+    assert shown == {**{f"session:{s}": 2 for s in "123456789"}, "1": 1, None: 1}
+    client.post("/v1/feedback", {"events": [{"session": "3", "item": "4"}]}).raise_for_status()
+    (told,) = client.get("/v1/experiments").json()["experiments"]
+    rows = {row["variant"]: (row["users"], row["converted"]) for row in told["outcome"]}
+    sizes = Counter(dealt.values())
+    assert rows[dealt["3"]] == (sizes[dealt["3"]] + (dealt["3"] == "a"), 1)
+    assert sum(users for users, _ in rows.values()) == 10
+    assert sum(converted for _, converted in rows.values()) == 1
+    assert client.request("DELETE", "/v1/users/session:3").status_code == 204
+    assert not store.events("session:3")
+
+
+@pytest.mark.parametrize("who", [{}, {"user": "1", "session": "s"}, {"session": ""}, {"session": "x" * 201}])
+def test_an_event_is_of_a_user_or_of_a_session(client: Client, who: dict[str, str]) -> None:
+    answer = client.post("/v1/feedback", {"events": [{"item": "4", **who}]})
+    assert answer.status_code == 422
+    assert answer.json()["error"]["field"].startswith("events.0")
+
+
 def test_names_must_differ() -> None:
     with pytest.raises(ValueError, match="names a variant twice"):
         Experiment(name="x", variants=(Variant(name="a"), Variant(name="a")))

@@ -66,6 +66,7 @@ def test_the_documentation_page_loads_nothing_from_elsewhere(client: Client) -> 
 def test_the_page_is_served_with_a_strict_policy(client: Client, serve: Callable[..., Client]) -> None:
     page = client.get("/")
     assert page.status_code == 200
+    assert client.get("/", headers={"If-None-Match": page.headers["ETag"]}).status_code == 304
     assert "script-src 'self';" in page.headers["Content-Security-Policy"]
     assert "unsafe" not in page.headers["Content-Security-Policy"]
     files = re.findall(r'(?:src|href)="(static/[^"]+)"', page.text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -23,6 +24,37 @@ def test_a_user_is_made_changed_and_deleted(client: Client) -> None:
     assert client.get("/v1/users/new").json() == {"id": "new", "features": {"age": 31}}
     assert client.request("DELETE", "/v1/users/new").status_code == 204
     assert client.get("/v1/users/new").status_code == 404
+
+
+def test_null_removes_what_is_stored_and_the_models_value_counts_again(client: Client, store: Store) -> None:
+    model = client.get("/v1/users/1").json()["features"]
+    assert model["age"] is not None
+    told = client.request("PATCH", "/v1/users/1", json={"features": {"age": 99, "city": "Rome"}}).json()
+    assert told["features"] == {**model, "age": 99, "city": "Rome"}
+    assert store.get_user("1") == {"age": 99, "city": "Rome"}  # what the model knows is not copied
+    told = client.request("PATCH", "/v1/users/1", json={"features": {"age": None}}).json()
+    assert told["features"] == {**model, "city": "Rome"}
+    assert client.request("PATCH", "/v1/users/nobody", json={"features": {"age": 1}}).status_code == 404
+    client.request("DELETE", "/v1/users/2")
+    assert client.request("PATCH", "/v1/users/2", json={"features": {"age": 1}}).status_code == 404
+
+
+@pytest.mark.parametrize("path", ["/v1/users/1", "/v1/items/1", "/v1/users/new", "/v1/items/new"])
+def test_changes_at_the_same_time_lose_nothing(client: Client, path: str) -> None:
+    inside = "features" if "users" in path else "attributes"
+    if path.endswith("new"):
+        client.request("PUT", path, json={inside: {}})
+
+    def change(at: int) -> int:
+        return client.request("PATCH", path, json={inside: {f"x{at}": at}}).status_code
+
+    with ThreadPoolExecutor(16) as pool:
+        assert set(pool.map(change, range(60))) == {200}
+    client.app.state.service.watch()
+    told = client.get(path).json()[inside]
+    assert {name: told.get(name) for name in (f"x{at}" for at in range(60))} == {
+        f"x{at}": at for at in range(60)
+    }
 
 
 def test_a_deleted_user_is_unknown_to_the_model_too(client: Client, engine: FakeEngine) -> None:
@@ -80,6 +112,8 @@ def test_a_deleted_item_is_gone_at_once(client: Client) -> None:
 def test_attributes_change_in_parts_or_whole(client: Client) -> None:
     changed = client.request("PATCH", "/v1/items/1", json={"attributes": {"year": 2001}}).json()
     assert changed["attributes"] == {"title": "Film 1", "genre": "Drama", "year": 2001}
+    changed = client.request("PATCH", "/v1/items/1", json={"attributes": {"genre": None}}).json()
+    assert changed["attributes"] == {"title": "Film 1", "year": 2001}
     put = client.request("PUT", "/v1/items/1", json={"attributes": {"title": "Other"}}).json()
     assert put["attributes"] == {"title": "Other"}
 
@@ -118,6 +152,15 @@ def test_items_of_another_worker_arrive(serve: Callable[..., Client], store: Sto
     one.request("PUT", "/v1/items/new", json={"attributes": {"title": "New"}})
     other.app.state.service.watch()
     assert "new" in other.items(n=30)
+
+
+def test_changes_of_an_item_by_two_workers_are_both_kept(serve: Callable[..., Client]) -> None:
+    one, other = serve(), serve(registry=Registry(engine=FakeEngine()))
+    one.request("PATCH", "/v1/items/1", json={"attributes": {"year": 2001}})
+    told = other.request("PATCH", "/v1/items/1", json={"attributes": {"title": "Other"}}).json()
+    assert told["attributes"] == {"title": "Other", "genre": "Drama", "year": 2001}
+    one.app.state.service.watch()
+    assert one.get("/v1/items/1").json()["attributes"] == told["attributes"]
 
 
 def test_an_item_that_a_version_does_not_take_leaves_the_others_in(

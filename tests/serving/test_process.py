@@ -12,6 +12,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,9 @@ def start(tmp_path: Path) -> Iterator[Start]:
     yield start
     for process in running:
         if process.poll() is None:
+            process.terminate()  # killed, it would leave its workers behind
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(30)
             process.kill()
         process.communicate()
     for one in opened:
@@ -184,6 +188,77 @@ def test_several_workers_share_state_items_and_metrics(start: Start, current_a: 
     )
     process.send_signal(signal.SIGTERM)
     assert process.wait(60) == 0
+
+
+def test_what_the_dashboard_shows_is_of_all_workers(start: Start, current_a: Path) -> None:
+    process, client = start(current_a, "--workers", "2")
+
+    def stats() -> dict[str, Any]:
+        with httpx.Client(
+            base_url=client.base_url, timeout=30
+        ) as one:  # another connection, perhaps another worker
+            return one.get("/v1/stats").json()
+
+    wait(lambda: len(stats()["workers"]) == 2)
+    for _ in range(20):
+        with httpx.Client(base_url=client.base_url, timeout=30) as one:
+            post(one, "/v1/recommend", {"user": 3})
+
+    def answers() -> int:
+        told = stats()
+        assert told["funnel"]["answers"] == sum(told["answers_by_version"].values())
+        return sum(row["count"] for row in told["routes"] if row["route"] == "POST /v1/recommend")
+
+    wait(lambda: [answers() for _ in range(6)] == [20] * 6)  # whoever is asked
+    told = stats()
+    assert told["worker"] == told["workers"][0]["pid"]
+    assert told["memory_bytes"] == sum(one["memory_bytes"] for one in told["workers"])
+    dead = told["workers"][1]["pid"]
+    os.kill(dead, signal.SIGKILL)
+    wait(lambda: len({one["pid"] for one in stats()["workers"]} - {dead}) == 2)
+    wait(lambda: dead not in [one["pid"] for _ in range(4) for one in stats()["workers"]])
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 0
+
+
+def test_a_hangup_makes_all_workers_look_at_once(start: Start, current_a: Path) -> None:
+    process, client = start(current_a, "--workers", "2")
+
+    def workers() -> list[dict[str, Any]]:
+        return client.get("/v1/stats").json()["workers"]
+
+    wait(lambda: len(workers()) == 2)
+    before = {one["pid"] for one in workers()}
+    point(current_a, "b")
+    process.send_signal(signal.SIGHUP)
+    wait(lambda: [one["version"] for one in workers()] == ["b", "b"], 20)  # they would look by themselves after 60 s
+    assert {one["pid"] for one in workers()} == before
+    process.send_signal(signal.SIGTERM)  # killed, it would leave its workers behind
+    assert process.wait(60) == 0
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_server_that_ends_says_so_first_and_goes_on_answering(
+    start: Start, current_a: Path, tmp_path: Path, workers: int
+) -> None:
+    (tmp_path / "s.toml").write_text("drain_seconds = 4")
+    process, client = start(current_a, "--workers", str(workers), "--settings", str(tmp_path / "s.toml"))
+
+    def ready() -> int:
+        with httpx.Client(base_url=client.base_url, timeout=30) as one:
+            assert one.post("/v1/recommend", json={"user": 3}).status_code == 200
+            return one.get("/health/ready").status_code
+
+    assert ready() == 200
+    wait(lambda: len(client.get("/v1/stats").json()["workers"]) == workers)
+    began = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    wait(lambda: [ready() for _ in range(6)] == [503] * 6, 3)
+    assert time.monotonic() - began < 3.5
+    process.send_signal(signal.SIGTERM)  # again: the end is neither sooner nor later
+    time.sleep(max(0.0, 3.3 - (time.monotonic() - began)))
+    assert ready() == 503
+    assert process.wait(30) == 0
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.com"])

@@ -39,6 +39,7 @@ def fit_recommender(
     tables = read_tables(settings, base)
     if not quiet:
         _show_tables(settings, tables)
+    _tell_memory(settings, tables, quiet)
     metrics: dict[str, float] = {}
     if judge:
         metrics = _judge(settings, tables, base, quiet)
@@ -51,6 +52,8 @@ def fit_recommender(
 
 def read_tables(settings: Any, base: Path) -> dict[str, Any]:
     """Return interactions (what was chosen), users, items and impressions, None where there are none.
+
+    Rows without a user, an item or a time are left out, and "left_out" says so.
 
     Raises ``ColumnError`` for roles that no column has, ``DataError`` where nothing was chosen.
     """
@@ -70,6 +73,8 @@ def read_tables(settings: Any, base: Path) -> dict[str, Any]:
             check_column(log, name, f"[roles] {role}")
     for name in (*roles.context, *roles.user_columns, *roles.item_columns):
         check_column(log, name, "[roles]")
+    log, found["left_out"] = _whole(log, roles)
+    found["interactions"] = log
     named = Roles(roles.user, roles.item, user_columns=roles.user_columns, item_columns=roles.item_columns)
     found["users"], found["items"] = feature_tables(log, named, found["users"], found["items"])
     if settings.ranking.train_on == "impressions" and found["impressions"] is None:
@@ -94,6 +99,19 @@ def _chosen(log: Any, roles: Any) -> Any:
             f"no row has {roles.label!r} of at least {roles.positive:g}; change [roles] positive, or empty label"
         )
     return chosen
+
+
+def _whole(log: Any, roles: Any) -> tuple[Any, str]:
+    """Return the rows that have a user, an item and a time (if it is a role), and what is to be said of the others."""
+    import pyarrow.compute as pc
+
+    whole, names = log, [name for name in (roles.user, roles.item, roles.time) if name]
+    for name in names:
+        whole = whole.filter(pc.is_valid(whole[name]))
+    if whole.num_rows == 0:
+        raise DataError(f"no row has all of {', '.join(names)}; look at [roles]")
+    n = log.num_rows - whole.num_rows
+    return whole, f"{n:,} rows are left out: they have no {', or no '.join(names)}" if n else ""
 
 
 def _columns(settings: Any, tables: dict[str, Any]) -> list[Any]:
@@ -130,6 +148,18 @@ def _fit(settings: Any, tables: dict[str, Any], quiet: bool) -> Any:
         model.retriever.set_params(verbose=1)
     impressions = tables["impressions"] if model.ranker is not None else None
     return model.fit(tables["interactions"], tables["users"], tables["items"], impressions=impressions)
+
+
+def _tell_memory(settings: Any, tables: dict[str, Any], quiet: bool) -> None:
+    """Say how much memory the training will take; raises ``MemoryLimitError`` where it is certain not to fit."""
+    from crossfm.recommender.config import make_recommender
+    from crossfm.recommender.estimate import tell_memory, training_memory
+
+    model = make_recommender(settings, _columns(settings, tables))
+    order = ("interactions", "users", "items", "impressions")
+    line = tell_memory(training_memory(model, *(tables[name] for name in order)))
+    if not quiet:
+        say(line)
 
 
 def _judge(settings: Any, tables: dict[str, Any], base: Path, quiet: bool) -> dict[str, float]:
@@ -186,6 +216,8 @@ def _not_after(table: Any, time: str, cut: float) -> Any:
 def _show_tables(settings: Any, tables: dict[str, Any]) -> None:
     log = tables["interactions"]
     roles = settings.roles
+    if tables["left_out"]:
+        say(tables["left_out"])
     say(f"{log.num_rows:,} interactions of {roles.user!r} with {roles.item!r}")
     for name in ("users", "items", "impressions"):
         if tables[name] is not None:

@@ -20,12 +20,12 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
-from numpy.typing import NDArray
 
 from crossfm import __version__
 from crossfm.atomic import atomic_write
@@ -100,7 +100,8 @@ def write_model(path: str | os.PathLike[str], arrays: Mapping[str, Any], meta: M
 def read_model(path: str | os.PathLike[str]) -> tuple[Arrays, dict[str, Any]]:
     """Read what ``write_model`` wrote: arrays and metadata.
 
-    The arrays are writable views of one buffer, read once and not copied.
+    Each array has memory of its own: what is not kept is freed. The bytes are hashed, then read array by array, so
+    that never more than the arrays is in memory.
 
     Raises
     ------
@@ -108,21 +109,24 @@ def read_model(path: str | os.PathLike[str]) -> tuple[Arrays, dict[str, Any]]:
         The file is missing, a directory, empty, cut short, changed in any byte, something else than a
         crossfm file, or of a newer format; the message says which, and what to do.
     """
-    head, data = _read(Path(path))
-    seal = _SEALED.match(head, 8)
-    if seal is None or _digest(head, seal.span(2), data) != seal[2].decode():
-        raise ModelFileError(
-            f"{path} is damaged: its bytes are not the ones that were written (the SHA-256 digest differs). "
-            "Copy it again from where it came, or fit and save the model again."
-        )
-    try:
-        return parse_header(head[8:], data)
-    except ModelFileError as exc:
-        raise ModelFileError(f"{path} is no valid crossfm model file: {exc}") from exc
+    path = Path(path)
+    with _opened(path) as (file, head, size):
+        seal = _SEALED.match(head, 8)
+        if seal is None or _digest(head, seal.span(2), file) != seal[2].decode():
+            raise ModelFileError(
+                f"{path} is damaged: its bytes are not the ones that were written (the SHA-256 digest differs). "
+                "Copy it again from where it came, or fit and save the model again."
+            )
+        file.seek(len(head))
+        try:
+            return parse_header(head[8:], file, size)
+        except ModelFileError as exc:
+            raise ModelFileError(f"{path} is no valid crossfm model file: {exc}") from exc
 
 
-def _read(path: Path) -> tuple[bytes, NDArray[np.uint8]]:
-    """Return length and header as bytes, and the data; reads no more than the file holds."""
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[BinaryIO, bytes, int]]:
+    """Open a file; yield it, its length and header as bytes, and the number of bytes that follow these."""
     try:
         if path.is_dir():
             raise ModelFileError(
@@ -137,13 +141,11 @@ def _read(path: Path) -> tuple[bytes, NDArray[np.uint8]]:
             whole = length <= min(size - 8, MAX_HEADER)
             head += file.read(length if whole else 512)
             _check_start(path, head, size, whole)
-            data = np.empty(size - len(head), np.uint8)
-            got = file.readinto(data.data)
+            yield file, head, size - len(head)
     except FileNotFoundError as exc:
         raise ModelFileError(f"there is no file {path}. Check the name.") from exc
     except OSError as exc:
         raise ModelFileError(f"{path} cannot be read: {exc.strerror or exc}.") from exc
-    return head, data[:got]
 
 
 def _check_start(path: Path, head: bytes, size: int, whole: bool) -> None:
@@ -179,9 +181,11 @@ def _describe(head: bytes) -> str:
     return "a file of unknown form"
 
 
-def _digest(head: bytes, seal: tuple[int, int], data: NDArray[np.uint8]) -> str:
-    """Hash a whole file, the digits of its own digest (a place in the header) read as zeros."""
+def _digest(head: bytes, seal: tuple[int, int], file: BinaryIO) -> str:
+    """Hash a file of which ``head`` has been read, the digits of its own digest (a place in the header) as zeros."""
     begin, end = seal
     digest = hashlib.sha256(head[:begin] + _UNSEALED + head[end:])
-    digest.update(data.data)
+    block = memoryview(bytearray(1 << 20))
+    while got := file.readinto(block):  # type: ignore[attr-defined]
+        digest.update(block[:got])
     return digest.hexdigest()

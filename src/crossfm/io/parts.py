@@ -6,7 +6,7 @@ import json
 import math
 import reprlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,15 +65,18 @@ def tensor_table(arrays: Arrays) -> dict[str, dict[str, Any]]:
     return table
 
 
-def parse_header(header: bytes, data: NDArray[np.uint8]) -> tuple[Arrays, dict[str, Any]]:
-    """Return arrays (views of ``data``) and metadata; trusts neither. Raises ``ModelFileError``."""
+def parse_header(header: bytes, file: BinaryIO, size: int) -> tuple[Arrays, dict[str, Any]]:
+    """Return arrays, read from ``file`` with ``size`` bytes left, and metadata; trusts neither.
+
+    Raises ``ModelFileError``.
+    """
     table = _load_json(header, "header")
     metadata = table.pop("__metadata__", None)
     if not isinstance(metadata, dict) or set(metadata) != _METADATA_KEYS:
         raise ModelFileError("its metadata have other keys than this format version")
     if not isinstance(metadata["crossfm"], str):
         raise ModelFileError("its metadata are not text")
-    return _tensors(table, data), _load_json(metadata["crossfm"], "meta")
+    return _tensors(table, file, size), _load_json(metadata["crossfm"], "meta")
 
 
 def check_json(value: Any, where: str, depth: int = 0) -> None:
@@ -116,19 +119,19 @@ def _load_json(text: str | bytes, where: str) -> dict[str, Any]:
     return value
 
 
-def _tensors(table: dict[str, Any], data: NDArray[np.uint8]) -> Arrays:
+def _tensors(table: dict[str, Any], file: BinaryIO, size: int) -> Arrays:
     arrays: Arrays = {}
     position = 0
     for name, entry in table.items():
-        array, position = _tensor(name, entry, data, position)
-        arrays[name] = array
-    if position != len(data):
-        raise ModelFileError(f"its arrays take {position} bytes, but {len(data)} are there")
+        arrays[name] = _tensor(name, entry, file, position, size)
+        position += arrays[name].nbytes
+    if position != size:
+        raise ModelFileError(f"its arrays take {position} bytes, but {size} are there")
     return arrays
 
 
-def _tensor(name: str, entry: Any, data: NDArray[np.uint8], position: int) -> tuple[NDArray[Any], int]:
-    """Return the array of one header entry, which must start at ``position``, and where it ends."""
+def _tensor(name: str, entry: Any, file: BinaryIO, position: int, size: int) -> NDArray[Any]:
+    """Read the array of one header entry, which must start at ``position`` of ``size`` bytes: where ``file`` is."""
     if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
         raise ModelFileError(f"array {name!r} lacks type, shape or place")
     shape, offsets = entry["shape"], entry["data_offsets"]
@@ -138,15 +141,18 @@ def _tensor(name: str, entry: Any, data: NDArray[np.uint8], position: int) -> tu
         raise ModelFileError(f"array {name!r} has a shape or place that is no list of sizes")
     dtype = _DTYPES[entry["dtype"]]
     end = position + math.prod(shape) * dtype.itemsize
-    if offsets != [position, end] or end > len(data):
+    if offsets != [position, end] or end > size:
         raise ModelFileError(f"array {name!r} is not at bytes {position} to {end}, where its shape belongs")
-    if dtype.kind == "b" and (data[position:end] > 1).any():
+    data = np.empty(end - position, np.uint8)
+    if file.readinto(data.data) != len(data):  # type: ignore[attr-defined]
+        raise ModelFileError(f"array {name!r} could not be read whole: the file has changed meanwhile")
+    if dtype.kind == "b" and (data > 1).any():
         raise ModelFileError(f"array {name!r} holds a boolean that is neither 0 nor 1")
     try:
-        array = data[position:end].view(dtype).reshape(shape)
+        array = data.view(dtype).reshape(shape)
     except ValueError as exc:
         raise ModelFileError(f"array {name!r} has a shape that NumPy cannot hold: {exc}") from exc
-    return np.require(array, dtype.newbyteorder("="), "A"), end
+    return np.require(array, dtype.newbyteorder("="), "A")
 
 
 def _are_sizes(value: Any) -> bool:

@@ -24,7 +24,7 @@ from crossfm.neural.engine.make import find_device
 from crossfm.neural.memory import layer_bytes
 from crossfm.neural.model import Model
 from crossfm.neural.models.table import find_model
-from crossfm.neural.table import NetworkParams, NetworkTable, embedding_table, make_optimizer
+from crossfm.neural.table import NetworkParams, NetworkTable, embedding_table
 from crossfm.neural.training import ROWS_SCORED, Steps, score_rows
 
 MAX_EMBEDDING = 1024
@@ -116,8 +116,8 @@ class Network:
         model = self._make(n_fields, n_factors, dense_ids, seed)
         with torch.no_grad():
             model.bias.fill_(bias)
-        optimizer = make_optimizer(model, self.learning_rate, self.l2_layers)
-        table = NetworkTable(embeddings, model, optimizer, n_factors, n_fields, dense_ids, seed)
+        adam = (self.learning_rate, self.l2_layers)
+        table = NetworkTable(embeddings, model, adam, n_factors, n_fields, dense_ids, seed)
         table.meet(found)
         return table
 
@@ -139,7 +139,7 @@ class Network:
         table = NetworkTable(
             embedding_table(params, rule, hyper),
             model,
-            make_optimizer(model, self.learning_rate, self.l2_layers),
+            (self.learning_rate, self.l2_layers),
             params.n_factors,
             params.n_fields,
             params.dense_ids,

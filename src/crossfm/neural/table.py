@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -97,8 +98,8 @@ class NetworkTable:
     embeddings : Table
         Factors, linear weights and their optimizer's state; its bias is not used.
     model : Model
-    optimizer : Adam
-        Of the layers.
+    adam : (float, float)
+        Learning rate and weight decay of the layers' optimizer.
     n_factors, n_fields : int
     dense_ids : int64 (n_dense,)
     seed, steps : int
@@ -113,7 +114,7 @@ class NetworkTable:
 
     embeddings: Table
     model: Model
-    optimizer: torch.optim.Adam
+    adam: tuple[float, float]
     n_factors: int
     n_fields: int
     dense_ids: NDArray[np.int64]
@@ -122,6 +123,15 @@ class NetworkTable:
     n_rows: int = 0
     counts: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
     runtime: Any = None
+
+    @cached_property
+    def optimizer(self) -> torch.optim.Adam:
+        """Adam over the layers, one fused update for all of them; made by who trains.
+
+        PyTorch loads its compiler for it: 4 seconds and 100 MB, which a server that only scores need not have.
+        """
+        learning_rate, weight_decay = self.adam
+        return torch.optim.Adam(self.model.parameters(), learning_rate, weight_decay=weight_decay, fused=True)
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave behind what runs it: that is for one process."""
@@ -231,7 +241,7 @@ class NetworkTable:
         other = NetworkTable(
             self.embeddings.copy(),
             model,
-            _like(self.optimizer, model),
+            self.adam,
             self.n_factors,
             self.n_fields,
             self.dense_ids,
@@ -297,7 +307,7 @@ class NetworkTable:
         A parameter that never had a gradient has zeros.
         """
         parts = [np.zeros(0, np.float32)]
-        if self.optimizer.state:
+        if "optimizer" in self.__dict__ and self.optimizer.state:
             for parameter in self.model.parameters():
                 own = self.optimizer.state.get(parameter) or dict.fromkeys(STATES, torch.zeros(()))
                 tensors = own["step"], *(own[name].expand(parameter.shape) for name in STATES[1:])
@@ -307,13 +317,15 @@ class NetworkTable:
     def _set_moments(self, moments: NDArray[np.float32]) -> None:
         parameters = list(self.model.parameters())
         expected = sum(1 + 2 * parameter.numel() for parameter in parameters)
-        self.optimizer.state.clear()
         if len(moments) == 0:
+            if "optimizer" in self.__dict__:
+                self.optimizer.state.clear()
             return
         if moments.shape != (expected,):
             raise ValueError(
                 f"the layers' state has shape {moments.shape}, but {expected} numbers belong there"
             )
+        self.optimizer.state.clear()
         at = 0
         for parameter in parameters:
             pieces: list[Tensor] = []
@@ -324,16 +336,6 @@ class NetworkTable:
                 at += size
             if pieces[0] > 0:
                 self.optimizer.state[parameter] = dict(zip(STATES, pieces, strict=True))
-
-
-def make_optimizer(model: Model, learning_rate: float, weight_decay: float) -> torch.optim.Adam:
-    """Return Adam over the layers, one fused update for all of them."""
-    return torch.optim.Adam(model.parameters(), learning_rate, weight_decay=weight_decay, fused=True)
-
-
-def _like(optimizer: torch.optim.Adam, model: Model) -> torch.optim.Adam:
-    group = optimizer.param_groups[0]
-    return make_optimizer(model, group["lr"], group["weight_decay"])
 
 
 def embedding_table(params: NetworkParams, rule: Rule, hyper: Hyper) -> Table:

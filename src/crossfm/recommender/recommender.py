@@ -501,14 +501,10 @@ class Recommender:
         model = cls(**meta["settings"])
         name = "retriever" if "retriever" in meta else "ranker"  # as files of before call it
         model.retriever_ = restore(part_of(arrays, f"{name}."), meta[name])
-        restored = (f"{name}.", "index.", "ranking.")
         model.ranking_ = (
             Ranking.from_state(part_of(arrays, "ranking."), meta["ranking"]) if "ranking" in meta else None
         )
         index = IVFIndex.from_state(part_of(arrays, "index."), meta["index"]) if "index" in meta else None
-        arrays = {
-            key: a.copy() for key, a in arrays.items() if not key.startswith(restored)
-        }  # not the file's
         model.users_ = Side.from_state(arrays, meta["users"], "users")
         model.items_ = Side.from_state(arrays, meta["items"], "items")
         model.context_encoder_ = None

@@ -36,6 +36,8 @@ TITLES = _words("title name headline item_name product_name movie_title")
 BIRTHS = _words(
     "released release_date published published_at created_at date available_from first_seen added"
 )
+MARKS = {"id", "code", "key", "nr", "no", "number"}  # beside a word: an id
+FEW = 10  # different values: no catalogue, where another column has more
 MANY = 1_000  # values of a context column at most
 ASKED = "as asked for"
 EARLIEST, LATEST = 1e8, 2e10  # seconds since 1970 that look like a time: 1973 to 2603
@@ -92,6 +94,9 @@ def guess_roles(
     roles = Roles(user, item, reasons=reasons)
     rest = [name for name in log.column_names if name not in (user, item)]
     roles.time = time or _first([n for n in rest if n != label], TIMES, lambda name: _is_time(log[name]))
+    dates = [name for name in rest if name != label and _is_date(log[name])]
+    if roles.time is None and len(dates) == 1:
+        roles.time = dates[0]
     if roles.time is not None:
         reasons["time"] = _span(log[roles.time])
         rest.remove(roles.time)
@@ -143,14 +148,21 @@ def _id_of(
     if len(shared) == 1:
         reasons[what] = f"also in the table of {what}s"
         return shared[0]
-    best: str | None = min(shared or names, key=lambda name: _rank(name, words), default=None)
+    ranked = sorted(shared or names, key=lambda name: _rank(name, words))
+    told = [name for name in ranked if _rank(name, words) < len(words) * 4]
+    many = [name for name in told if _n_values(log[name]) >= FEW]
+    best: str | None = next(iter([*many, *told, *ranked]), None)
     if best is None or _rank(best, words) >= len(words) * 4:
         raise ColumnError(
             f"no column looks like the {what}: there are {', '.join(log.column_names)}. Name it with --{what}."
         )
-    n = len(pc.unique(log[best].combine_chunks()))
+    n = _n_values(log[best])
     reasons[what] = f"by its name; {n:,} different ones in {log.num_rows:,} rows"
     return best
+
+
+def _n_values(column: Any) -> int:
+    return len(pc.unique(column.combine_chunks()))
 
 
 def _rank(name: str, words: list[str]) -> int:
@@ -158,10 +170,12 @@ def _rank(name: str, words: list[str]) -> int:
     parts = [part for part in re.split(r"[^a-z0-9]+", _snake(name)) if part]
     plain = "".join(parts)
     for at, word in enumerate(words):
-        if plain in (f"{word}id", word) or parts == [word, "id"]:
+        if plain in (f"{word}id", word) or (
+            parts[:1] == [word] and set(parts[1:]) & MARKS and len(parts) == 2
+        ):
             return at
     for at, word in enumerate(words):
-        if word in parts and "id" in parts:
+        if word in parts and MARKS & set(parts):
             return len(words) + at
     for at, word in enumerate(words):
         if word in parts:
@@ -207,7 +221,7 @@ def _of_one(log: Any, key: str, name: str) -> bool:
     """Whether every id of ``key`` has one value of a column, and ids come more than once."""
     if pa.types.is_nested(log[name].type):
         return False
-    pairs = log.select([key, name]).filter(log[name].is_valid())
+    pairs = log.select([key, name]).filter(pc.and_(log[key].is_valid(), log[name].is_valid()))
     n_ids = len(pc.unique(pairs[key].combine_chunks()))
     n_pairs = pairs.group_by([key, name]).aggregate([]).num_rows
     return bool(0 < n_pairs == n_ids < 0.9 * pairs.num_rows)
@@ -226,8 +240,12 @@ def _is_text(column: Any) -> bool:
     return bool(pa.types.is_string(column.type) or pa.types.is_large_string(column.type))
 
 
+def _is_date(column: Any) -> bool:
+    return bool(pa.types.is_timestamp(column.type) or pa.types.is_date(column.type))
+
+
 def _is_time(column: Any) -> bool:
-    if pa.types.is_timestamp(column.type) or pa.types.is_date(column.type):
+    if _is_date(column):
         return True
     if not _is_number(column) or pa.types.is_boolean(column.type):
         return False

@@ -79,7 +79,9 @@ def config_text(
         _line(
             "train_on",
             "impressions" if binary else "recalled",
-            'or "recalled": what recall finds beside a choice',
+            'or "recalled": what recall finds beside a choice'
+            if binary
+            else 'or "impressions": what was shown',
         ),
         "# options = { max_iter = 3 }  # of its class",
         "",

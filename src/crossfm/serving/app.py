@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import compile_path
@@ -28,12 +29,17 @@ from crossfm.serving.routes import feedback, health, items, lists, models, users
 from crossfm.serving.routes.page import add_docs, add_page
 from crossfm.serving.service import Service
 from crossfm.serving.settings import Settings
+from crossfm.serving.workers import EVERY
 
 DESCRIPTION = (
     "A two-stage recommender with factorization machines. Ids are texts or whole numbers; times are seconds since "
     "1970. Answers of a model name its version in `X-Model-Version`, every answer its request in `X-Request-ID`. "
     'Errors are `{"error": {"type", "message", "field", "request_id"}}`.'
 )
+
+# Bytes from which an answer is compressed where the client takes it so. A list of ten has 7 kB and stays as it is;
+# one of a hundred goes with 13 kB for 64, for which the event loop takes 0.8 ms.
+COMPRESSED = 20_000
 
 
 def build_app(registry: Registry, store: Any, settings: Settings | None = None) -> FastAPI:
@@ -86,6 +92,7 @@ def build_app(registry: Registry, store: Any, settings: Settings | None = None) 
             allow_headers=["Authorization", "X-API-Key", "Content-Type", "X-Request-ID"],
             expose_headers=["X-Model-Version", "X-Request-ID", "Retry-After"],
         )
+    app.add_middleware(GZipMiddleware, minimum_size=COMPRESSED, compresslevel=1)
     hosts = Hosts(settings.host, settings.allowed_hosts, settings.cors_origins)
     app.add_middleware(Gate, service=service, hosts=hosts)
     return app
@@ -115,22 +122,25 @@ def _allowed(app: FastAPI, path: str) -> str:
 
 @asynccontextmanager
 async def _watching(app: FastAPI) -> AsyncIterator[None]:
-    """While the app runs, look at bundles, keys and items of others every few seconds."""
+    """While the app runs, look at bundles, keys and items of others every few seconds, and tell them what happened."""
     service: Service = app.state.service
 
-    async def watch() -> None:
+    async def repeat(work: Callable[[], None], seconds: float) -> None:
         while True:
-            await asyncio.sleep(service.settings.watch_seconds)
-            await anyio.to_thread.run_sync(service.watch, abandon_on_cancel=True)
+            await asyncio.sleep(seconds)
+            await anyio.to_thread.run_sync(work, abandon_on_cancel=True)
 
-    task = asyncio.create_task(watch())
+    tasks = [asyncio.create_task(repeat(service.watch, service.settings.watch_seconds))]
+    if service.shared is not None:
+        tasks.append(asyncio.create_task(repeat(service.share, EVERY)))
     try:
         yield
     finally:
         service.draining = True
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+        for task in tasks:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
 
 
 def _add_description(app: FastAPI) -> None:

@@ -17,6 +17,16 @@ class Assigned:
     variant: Variant
 
 
+def unit_of(user: str | int | None, session: str | None) -> str | None:
+    """Return the name under which somebody is dealt to variants, and under which lists and events are stored.
+
+    A session without a user is "session:" and its id, so that it is no user's namesake; None: nobody to count.
+    """
+    if user is not None:
+        return str(user)
+    return None if session is None else f"session:{session}"
+
+
 def share_of(*parts: str) -> float:
     """Return a number in [0, 1) that depends on the parts alone: 53 bits of their SHA-256."""
     digest = hashlib.sha256("\x1f".join(parts).encode("utf-8", "surrogatepass")).digest()
@@ -24,7 +34,7 @@ def share_of(*parts: str) -> float:
 
 
 def assign(experiments: Sequence[Experiment], unit: str | None) -> Assigned | None:
-    """Return the variant of a user or session (``unit``); None for nobody and for who is in no experiment.
+    """Return the variant of a user or session (``unit_of``); None for nobody and for who is in no experiment.
 
     Experiments are asked in their order and take their share of those whom the ones before have left, so nobody is
     in two. Being in and the variant are independent draws.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -46,13 +47,34 @@ class Goods:
 
         The model checks it first: what it does not take is not stored. Where the disk refuses, the model is put back.
         """
+        return self._write(item, attributes, lambda: self.store.put_item(str(item), attributes))
+
+    def change(self, item: Any, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """Change some attributes in one transaction of the store, None removes one; return all.
+
+        Raises ``Problem`` (404) for an unknown item. Else as ``put``.
+        """
+        before = self.get(item)
+        changed = {name: value for name, value in {**before, **changes}.items() if value is not None}
+
+        def store() -> None:
+            self.store.put_item(str(item), before, create_only=True)  # known to the model alone
+            merged = self.store.patch_item(str(item), changes)
+            if (
+                merged is not None and merged != changed
+            ):  # another call has changed other attributes meanwhile
+                self.loaded.put_items([{self.id_name: item, **merged}])
+
+        return self._write(item, changed, store)
+
+    def _write(self, item: Any, attributes: Mapping[str, Any], store: Callable[[], object]) -> dict[str, Any]:
         if self.id_name in attributes:
             raise Problem(422, f"attributes has {self.id_name!r}, which is the id", field="attributes")
         before = self.engine.item(item)
         row = {self.id_name: item, **attributes}
         self.loaded.put_items([row])
         try:
-            self.store.put_item(str(item), attributes)
+            store()
         except CrossFMError:
             with suppress(CrossFMError):
                 self.loaded.put_items([before]) if before else self.engine.delete_items([item])

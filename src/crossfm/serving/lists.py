@@ -8,7 +8,7 @@ from typing import Any
 
 from crossfm.errors import CrossFMError, StoreError
 from crossfm.recommender.ask import Answer, Ask, Found
-from crossfm.serving.experiments import Assigned, assign
+from crossfm.serving.experiments import Assigned, assign, unit_of
 from crossfm.serving.past import Remembered
 from crossfm.serving.problems import Problem
 from crossfm.serving.registry import Loaded
@@ -38,8 +38,7 @@ class Lists:
     def recommend(self, body: RecommendBody) -> dict[str, Any]:
         """Both stages."""
         self._check_size(body)
-        unit = str(body.user) if body.user is not None else body.session
-        assigned = assign(self.service.settings.experiments, unit)
+        assigned = assign(self.service.settings.experiments, unit_of(body.user, body.session))
         loaded = self.service.registry.get(assigned.variant.version if assigned else None)
         ask = replace(
             self.ask(body, loaded),
@@ -189,7 +188,7 @@ class Lists:
         service.window.answer(loaded.version, answer.timings, asdict(answer.funnel), shown, answer.known)
         impression = Impression(
             request=self.request_id,
-            user=None if body.user is None else str(body.user),
+            user=unit_of(body.user, body.session),
             items=[str(item) for item in shown],
             scores=[float(one.score) for one in answer.items],
             version=loaded.version,

@@ -33,7 +33,7 @@ def logging_config(level: str = "info") -> dict[str, Any]:
         "formatters": {"json": {"()": "crossfm.serving.logs.json_formatter"}},
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
         "root": {"handlers": ["stderr"], "level": max(level, "info", key=LEVELS.__getitem__).upper()},
-        "loggers": {"uvicorn.access": {"level": "ERROR"}},
+        "loggers": {"uvicorn.access": {"level": "ERROR"}, "faiss": {"level": "WARNING"}},
     }
 
 

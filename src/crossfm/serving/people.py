@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from crossfm.serving.service import Service, without
@@ -21,11 +22,20 @@ class People:
 
     def features(self, user: str) -> dict[str, Any] | None:
         """Return the features of a user, stored ones before the model's; None for nobody."""
-        stored = self.store.get_user(user)
-        model = None if self.store.is_forgotten(user) else self.engine.user(user)
-        if stored is None and model is None:
+        known = self.store.known(user, limit=0)
+        model = self.engine.user(user) if known.forgotten is None else None
+        if known.features is None and model is None:
             return None
-        return without({**(model or {}), **(stored or {})}, self.id_name)
+        return without({**(model or {}), **(known.features or {})}, self.id_name)
+
+    def change(self, user: str, changes: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Change some stored features in one transaction, None removes one; return all, or None for nobody."""
+        if self.store.patch_user(user, changes) is None:
+            if self.features(user) is None:
+                return None
+            self.store.put_user(user, {}, create_only=True)  # known to the model alone
+            self.store.patch_user(user, changes)
+        return self.features(user)
 
     def page(self, search: str, limit: int, offset: int) -> list[dict[str, Any]]:
         """Return users that match: those of the store first, then those whom only the model knows."""

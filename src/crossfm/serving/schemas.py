@@ -4,11 +4,21 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Union
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, StrictStr
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+    StrictStr,
+    model_validator,
+)
 
 Text = Annotated[StrictStr, Field(min_length=1, max_length=256, pattern=r"^[^\x00-\x1f]+$")]
 WholeNumber = Annotated[StrictInt, Field(ge=-(2**63), le=2**63 - 1)]
 Id = Annotated[Union[Text, WholeNumber], Field(examples=["42"])]  # noqa: UP007
+Session = Annotated[StrictStr, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f]+$")]
 Column = Annotated[StrictStr, Field(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f]+$")]
 Number = Annotated[float, Field(allow_inf_nan=False, ge=-1e12, le=1e12)]
 Cell = Annotated[StrictStr, Field(max_length=4_000, pattern=r"^[^\x00]*$")]
@@ -34,8 +44,8 @@ class Who(Strict):
     """For whom: a user, a session, or nobody."""
 
     user: Id | None = Field(None, description="None, or unknown to the model: a session.", examples=["196"])
-    session: Text | None = Field(
-        None, description="Decides the variant of an experiment where there is no user."
+    session: Session | None = Field(
+        None, description="Takes the user's place in experiments where there is no user."
     )
     context: Values = Field({}, description="Values of context columns.", examples=[{"daytime": "evening"}])
     features: Values = Field(
@@ -106,9 +116,12 @@ class ExplainBody(Who):
 
 
 class EventBody(Strict):
-    """Something a user did with an item."""
+    """Something a user, or a session without one, did with an item."""
 
-    user: Id
+    user: Id | None = None
+    session: Session | None = Field(
+        None, description="Of whom no user is known; as in the request for the list."
+    )
     item: Id
     type: Kind = "click"
     value: Number = 1.0
@@ -118,6 +131,12 @@ class EventBody(Strict):
     key: Text | None = Field(None, description="Makes sending again harmless: stored once.")
     request_id: Text | None = Field(None, description="Of the answer that showed the item.")
     context: Values | None = None
+
+    @model_validator(mode="after")
+    def _somebody(self) -> EventBody:
+        if (self.user is None) == (self.session is None):
+            raise ValueError("give user or session, one of them")
+        return self
 
 
 class FeedbackBody(Strict):

@@ -11,7 +11,7 @@ import socket
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from inspect import signature
 from pathlib import Path
 from types import FrameType
@@ -33,6 +33,7 @@ from crossfm.serving.registry import Registry
 from crossfm.serving.service import Service
 from crossfm.serving.settings import Settings
 from crossfm.serving.store import Store
+from crossfm.serving.workers import drop_worker
 
 BACKLOG = 2048  # connections that wait, as uvicorn's own
 _HANDED = "_CROSSFM_SERVE_SETTINGS"  # settings of the parent, for workers that are started as new processes
@@ -97,6 +98,7 @@ def make_app(settings: Settings, registry: Registry | None = None) -> FastAPI:
     @asynccontextmanager
     async def until_closed(app: FastAPI) -> AsyncIterator[Any]:
         _on_hangup(app.state.service.watch)
+        _drain_first(app.state.service)
         async with inner(app) as state:
             yield state
         await asyncio.to_thread(store.close)  # what waits to be written is written
@@ -124,7 +126,7 @@ def serve(settings: Settings, ready: Callable[[str], None] | None = None) -> Non
     config = _config(settings, app)
     if ready:
         ready(_address(settings, taken))
-    _Server(config, app.state.service).run(sockets=[taken])
+    _Server(config).run(sockets=[taken])
 
 
 def _serve_many(settings: Settings, ready: Callable[[str], None] | None) -> None:
@@ -136,8 +138,10 @@ def _serve_many(settings: Settings, ready: Callable[[str], None] | None) -> None
     if ready:
         ready(_address(settings, taken))
     try:
-        supervisor: Any = Multiprocess
-        older = {"target": uvicorn.Server(config).run} if "target" in signature(supervisor).parameters else {}
+        supervisor: Any = _Workers
+        older = (
+            {"target": uvicorn.Server(config).run} if "target" in signature(Multiprocess).parameters else {}
+        )
         supervisor(config, sockets=[taken], **older).run()
     finally:
         shutil.rmtree(os.environ.pop(SHARED), ignore_errors=True)
@@ -159,26 +163,55 @@ def _config(settings: Settings, app: Any, **more: Any) -> uvicorn.Config:
 
 
 class _Server(uvicorn.Server):
-    """Uvicorn's server that says it is not ready before it stops to listen, so that a balancer looks elsewhere."""
-
-    def __init__(self, config: uvicorn.Config, service: Service) -> None:
-        super().__init__(config)
-        self._service = service
+    """Uvicorn's server that ends with 0 after a signal."""
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Drain; a second signal ends at once."""
-        service, first = self._service, not self._service.draining
-        service.draining = True
-        wait = service.settings.drain_seconds
-        if self.should_exit and sig == signal.SIGINT:
-            self.force_exit = True
-        elif first and wait and sig != signal.SIGINT:
-            asyncio.get_running_loop().call_later(wait, self._end)
-        else:
-            self._end()
-
-    def _end(self) -> None:
+        """End; a second Ctrl-C does not wait for requests."""
+        self.force_exit = self.should_exit and sig == signal.SIGINT
         self.should_exit = True  # without uvicorn's note of the signal, which it would raise again at the end
+
+
+class _Workers(Multiprocess):
+    """Uvicorn's supervisor that hands a hangup on to the workers, and forgets those that have ended."""
+
+    _pids: frozenset[int] = frozenset()
+
+    def handle_hup(self) -> None:
+        """Tell the workers; uvicorn would start all of them anew."""
+        for process in self.processes:
+            if process.pid is not None:
+                os.kill(process.pid, signal.SIGHUP)
+
+    def keep_subprocess_alive(self) -> None:
+        """Start a worker for each that has ended, and drop what that one left for the others."""
+        super().keep_subprocess_alive()
+        there = frozenset(process.pid for process in self.processes if process.pid is not None)
+        for pid in self._pids - there:
+            drop_worker(Path(os.environ[SHARED]), pid)
+        self._pids = there
+
+
+def _drain_first(service: Service) -> None:
+    """Let SIGTERM say for ``drain_seconds`` that this worker is not ready, so that a balancer looks elsewhere.
+
+    Then comes what uvicorn does at a signal. A second SIGTERM changes nothing: a worker may get one from the manager of
+    services and another from its parent. Ctrl-C ends at once.
+    """
+    loop, ends, wait = (
+        asyncio.get_running_loop(),
+        signal.getsignal(signal.SIGTERM),
+        service.settings.drain_seconds,
+    )
+    if not callable(ends) or not wait:
+        return
+
+    def drain(sig: int, frame: FrameType | None) -> None:
+        if not service.draining:
+            service.draining = True
+            loop.call_later(wait, ends, sig, frame)
+
+    with suppress(ValueError):  # not the main thread: a test
+        signal.signal(signal.SIGTERM, drain)
 
 
 def _bind(settings: Settings) -> socket.socket:

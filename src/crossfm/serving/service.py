@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -12,11 +13,13 @@ from crossfm.errors import CrossFMError, StoreError
 from crossfm.serving.auth import KeyRing
 from crossfm.serving.limits import Buckets, Slots
 from crossfm.serving.logs import make_log
+from crossfm.serving.memory import resident_bytes
 from crossfm.serving.metrics import Metrics
 from crossfm.serving.past import Past
 from crossfm.serving.registry import Loaded, Refusal, Registry
 from crossfm.serving.settings import Settings
 from crossfm.serving.window import Window
+from crossfm.serving.workers import leave_note, notes_of_others, shared_folder
 
 T = TypeVar("T")
 STRANGERS = (5.0, 20)  # wrong keys a second of one address, and how many at once
@@ -33,6 +36,7 @@ class Service:
         self.keys = KeyRing(settings.keys)
         self.metrics = Metrics()
         self.window = Window()
+        self.shared = shared_folder()
         self.past = Past(store, settings)
         self.buckets = Buckets(settings.rate, settings.burst)
         self.strangers = Buckets(*STRANGERS)
@@ -116,7 +120,32 @@ class Service:
             self.replay(loaded)
 
     def _count_dropped(self) -> None:
-        self.metrics.dropped.set(self.store.counts()["impressions_dropped"])
+        self.metrics.dropped.set(self.store.waiting()["impressions_dropped"])
+
+    # ------------------------------------------------------------- workers
+
+    def note(self) -> dict[str, Any]:
+        """Return what this worker tells of itself: "window" for ``Window.merged``, the rest as /v1/stats shows it."""
+        return {
+            "pid": os.getpid(),
+            "version": self.registry.current.version,
+            "memory_bytes": resident_bytes(),
+            "draining": self.draining,
+            **self.store.waiting(),
+            "window": self.window.state(),
+        }
+
+    def share(self) -> None:
+        """Leave this worker's note for the others, where there are any; never raises."""
+        try:
+            if self.shared is not None:
+                leave_note(self.shared, self.note())
+        except OSError as exc:
+            self.log.warning("the other workers were not told", reason=str(exc))
+
+    def notes(self) -> list[dict[str, Any]]:
+        """Return the notes of all workers, this one's first and of this moment."""
+        return [self.note(), *(notes_of_others(self.shared) if self.shared is not None else [])]
 
     def store_state(self) -> str:
         """Return "ok", or what is wrong."""

@@ -30,6 +30,17 @@ class Times:
         self.count += 1
         self.errors += error
 
+    def state(self, now: float) -> dict[str, Any]:
+        """Return what counts now, for another process."""
+        recent = [pair for pair in self.ms if now - pair[0] <= SECONDS]
+        return {"ms": recent, "count": self.count, "errors": self.errors}
+
+    def take(self, state: Mapping[str, Any]) -> None:
+        """Add what another process noted."""
+        self.ms = deque((*self.ms, *map(tuple, state["ms"])))  # all: each has left out what is too much
+        self.count += state["count"]
+        self.errors += state["errors"]
+
     def report(self, now: float) -> dict[str, Any]:
         """Return counts since the start and quantiles (ms, None without any) of the last minutes."""
         recent = [ms for then, ms in list(self.ms) if now - then <= SECONDS]
@@ -87,6 +98,43 @@ class Window:
             self._items.append(tuple(items))
             self._known.append(known)
             self._versions[version] += 1
+
+    def state(self) -> dict[str, Any]:
+        """Return all of it as JSON can hold it, for ``merged`` in another process."""
+        now = self._clock()
+        with self._lock:
+            return {
+                "started": self.started,
+                "routes": {name: times.state(now) for name, times in self._routes.items()},
+                "stages": {name: times.state(now) for name, times in self._stages.items()},
+                "seconds": list(self._seconds.items()),
+                "funnels": list(self._funnels),
+                "items": list(self._items),
+                "known": list(self._known),
+                "versions": dict(self._versions),
+            }
+
+    @classmethod
+    def merged(cls, states: Iterable[Mapping[str, Any]], clock: Callable[[], float] = time.time) -> Window:
+        """Return a window that holds what several workers noted: as if one had answered everything."""
+        whole = cls(clock)
+        for state in states:
+            whole._take(state)
+        return whole
+
+    def _take(self, state: Mapping[str, Any]) -> None:
+        self.started = min(self.started, state["started"])
+        for mine, theirs in ((self._routes, state["routes"]), (self._stages, state["stages"])):
+            for name, times in theirs.items():
+                mine[name].take(times)
+        for step, (count, errors) in state["seconds"]:
+            there = self._seconds.setdefault(step, [0, 0])
+            there[0] += count
+            there[1] += errors
+        self._funnels = deque((*self._funnels, *state["funnels"]))
+        self._items = deque((*self._items, *map(tuple, state["items"])))
+        self._known = deque((*self._known, *state["known"]))
+        self._versions.update(state["versions"])
 
     def report(self, n_items: int) -> dict[str, Any]:
         """Return all of it; the shapes are described in ``answers.Stats``."""

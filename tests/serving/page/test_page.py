@@ -225,6 +225,20 @@ def test_a_visitor_without_an_id_is_known_by_what_he_chose_and_nothing_is_stored
     assert fake.answers.asked[-1]["features"] == {"occupation": "baker"}
 
 
+def test_a_visit_that_is_part_of_an_experiment_is_counted_under_its_own_id(visit: Any, fake: Any) -> None:
+    usual = fake.answers.recommend
+    fake.answers.recommend = lambda body: {**usual(body), "experiment": {"name": "pop", "variant": "b"}}
+    sent: list[Any] = []
+    fake.answers.feedback = lambda body: sent.extend(body["events"]) or {"accepted": 1, "numbers": [1]}
+    page = visit()
+    after(page, page.get_by_role("button", name="New visitor").click)
+    before = items(page)
+    after(page, page.locator("#final-list .pick").first.click)
+    (event,) = sent
+    assert event["session"] == fake.answers.asked[-1]["session"]
+    assert (str(event["item"]), event["type"], "user" in event) == (before[0], "click", False)
+
+
 def test_the_parts_of_a_score_add_up(visit: Any, url: str, expect: Any) -> None:
     page = visit("#/user/4")
     title = page.request.get(url + "v1/schema").json()["title"]

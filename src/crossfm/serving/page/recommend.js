@@ -72,7 +72,7 @@ export class Recommend {
     $("#new-visitor").setAttribute("aria-pressed", String(user === null));
     fill($("#about"), user === null ? visitor(this.schema, this.features, () => this.ask()) : null);
     $("#pick-note").textContent = user === null
-      ? "Choosing an item adds it to this visit: it is sent along with each request and stored nowhere."
+      ? "Choosing an item adds it to this visit: it is sent along with each request, and stored only where an experiment counts visits."
       : "Choosing an item stores a click of this user at once, and the next answer knows it. There is no undo here.";
     fill($("#changes"));
     for (const list of [$("#final-list"), $("#recall-list")]) fill(list, skeleton(10));
@@ -197,12 +197,19 @@ export class Recommend {
     else this.pick(found);
   }
 
+  /** Tell that this visit has chosen an item: the experiment that it takes part in counts it. */
+  async count(row, key) {
+    const event = { session: this.visit, item: row.item, type: "click", key, request_id: this.answer.request_id };
+    await post("feedback", { events: [event] }).catch((error) => this.problem(error, () => this.count(row, key)));
+  }
+
   /** Send a click and show what it changes; a visitor without an id sends it along instead of storing it. */
   async pick(row, key = eventKey()) {
     const title = this.names.title(row);
     if (this.user === null) {
       this.session.push(row);
       this.history();
+      if (this.answer.experiment) this.count(row, key);
       return this.ask(`After ${title}:`, row);
     }
     const user = this.user;

@@ -7,6 +7,7 @@ from typing import Any
 from starlette.requests import Request
 
 from crossfm.serving.answers import AcceptedOut
+from crossfm.serving.experiments import unit_of
 from crossfm.serving.guard import needs, router
 from crossfm.serving.json_text import JSON
 from crossfm.serving.routes.common import errors, service_of
@@ -37,7 +38,7 @@ async def feedback(request: Request, body: FeedbackBody) -> JSON:
 def _event(told: EventBody) -> Event:
     more: dict[str, Any] = {} if told.time is None else {"time": told.time}
     return Event(
-        user=str(told.user),
+        user=str(unit_of(told.user, told.session)),
         item=str(told.item),
         type=told.type,
         value=told.value,

@@ -13,9 +13,9 @@ from crossfm.serving.auth import given_key
 from crossfm.serving.experiment_report import report
 from crossfm.serving.guard import PUBLIC, needs, router
 from crossfm.serving.json_text import JSON
-from crossfm.serving.memory import resident_bytes
 from crossfm.serving.routes.common import errors, service_of
 from crossfm.serving.service import Service
+from crossfm.serving.window import Window
 
 routes = router("stats")
 health = router("health", prefix="")
@@ -76,7 +76,7 @@ async def metrics(request: Request) -> Response:
     openapi_extra=needs("read"),
 )
 async def stats(request: Request) -> JSON:
-    """Of this worker in the last minutes: see docs/serving.md for the keys."""
+    """Of all workers in the last minutes: see docs/serving.md for the keys."""
     service = service_of(request)
     return JSON(await service.ask_store(lambda: _stats(service)))
 
@@ -84,17 +84,21 @@ async def stats(request: Request) -> JSON:
 def _stats(service: Service) -> dict[str, Any]:
     loaded = service.registry.current
     engine = loaded.engine
+    notes = service.notes()
+    window = Window.merged(note.pop("window") for note in notes)
     counts: dict[str, Any] = {"model_users": engine.n_users, "model_items": engine.n_items}
     store = service.store_state()
     outcomes: list[dict[str, Any]] = []
     if store == "ok":
         counts.update(service.store.counts())
+        counts.update({name: sum(note[name] for note in notes) for name in service.store.waiting()})
         outcomes = report(service.settings.experiments, service.store)
     return {
         "version": loaded.version,
         "worker": os.getpid(),
-        "memory_bytes": resident_bytes(),
-        **service.window.report(engine.n_items),
+        "workers": notes,
+        "memory_bytes": sum(note["memory_bytes"] or 0 for note in notes) or None,
+        **window.report(engine.n_items),
         "index": engine.index_report(),
         "counts": counts,
         "store": store,

@@ -93,14 +93,10 @@ async def put_item(request: Request, id: PathId, body: AttributesBody) -> JSON:
     openapi_extra=needs("write"),
 )
 async def change_item(request: Request, id: PathId, body: AttributesBody) -> JSON:
-    """Change the given attributes, keep the others."""
+    """Change the given attributes, keep the others; null removes one (RFC 7396)."""
     service = service_of(request)
-
-    def change() -> dict[str, Any]:
-        goods = Goods(service)
-        return goods.put(id, {**goods.get(id), **body.attributes})
-
-    return JSON({"id": id, "attributes": await service.ask_store(change)})
+    attributes = await service.ask_store(lambda: Goods(service).change(id, body.attributes))
+    return JSON({"id": id, "attributes": attributes})
 
 
 @routes.delete(

@@ -11,8 +11,9 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.docs import get_swagger_ui_html
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
-from starlette.responses import FileResponse, HTMLResponse, Response
+from starlette.responses import HTMLResponse, Response
 from starlette.staticfiles import StaticFiles
 
 from crossfm.serving.guard import PUBLIC, needs, router
@@ -37,20 +38,25 @@ class Files(StaticFiles):
         return response
 
 
+def smaller(files: Files) -> GZipMiddleware:
+    """Return files that go compressed to browsers that take them so; these are few, and asked for once."""
+    return GZipMiddleware(files, minimum_size=1_000, compresslevel=6)
+
+
 def add_page(app: FastAPI, folder: Path = PAGE) -> None:
     """Serve the page at / and its files at /static, if they are there."""
     index = folder / "index.html"
     if not index.is_file():
         return
     routes = router("page", prefix="")
+    files = Files(directory=folder)
 
     @routes.get("/", include_in_schema=False, openapi_extra=needs(PUBLIC))
-    async def page() -> Response:
-        headers = {"Cache-Control": AGAIN, "Content-Security-Policy": POLICY.format(scripts="", styles="")}
-        return FileResponse(index, headers=headers)
+    async def page(request: Request) -> Response:
+        return files.file_response(index, index.stat(), request.scope)
 
     app.include_router(routes)
-    app.mount("/static", Files(directory=folder), name="static")
+    app.mount("/static", smaller(files), name="static")
 
 
 def add_docs(app: FastAPI) -> None:
@@ -75,7 +81,7 @@ def add_docs(app: FastAPI) -> None:
         return page
 
     app.include_router(routes)
-    app.mount("/docs/static", Files(directory=Path(found.origin).parent / "static"), name="docs")
+    app.mount("/docs/static", smaller(Files(directory=Path(found.origin).parent / "static")), name="docs")
 
 
 def _digest(script: str) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -96,18 +94,12 @@ async def put_user(request: Request, id: PathId, body: FeaturesBody) -> JSON:
     openapi_extra=needs("write"),
 )
 async def change_user(request: Request, id: PathId, body: FeaturesBody) -> JSON:
-    """Change the given features, keep the others."""
+    """Change the given features, keep the others; null removes what is stored (RFC 7396)."""
     service = service_of(request)
-
-    def change() -> dict[str, Any]:
-        there = People(service).features(id)
-        if there is None:
-            raise nobody(id)
-        features = {**there, **body.features}
-        service.store.put_user(id, features)
-        return features
-
-    return JSON({"id": id, "features": await service.ask_store(change)})
+    features = await service.ask_store(lambda: People(service).change(id, body.features))
+    if features is None:
+        raise nobody(id)
+    return JSON({"id": id, "features": features})
 
 
 @routes.delete(

@@ -39,7 +39,7 @@ def outcome(database: Database, experiment: str, event_type: str, window: float)
     """Return what came of each variant.
 
     A user counts once for a variant, from the first time they saw it: all are watched for the same ``window`` seconds,
-    however often they come back. Sessions without a user do not count.
+    however often they come back. So does a session with an id; who has neither does not count.
     """
     rows = database.read(_OUTCOME, {"experiment": experiment, "type": event_type, "window": window})
     found = []

@@ -76,7 +76,7 @@ class Impression:
     ----------
     request : str
     user : str or None
-        None: a session.
+        "session:" and its id where no user is known; None: nobody.
     items : sequence of str
         As shown, best first.
     scores : sequence of float

@@ -192,10 +192,13 @@ class Store:
     def counts(self) -> dict[str, int]:
         """Return how many users, items, tombstones ("forgotten"), events and impressions there are.
 
-        "impressions_waiting" and "impressions_dropped" are of this process.
+        With what ``waiting`` tells.
         """
-        waiting = {"impressions_waiting": len(self._queue), "impressions_dropped": self._queue.dropped}
-        return {**upkeep.counts(self._database), **waiting}
+        return {**upkeep.counts(self._database), **self.waiting()}
+
+    def waiting(self) -> dict[str, int]:
+        """Return "impressions_waiting" and "impressions_dropped" of this process; asks no database."""
+        return {"impressions_waiting": len(self._queue), "impressions_dropped": self._queue.dropped}
 
     def ping(self) -> None:
         """Return when the database answers; raises ``StoreError``."""
