@@ -122,7 +122,7 @@ def replay_log(
     rule = _rule(event)
     _check_knobs(knobs)
     shown = [one for _, one in _pages(store.impressions)]
-    log = _Log(store, Past(store, settings), {one.user for one in shown if one.user is not None})
+    log = Log(store, Past(store, settings), {one.user for one in shown if one.user is not None})
     refused: Counter[str] = Counter()
     used = _usable(shown, window, most, refused)
     told(f"asking {loaded.version} for {len(used):,} of {len(shown):,} lists")
@@ -151,8 +151,11 @@ def replay_log(
     return Replayed(found, len(shown), dict(refused), *_check(loaded, [shown[at] for at in kept], log))
 
 
-class _Log:
-    """Events in the order of their numbers, and what was known of a user at a time."""
+class Log:
+    """Events in the order of their numbers, and requests as they were; of ``users``, who have to be all that are asked.
+
+    What is read is kept, so later events are not in it.
+    """
 
     def __init__(self, store: Any, past: Past, users: set[str]) -> None:
         self.events: list[Event] = []
@@ -188,7 +191,7 @@ class _Log:
 
 
 def _chances_or_reason(
-    loaded: Loaded, shown: Impression, log: _Log, knobs: Mapping[str, Any]
+    loaded: Loaded, shown: Impression, log: Log, knobs: Mapping[str, Any]
 ) -> list[float] | str:
     try:
         return _chances(loaded, shown, log, knobs)
@@ -196,13 +199,13 @@ def _chances_or_reason(
         return f"cannot be asked of {loaded.version}: {_line(exc)}"
 
 
-def _chances(loaded: Loaded, shown: Impression, log: _Log, knobs: Mapping[str, Any]) -> list[float]:
+def _chances(loaded: Loaded, shown: Impression, log: Log, knobs: Mapping[str, Any]) -> list[float]:
     ask = log.ask(shown, loaded, knobs)
     chances: list[float] = loaded.engine.propensities(ask, shown.items, now=shown.time)
     return chances
 
 
-def _check(loaded: Loaded, shown: Sequence[Impression], log: _Log) -> tuple[int, int]:
+def _check(loaded: Loaded, shown: Sequence[Impression], log: Log) -> tuple[int, int]:
     """Return how many lists of this version were asked for again as they were, and how often the chances came back."""
     mine = [one for one in shown if one.version == loaded.version][-CHECKED:]
     same = 0

@@ -134,7 +134,7 @@ def test_a_state_of_version_1_is_brought_up_to_date_and_keeps_what_it_has(
             turn.connection.exec_driver_sql(f"ALTER TABLE crossfm_impressions DROP COLUMN {name}")
         turn.connection.execute(tables.meta.update().values(value="1"))
     store.close()
-    new = Impression("new", "ann", ["b"], propensities=[0.5], asked={"n": 1}, time=6.0)
+    new = Impression("new", "ann", ["b"], [1.5], propensities=[0.5], asked={"n": 1}, time=6.0)
     again, beside = opened(), opened()
     again.add_impressions([new])
     again.close()
