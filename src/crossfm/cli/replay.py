@@ -149,6 +149,8 @@ def verdict(r: Any) -> str:
             "cannot be told: the log has too little of what the new version shows; serve with a higher temperature, or "
             "judge a setting nearer to the logged one"
         )
+    if judge.difference == (0.0, 0.0, 0.0):
+        return "the same as what was shown: every list of the log is as likely"
     if r.needed > MANY * r.n_lists:
         return f"cannot be told: {MANY:g} times as many lists would not do"
     more = max(r.needed - r.n_lists, 0.0)
