@@ -73,6 +73,12 @@ def test_a_cooler_setting_is_told_to_be_better_with_its_interval(crossfm: Any, h
     assert [place["place"] for place in r["places"]] == [1, 2, 3]
 
 
+def test_the_settings_of_the_log_are_told_to_be_the_same(crossfm: Any, home: Path) -> None:
+    done = replay(crossfm, home)
+    assert done.exit_code == 0, done.stderr
+    assert "the same as what was shown" in done.stdout
+
+
 def test_what_cannot_be_told_says_how_many_lists_it_would_take(crossfm: Any, home: Path) -> None:
     done = replay(crossfm, home, "--temperature", "0.6", "--lists", "40")
     assert done.exit_code == 0, done.stderr

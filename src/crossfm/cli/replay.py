@@ -149,7 +149,7 @@ def verdict(r: Any) -> str:
             "cannot be told: the log has too little of what the new version shows; serve with a higher temperature, or "
             "judge a setting nearer to the logged one"
         )
-    if judge.difference == (0.0, 0.0, 0.0):
+    if all(abs(end) < 1e-4 for end in judge.difference):
         return "the same as what was shown: every list of the log is as likely"
     if r.needed > MANY * r.n_lists:
         return f"cannot be told: {MANY:g} times as many lists would not do"
