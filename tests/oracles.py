@@ -1520,6 +1520,54 @@ def mmr(score, unit, n, diversity, codes=(), most=()):
     return chosen
 
 
+def place_chances(score, unit, order, temperature, diversity, codes=(), most=()):
+    """Plackett (1975): chance of each place of ``order``, exp(gain / temperature) among what is left and caps allow."""
+    score = np.asarray(score, float)
+    spread = score.std()
+    standard = (score - score.mean()) / (spread if spread else 1.0)
+    chances, chosen = [], []
+    for item in order:
+        weight = {}
+        for i in range(len(score)):
+            taken = [[code for j in chosen for code in each[j]] for each in codes]
+            fits = all(
+                own.count(code) < cap
+                for own, each, cap in zip(taken, codes, most, strict=True)
+                for code in each[i]
+            )
+            if i not in chosen and fits:
+                near = max((float(unit[i] @ unit[j]) for j in chosen), default=0.0)
+                weight[i] = math.exp(((1 - diversity) * standard[i] - diversity * near) / temperature)
+        chances.append(weight.get(item, 0.0) / sum(weight.values()) if weight else 0.0)
+        chosen.append(item)
+    return chances
+
+
+def off_policy(rewards, logged, target, clip):
+    """Estimates of the reward a list under the target; the papers are named in ``evaluation.replay``."""
+    n = len(rewards)
+    ips = clipped = sequential = top = bottom = 0.0
+    places = {}  # of each: lists that have it, sum of weights, sum of weighted rewards
+    for r, p, q in zip(rewards, logged, target, strict=True):
+        weight = 1.0
+        for k in range(len(r)):
+            weight *= q[k] / p[k]
+            sequential += weight * r[k]
+            there, w, wr = places.get(k, (0, 0.0, 0.0))
+            places[k] = there + 1, w + weight, wr + weight * r[k]
+        ips += weight * sum(r)
+        clipped += min(weight, clip) * sum(r)
+        top, bottom = top + weight * sum(r), bottom + weight
+    rips = sum(there / n * wr / w for there, w, wr in places.values())
+    return {
+        "IPS": ips / n,
+        "clipped IPS": clipped / n,
+        "SNIPS": top / bottom,
+        "sequential IPS": sequential / n,
+        "RIPS": rips,
+    }
+
+
 def popularity_halved(item, n_items, share, n_log):
     """How often each item was taken, an interaction halved for every ``share`` of the log's length behind the last."""
     counts = [0.0] * n_items

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -233,7 +234,73 @@ def test_exploration_turns_the_query_as_far_as_asked_and_by_the_seed(
     assert np.linalg.norm(away) == pytest.approx(0.5 * np.linalg.norm(query), rel=1e-3)
 
 
-@pytest.mark.parametrize("knob", [{"diversity": 0.5}, {"caps": {"kind": 1}}, {"popularity": 0.0}])
+WARM = [
+    {},
+    {"diversity": 0.4},
+    {"caps": {"kind": 2, "tags": 3}},
+    {"where": {"kind": ["war", "love"]}, "popularity": 0.3},
+    {"user": "who"},
+]
+
+
+@pytest.mark.parametrize("more", WARM)
+def test_a_drawn_list_has_the_chances_that_it_had(engine: Engine, more: Any) -> None:
+    ask = {"user": 100, "n": 5, "exclude_seen": False, "temperature": 0.5, **more}
+    lists = [engine.recommend(Ask(**ask, seed=seed)).items for seed in range(6)]
+    assert len({tuple(ids(found)) for found in lists}) > 1
+    assert ids(engine.recommend(Ask(**ask, seed=3)).items) == ids(lists[3])
+    for found in lists:
+        told = [each.propensity for each in found]
+        np.testing.assert_allclose(engine.propensities(Ask(**ask), ids(found)), told, rtol=1e-5)
+        assert all(0 < chance < 1 for chance in told)
+
+
+def test_items_are_drawn_as_often_as_told(engine: Engine) -> None:
+    ask = Ask(user=100, n=1, temperature=0.7)
+    every = [each.item for each in engine.recommend(Ask(user=100, n=N_ITEMS)).items]
+    chance = {item: engine.propensities(ask, [item])[0] for item in every}
+    assert sum(chance.values()) == pytest.approx(1.0)
+    drawn = [ids(engine.recommend(replace(ask, seed=seed)).items)[0] for seed in range(400)]
+    top = max(chance, key=lambda item: chance[item])
+    assert drawn.count(top) / 400 == pytest.approx(chance[top], abs=0.08)
+
+
+def test_without_temperature_the_list_is_certain(engine: Engine) -> None:
+    ask = Ask(user=100, n=4, exclude_seen=False)
+    found = engine.recommend(ask).items
+    assert [each.propensity for each in found] == [1.0] * 4
+    assert engine.propensities(ask, ids(found)) == [1.0] * 4
+    a, b, *rest = ids(found)
+    assert engine.propensities(ask, [b, a, *rest]) == [0.0] * 4
+    assert engine.propensities(ask, [a, "never", b]) == [1.0, 0.0, 0.0]
+    assert {each.propensity for each in engine.recall(ask).items} == {None}
+
+
+def test_what_has_no_propensity_says_none(engine: Engine) -> None:
+    explored = Ask(user=100, n=4, temperature=0.5, exploration=0.3)
+    assert {each.propensity for each in engine.recommend(explored).items} == {None}
+    with pytest.raises(OptionError, match="exploration has no propensities"):
+        engine.propensities(explored, ["i1"])
+    wider = Ask(user=100, n=6, exclude_seen=False, caps={"kind": 2}, n_candidates=6, temperature=0.5, seed=0)
+    found = engine.recommend(wider).items
+    assert len(found) == 6
+    assert {each.propensity for each in found} == {None}
+
+
+def test_freshness_is_that_of_the_moment_of_asking(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = Engine(fitted(item_time="born", freshness_half_life=2.0))
+    monkeypatch.setattr("time.time", lambda: 2_000_000_000.0)
+    ask = Ask(user=100, n=5, temperature=0.5, freshness=2.0, seed=1)
+    found = engine.recommend(ask).items
+    told = [each.propensity for each in found]
+    monkeypatch.setattr("time.time", lambda: 2_000_900_000.0)
+    np.testing.assert_allclose(engine.propensities(ask, ids(found), now=2_000_000_000.0), told, rtol=1e-5)
+    assert not np.allclose(engine.propensities(ask, ids(found)), told, rtol=1e-2)
+
+
+@pytest.mark.parametrize(
+    "knob", [{"diversity": 0.5}, {"caps": {"kind": 1}}, {"popularity": 0.0}, {"temperature": 0.5}]
+)
 def test_an_empty_list_may_be_asked_for_in_any_way(engine: Engine, knob: Any) -> None:
     answer = engine.recommend(Ask(user=100, n=3, where={"kind": "peace"}, **knob))
     assert answer.items == []

@@ -59,12 +59,12 @@ def test_a_small_share_does_not_tilt_the_variants() -> None:
 def test_the_variants_knobs_hold_unless_the_request_turns_them(
     serve: Callable[..., Client], engine: FakeEngine
 ) -> None:
-    knobs = Variant(name="b", popularity=0.25, diversity=0.5, candidates=40)
+    knobs = Variant(name="b", popularity=0.25, diversity=0.5, temperature=0.3, candidates=40)
     client = serve(experiments=(Experiment(name="pop", variants=(knobs,)),))
     told = client.recommend(user="1")
     assert told["experiment"] == {"name": "pop", "variant": "b"}
     assert (engine.asked[-1].popularity, engine.asked[-1].diversity) == (0.25, 0.5)
-    assert engine.asked[-1].n_candidates == 40
+    assert (engine.asked[-1].n_candidates, engine.asked[-1].temperature) == (40, 0.3)
     client.recommend(user="1", popularity=2.0)
     assert (engine.asked[-1].popularity, engine.asked[-1].diversity) == (2.0, 0.5)
     assert client.recommend()["experiment"] is None  # nobody to count

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from crossfm.errors import StoreError
+from crossfm.recommender.engine import Engine
 from crossfm.serving.lists import BLIND
+from crossfm.serving.registry import Registry
+from crossfm.serving.settings import Experiment, Variant
 from crossfm.serving.store import Store
 from serving.client import Client
 from serving.fakes import FakeEngine
+from serving.small import small_model
 
 
 def click(client: Client, user: str, item: str, kind: str = "click", **more: Any) -> None:
@@ -97,6 +102,7 @@ def test_the_knobs_reach_the_engine(client: Client, engine: FakeEngine) -> None:
         "diversity": 0.3,
         "freshness": 0.2,
         "exploration": 0.4,
+        "temperature": 0.6,
         "seed": 5,
         "caps": {"genre": 2},
         "exclude_seen": False,
@@ -107,6 +113,57 @@ def test_the_knobs_reach_the_engine(client: Client, engine: FakeEngine) -> None:
     assert ask.n_candidates == 77
     assert ask.context == {"daytime": "evening"}
     assert ask.features == {"age": 9}
+
+
+def shown(store: Store, n: int) -> list[Any]:
+    deadline = time.time() + 5
+    while store.counts()["impressions"] < n and time.time() < deadline:
+        time.sleep(0.02)
+    return [one for _, one in store.impressions()]
+
+
+def test_a_drawn_list_is_kept_with_its_chances_and_what_was_asked(
+    serve: Callable[..., Client], store: Store
+) -> None:
+    knobs = Variant(name="warm", temperature=0.5, candidates=12)
+    client = serve(
+        registry=Registry(engine=Engine(small_model(3), version="small")),
+        experiments=(Experiment(name="x", variants=(knobs,)),),
+    )
+    asked = {"n": 3, "history": ["4"], "deny": ["5"], "where": {"genre": "Drama"}, "features": {}}
+    told = client.recommend(
+        user="7", context={"daytime": "evening"}, explain=True, attributes=False, session="s", **asked
+    )
+    (one,) = shown(store, 1)
+    assert one.propensities == [each["propensity"] for each in told["items"]]
+    assert all(0 < chance < 1 for chance in one.propensities)
+    assert one.asked == {
+        "n": 3,
+        "history": ["4"],
+        "deny": ["5"],
+        "where": {"genre": "Drama"},
+        "temperature": 0.5,
+        "candidates": 12,
+    }
+    assert one.context == {"daytime": "evening"}
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"temperature": 0.0},
+        {"seed": 4},
+        {"exploration": 0.2},
+        {"deny": [f"nothing {at:>240}" for at in range(99)]},
+    ],
+)
+def test_lists_that_are_no_draw_of_chance_are_kept_without_it(
+    serve: Callable[..., Client], store: Store, more: dict[str, Any]
+) -> None:
+    client = serve(registry=Registry(engine=Engine(small_model(3), version="small")))
+    client.recommend(**{"user": "7", "n": 3, "temperature": 0.5, **more})
+    (one,) = shown(store, 1)
+    assert (len(one.items), one.propensities, one.asked) == (3, None, None)
 
 
 def test_stored_features_go_to_the_model_as_far_as_it_has_such_columns(

@@ -18,6 +18,7 @@ from crossfm.cli import (
     keys,
     predict,
     recommend,
+    replay,
     serve,
     train,
     two_stages,
@@ -47,6 +48,7 @@ app.command("predict", epilog=predict.EXAMPLES)(predict.predict)
 app.command("evaluate", epilog=evaluate.EXAMPLES)(evaluate.evaluate)
 app.command("recommend", epilog=recommend.EXAMPLES)(recommend.recommend)
 app.command("serve", epilog=serve.EXAMPLES)(serve.serve)
+app.command("replay", epilog=replay.EXAMPLES)(replay.replay)
 app.command("convert", epilog=convert.EXAMPLES)(convert.convert)
 app.command("init", epilog=init.EXAMPLES)(init.init)
 app.command("fit-recommender", epilog=two_stages.EXAMPLES)(two_stages.fit_recommender)

@@ -78,17 +78,23 @@ def bootstrap_intervals(
             f"per_user_values has shape {values.shape}, but (n_users, n_metrics), not empty, is expected"
         )
     checks.check_finite("per_user_values", values)
+    means = resampled_sums(values, n_resamples, seed) / len(values)
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    return [Interval(*map(float, three)) for three in zip(values.mean(axis=0), low, high, strict=True)]
+
+
+def resampled_sums(values: Floats, n_resamples: int, seed: int) -> Floats:
+    """Return sums (n_resamples, n_columns) of ``values`` (n_users, n_columns) over users drawn with replacement."""
     n, rng = len(values), np.random.default_rng(seed)
-    means = np.empty((n_resamples, values.shape[1]))
+    sums = np.empty((n_resamples, values.shape[1]))
     step = max(1, _CHUNK // n)
     for start in range(0, n_resamples, step):
         part = slice(start, min(start + step, n_resamples))
         drawn = rng.integers(0, n, size=(part.stop - part.start, n))
         place = (drawn + n * np.arange(len(drawn))[:, None]).ravel()
         times = np.bincount(place, minlength=drawn.size).reshape(drawn.shape)  # each user is drawn
-        means[part] = times.astype(np.float64) @ values / n
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2], axis=0)
-    return [Interval(*map(float, three)) for three in zip(values.mean(axis=0), low, high, strict=True)]
+        sums[part] = times.astype(np.float64) @ values
+    return sums
 
 
 def bootstrap_difference(

@@ -51,8 +51,12 @@ class Ask:
     exploration : float, default=0.0
         Length of a random vector that is added to the query, in lengths of the query itself: items that the query has
         no opinion about get their chance, those it is sure of stay.
+    temperature : float, default=0.0
+        0 is by score. Above, each place is drawn from what is left, with chances in proportion to
+        exp(score / temperature), the scores in deviations of the candidates' (after freshness; with diversity, what
+        MMR makes of them). Some tenths change a list; at 1 and above it is nearly any list of candidates.
     seed : int or None, default=None
-        Of that vector; the same seed, the same list. None: another one each time.
+        Of that vector and of the draw; the same seed, the same list. None: another one each time.
     n_candidates : int or None
         Items that recall hands to ranking; None: the recommender's own.
 
@@ -74,6 +78,7 @@ class Ask:
     caps: Mapping[str, int] = field(default_factory=dict)
     freshness: float = 0.0
     exploration: float = 0.0
+    temperature: float = 0.0
     seed: int | None = None
     n_candidates: int | None = None
 
@@ -81,7 +86,7 @@ class Ask:
         check_count("n", self.n, low=1)
         if self.n_candidates is not None:
             check_count("n_candidates", self.n_candidates, low=1)
-        for name in ("popularity", "diversity", "freshness", "exploration"):
+        for name in ("popularity", "diversity", "freshness", "exploration", "temperature"):
             check_number(name, getattr(self, name))
         if self.diversity > 1:
             raise OptionError(f"diversity is {self.diversity}, but must be from 0 to 1")
@@ -107,6 +112,10 @@ class Found:
         Place and score in the recalled list; None for items that did not come from it.
     source : str
         "recall", "popularity" or "asked".
+    propensity : float or None
+        Chance that the item had to stand at this place, given the items above it; exact, and 1 where ``temperature``
+        is 0. None where no list was made (recall alone, rank), with ``exploration``, which has no such number, and
+        where caps made recall look for more candidates.
     """
 
     item: Id
@@ -116,6 +125,7 @@ class Found:
     recall_rank: int | None = None
     recall_score: float | None = None
     source: str = "recall"
+    propensity: float | None = None
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from crossfm.core.random import stream
 from crossfm.data.rows import Rows, join_rows
 from crossfm.errors import DataError, OptionError
 from crossfm.recommender.ask import Answer, Ask, Found, Funnel, Id, Part, Why
@@ -21,7 +22,7 @@ from crossfm.recommender.history import FIELD
 from crossfm.recommender.index import ExactIndex
 from crossfm.recommender.query import Queries, Query
 from crossfm.recommender.recommender import Recommender
-from crossfm.recommender.rerank import freshened, reorder
+from crossfm.recommender.rerank import chances_of, drawn, freshened, reorder
 from crossfm.recommender.signals import Frame
 from crossfm.scoring.decompose import query_vectors
 from crossfm.scoring.explain import explain_rows
@@ -61,27 +62,50 @@ class Engine:
         clock, items = Clock(), self._catalogue
         query = explored(self.queries.of(ask, items), ask)
         clock.mark("query")
-        wide = max(ask.n, ask.n_candidates or self.recommender.n_candidates)
+        wide = first = max(ask.n, ask.n_candidates or self.recommender.n_candidates)
         while True:
-            found, recalled = self._recall(query, ask, items, wide)
-            clock.mark("recall")
-            short = query.allowed is not None or wide < self.recommender.n_candidates
-            score = self._rank(
-                query, found, recalled, ask, items, self._frame(query, items) if short else None
-            )
-            order = np.lexsort((found, -score))
-            clock.mark("rank")
-            order = order[self._reorder(found[order], score[order], ask, items)]
+            found, recalled, score, order = self._stages(query, ask, items, wide, clock)
+            chosen, chances = self._reorder(found[order], score[order], ask, items, time.time())
+            order = order[chosen]
             clock.mark("rerank")
             if len(order) >= ask.n or len(found) < wide:  # nothing more is left to find
                 break
             wide = min(WIDER * wide, len(items))
         final = self._listed(items, query, found, score, recalled, order, score)
+        if not ask.exploration and wide == first:
+            final = [replace(one, propensity=p) for one, p in zip(final, chances.tolist(), strict=True)]
         front = np.arange(min(ask.n, len(found)))
-        first = self._listed(items, query, found, recalled, recalled, front, score)
+        before = self._listed(items, query, found, recalled, recalled, front, score)
         funnel = Funnel(len(items), query.n_allowed, len(found), len(found), len(final))
         note = _note(ask, query, len(final))
-        return Answer(final, first, funnel, clock.total(), self.version, query.known, note)
+        return Answer(final, before, funnel, clock.total(), self.version, query.known, note)
+
+    def propensities(self, ask: Ask, listed: Sequence[Id], *, now: float | None = None) -> list[float]:
+        """Return the chance that ``recommend(ask)`` puts each item of a list where it stands, given those above it.
+
+        Exact, as ``Found.propensity``; with a temperature of 0, 1 for the item that comes and 0 for all others.
+        Whatever stands below an item that cannot come gets 0. ``now`` is when it is asked, in seconds since 1970, for
+        freshness. Raises ``OptionError`` for ``exploration``, whose lists have no such chance.
+        """
+        if ask.exploration:
+            raise OptionError("exploration has no propensities in closed form; use temperature")
+        clock, items, now = Clock(), self._catalogue, time.time() if now is None else now
+        query = self.queries.of(ask, items)
+        wide = max(ask.n, ask.n_candidates or self.recommender.n_candidates)
+        surely = replace(ask, temperature=0.0)
+        while True:
+            found, _, score, order = self._stages(query, ask, items, wide, clock)
+            found, score = found[order], score[order]
+            if not ask.caps or len(found) < wide:
+                break
+            if len(self._reorder(found, score, surely, items, now)[0]) >= ask.n:
+                break
+            wide = min(WIDER * wide, len(items))
+        score, order, knobs = self._wishes(found, score, ask, items, now)
+        place = {at: rank for rank, at in enumerate(found[order].tolist())}
+        given = [place.get(at, -1) for at in items.positions(listed).tolist()]
+        chances: list[float] = chances_of(score, given, ask.temperature, **knobs).tolist()
+        return chances
 
     def recall(self, ask: Ask) -> Answer:
         """Return the first stage's list alone, ``ask.n`` of it."""
@@ -315,17 +339,44 @@ class Engine:
             score = score + np.float32(scale) * more
         return np.asarray(score, np.float32)
 
-    def _reorder(self, found: Positions, score: Floats, ask: Ask, items: Catalogue) -> Positions:
+    def _stages(
+        self, query: Query, ask: Ask, items: Catalogue, wide: int, clock: Clock
+    ) -> tuple[Positions, Floats, Floats, Positions]:
+        """Return what recall finds, its scores, the second stage's, and the order by these; ties by position."""
+        found, recalled = self._recall(query, ask, items, wide)
+        clock.mark("recall")
+        short = query.allowed is not None or wide < self.recommender.n_candidates
+        frame = self._frame(query, items) if short else None
+        score = self._rank(query, found, recalled, ask, items, frame)
+        order = np.lexsort((found, -score))
+        clock.mark("rank")
+        return found, recalled, score, order
+
+    def _reorder(
+        self, found: Positions, score: Floats, ask: Ask, items: Catalogue, now: float
+    ) -> tuple[Positions, NDArray[np.float64]]:
+        """Return which of the found items come, and the chance that each had given those above it."""
+        score, order, knobs = self._wishes(found, score, ask, items, now)
+        if not ask.temperature:
+            chosen = reorder(score, ask.n, **knobs)
+            return order[chosen], np.ones(len(chosen))
+        chosen, chances = drawn(score, ask.n, ask.temperature, stream(ask.seed, "draw"), **knobs)
+        return order[chosen], chances
+
+    def _wishes(
+        self, found: Positions, score: Floats, ask: Ask, items: Catalogue, now: float
+    ) -> tuple[Floats, Positions, dict[str, Any]]:
+        """Return falling scores with freshness, where each stands in ``found``, and what ``rerank`` needs besides."""
         order = np.arange(len(found))
         if ask.freshness and len(found):
-            age = items.age(found, time.time())
+            age = items.age(found, now)
             if age is None:
                 raise OptionError("freshness needs items with a time: name its column as item_time")
             score = freshened(score, age, ask.freshness, self.recommender.freshness_half_life)
             order = np.lexsort((found, -score))
         caps = [(items.codes(name, found[order]), most) for name, most in ask.caps.items()]
         vectors = items.vectors(found[order])[:, :-1] if ask.diversity else None
-        return order[reorder(score[order], ask.n, vectors=vectors, diversity=ask.diversity, caps=caps)]
+        return score[order], order, {"vectors": vectors, "diversity": ask.diversity, "caps": caps}
 
     def _listed(
         self,

@@ -41,6 +41,9 @@ class ItemFound(BaseModel):
     recall_rank: int | None = None
     recall_score: float | None = None
     source: str = Field(examples=["recall"])
+    propensity: float | None = Field(
+        None, description="Chance of this item at its place, given those above it."
+    )
     attributes: dict[str, Any] | None = None
     why: list[WhyPart] | None = None
 

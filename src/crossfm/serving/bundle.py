@@ -49,6 +49,11 @@ def open_model(path: Path, version: str) -> Any:
     return Engine(recommender, version=version)
 
 
+def open_file(path: Path) -> Any:
+    """Open a model file as the only version, named by its digest."""
+    return open_model(path, _digest(path)["sha256"][:12])
+
+
 def check_version(version: str) -> str:
     """Return ``version`` if it can be the name of a folder. Raises ``OptionError`` for anything else."""
     if not _VERSION.fullmatch(version):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-from crossfm.errors import CrossFMError, StoreError
+from crossfm.errors import CrossFMError, DataError, StoreError
 from crossfm.recommender.ask import Answer, Ask, Found
 from crossfm.serving.experiments import Assigned, assign, unit_of
 from crossfm.serving.past import Remembered
@@ -14,10 +14,14 @@ from crossfm.serving.problems import Problem
 from crossfm.serving.registry import Loaded
 from crossfm.serving.schemas import Asked, RecommendBody, Who
 from crossfm.serving.service import Service
+from crossfm.serving.settings import Variant
 from crossfm.serving.store import Impression
+from crossfm.serving.store.checks import json_object
 
 EXPLAINED = 50  # items of one answer that come with parts
 PARTS = 6
+OF_BOTH_STAGES = ("n", "allow", "deny", "where", "exclude_seen", "popularity")
+OF_THE_LIST = ("diversity", "caps", "freshness", "exploration", "temperature", "seed")
 BLIND = "what is stored of the user could not be read, so the answer comes from the model alone"
 
 
@@ -40,17 +44,9 @@ class Lists:
         self._check_size(body)
         assigned = assign(self.service.settings.experiments, unit_of(body.user, body.session))
         loaded = self.service.registry.get(assigned.variant.version if assigned else None)
-        ask = replace(
-            self.ask(body, loaded),
-            diversity=body.diversity,
-            caps=body.caps,
-            freshness=body.freshness,
-            exploration=body.exploration,
-            seed=body.seed,
-            n_candidates=body.candidates,
-        )
         if assigned:
-            ask = _as_variant(ask, body, assigned)
+            body = as_variant(body, assigned.variant)
+        ask = self.ask(body, loaded)
         answer = loaded.engine.recommend(ask)
         told = self.told(loaded, body.user, answer, attributes=body.attributes)
         if body.explain:
@@ -114,26 +110,7 @@ class Lists:
 
     def ask(self, body: Who, loaded: Loaded) -> Ask:
         """Return the request to the engine, with what is stored of the user as far as the model has such columns."""
-        past = self._past(body.user)
-        stored = {name: value for name, value in past.features.items() if name in loaded.user_columns}
-        ask = Ask(
-            user=body.user if past.model_knows else None,
-            context=body.context,
-            features={**stored, **body.features},
-            history=[*past.history, *body.history],
-            seen=past.seen,
-        )
-        if isinstance(body, Asked):
-            ask = replace(
-                ask,
-                n=body.n,
-                allow=body.allow,
-                deny=body.deny,
-                where=body.where,
-                exclude_seen=body.exclude_seen,
-                popularity=body.popularity,
-            )
-        return ask
+        return ask_of(body, self._past(body.user), loaded)
 
     def told(self, loaded: Loaded, user: Any, answer: Answer, *, attributes: bool) -> dict[str, Any]:
         """Return an answer as JSON holds it."""
@@ -185,6 +162,7 @@ class Lists:
         for stage, ms in answer.timings.items():
             service.metrics.stages.labels(stage).observe(ms / 1e3)
         shown = [one.item for one in answer.items]
+        propensities, asked = to_ask_again(body, answer)
         service.window.answer(loaded.version, answer.timings, asdict(answer.funnel), shown, answer.known)
         impression = Impression(
             request=self.request_id,
@@ -195,6 +173,8 @@ class Lists:
             context=body.context,
             experiment=assigned.experiment.name if assigned else None,
             variant=assigned.variant.name if assigned else None,
+            propensities=propensities,
+            asked=asked,
         )
         try:
             service.store.add_impressions([impression])
@@ -203,15 +183,52 @@ class Lists:
             self.notes.append(str(exc))
 
 
-def _as_variant(ask: Ask, body: RecommendBody, assigned: Assigned) -> Ask:
+def ask_of(body: Who, past: Remembered, loaded: Loaded) -> Ask:
+    """Return the request to the engine of ``loaded``, with what is remembered of the user."""
+    stored = {name: value for name, value in past.features.items() if name in loaded.user_columns}
+    ask = Ask(
+        user=body.user if past.model_knows else None,
+        context=body.context,
+        features={**stored, **body.features},
+        history=[*past.history, *body.history],
+        seen=past.seen,
+    )
+    if isinstance(body, Asked):
+        ask = replace(ask, **{name: getattr(body, name) for name in OF_BOTH_STAGES})
+    if isinstance(body, RecommendBody):
+        ask = replace(
+            ask, n_candidates=body.candidates, **{name: getattr(body, name) for name in OF_THE_LIST}
+        )
+    return ask
+
+
+def as_variant(body: RecommendBody, variant: Variant) -> RecommendBody:
     """Return the request with the variant's knobs where the caller has not turned them."""
-    variant, given = assigned.variant, body.model_fields_set
-    knobs: dict[str, Any] = {
-        (f"n_{name}" if name == "candidates" else name): value
-        for name in ("popularity", "diversity", "candidates")
-        if (value := getattr(variant, name)) is not None and name not in given
+    knobs = {
+        name: value
+        for name in ("popularity", "diversity", "temperature", "candidates")
+        if (value := getattr(variant, name)) is not None and name not in body.model_fields_set
     }
-    return replace(ask, **knobs)
+    return body.model_copy(update=knobs)
+
+
+def to_ask_again(body: RecommendBody, answer: Answer) -> tuple[list[float] | None, dict[str, Any] | None]:
+    """Return the propensities of a drawn list and what was asked, for ``replay``; None for lists that it cannot use.
+
+    A list of a seed that the caller named is no draw of chance. Of the request, what is noted elsewhere, what changes
+    no list, and the name of a session are left out.
+    """
+    chances = [one.propensity for one in answer.items if one.propensity is not None]
+    if not body.temperature or body.seed is not None or not chances:
+        return None, None
+    asked = body.model_dump(
+        exclude_defaults=True, exclude={"user", "session", "context", "attributes", "explain"}
+    )
+    try:
+        json_object("asked", asked)
+    except DataError:  # thousands of items that are allowed or denied
+        return None, None
+    return chances, asked
 
 
 def _rows(loaded: Loaded, *lists: Sequence[Found]) -> dict[Any, Any]:
@@ -232,6 +249,7 @@ def _items(found: Sequence[Found], attributes: dict[Any, Any] | None) -> list[di
             "recall_rank": one.recall_rank,
             "recall_score": one.recall_score,
             "source": one.source,
+            "propensity": one.propensity,
         }
         if attributes is not None:
             row["attributes"] = attributes[one.item]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from crossfm.serving.settings import EventRule, Settings
+from crossfm.serving.store.records import Known
 
 
 @dataclass(frozen=True)
@@ -34,10 +35,13 @@ class Past:
 
     def of(self, user: str) -> Remembered:
         """Return what is known. Raises ``StoreError``."""
-        known = self._store.known(user, limit=self._events)
+        return self.sorted(self._store.known(user, limit=self._events))
+
+    def sorted(self, known: Known) -> Remembered:
+        """Return what the store knows, sorted by the rules."""
         history: list[str] = []
         seen: list[str] = []
-        for event in known.history:  # newest first
+        for event in known.history[: self._events]:  # newest first
             if self._is(self._positive, event) and len(history) < self._history:
                 history.append(event.item)
             elif not self._is(self._not_seen, event):

@@ -45,6 +45,30 @@ class Loaded:
         except (ValueError, TypeError, NotImplementedError) as exc:  # Arrow's: a text in a column of numbers
             raise DataError(f"the model does not take these attributes: {exc}") from exc
 
+    def catch_up(self, store: Any, left_out: Callable[[Any, str], None]) -> int:
+        """Put the store's item changes since the last time into the engine; return how many. Raises ``StoreError``.
+
+        One that this version does not take (its columns may differ) is told to ``left_out`` with the reason.
+        """
+        cursor, puts, deletes = store.changed_items(self.cursor)
+        rows = [{self.item_name: item, **attributes} for item, attributes in puts]
+        try:
+            if rows:
+                self.put_items(rows)
+        except CrossFMError:
+            for row in rows:
+                self._put_or_leave(row, left_out)
+        if deletes:
+            self.engine.delete_items(list(deletes))
+        self.cursor = cursor
+        return len(rows) + len(deletes)
+
+    def _put_or_leave(self, row: Mapping[str, Any], left_out: Callable[[Any, str], None]) -> None:
+        try:
+            self.put_items([row])
+        except CrossFMError as exc:
+            left_out(row[self.item_name], str(exc))
+
     def _id(self, item: Any) -> Any:
         """Return an id as the model's own are: one text among whole numbers would make texts of all of them."""
         if self.whole_numbers and isinstance(item, str) and _WHOLE.fullmatch(item):

@@ -95,7 +95,12 @@ class RecommendBody(Asked):
     exploration: float = Field(
         0.0, ge=0, le=10, description="Length of a random turn of the query, in lengths of the query."
     )
-    seed: int | None = Field(None, ge=0, lt=2**53, description="Of that turn: the same seed, the same list.")
+    temperature: float = Field(
+        0.0, ge=0, le=10, description="Above 0 the list is drawn: chances of exp(score / temperature)."
+    )
+    seed: int | None = Field(
+        None, ge=0, lt=2**53, description="Of that turn and that draw: the same seed, the same list."
+    )
     candidates: int | None = Field(None, ge=1, le=10_000, description="Items that recall hands to ranking.")
     explain: bool = Field(False, description="Whether items come with the largest parts of their scores.")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import os
 import shutil
 import signal
@@ -13,7 +12,6 @@ import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from inspect import signature
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -24,7 +22,7 @@ from uvicorn.supervisors import Multiprocess
 from crossfm.errors import MissingFileError, OptionError
 from crossfm.serving.app import build_app
 from crossfm.serving.auth import read_keys
-from crossfm.serving.bundle import open_model
+from crossfm.serving.bundle import open_file
 from crossfm.serving.hosts import is_loopback
 from crossfm.serving.logs import logging_config
 from crossfm.serving.memory import settle
@@ -70,14 +68,7 @@ def open_registry(settings: Settings) -> Registry:
         raise OptionError(
             f"experiments name the versions {sorted(keep)}, but {path} is one model, no folder of them"
         )
-    return Registry(engine=_single(path))
-
-
-def _single(path: Path) -> Any:
-    """Open a model file as the only version, named by its digest."""
-    with path.open("rb") as file:
-        digest = hashlib.sha256(file.read()).hexdigest()[:12]
-    return open_model(path, digest)
+    return Registry(engine=open_file(path))
 
 
 def make_app(settings: Settings, registry: Registry | None = None) -> FastAPI:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, TypeVar
 
 import anyio
@@ -78,25 +79,10 @@ class Service:
 
         One that this version does not take (its columns may differ) is left out and logged. Raises ``StoreError``.
         """
-        cursor, puts, deletes = self.store.changed_items(loaded.cursor)
-        rows = [{loaded.item_name: item, **attributes} for item, attributes in puts]
-        try:
-            if rows:
-                loaded.put_items(rows)
-        except CrossFMError:
-            for row in rows:
-                self._put_or_leave(loaded, row)
-        if deletes:
-            loaded.engine.delete_items(list(deletes))
-        loaded.cursor = cursor
-        return len(rows) + len(deletes)
+        return loaded.catch_up(self.store, partial(self._left_out, loaded.version))
 
-    def _put_or_leave(self, loaded: Loaded, row: dict[str, Any]) -> None:
-        try:
-            loaded.put_items([row])
-        except CrossFMError as exc:
-            item = row[loaded.item_name]
-            self.log.warning("item left out", version=loaded.version, item=item, reason=str(exc))
+    def _left_out(self, version: str, item: Any, reason: str) -> None:
+        self.log.warning("item left out", version=version, item=item, reason=reason)
 
     # ------------------------------------------------------------ watching
 

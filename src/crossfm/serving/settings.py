@@ -34,6 +34,7 @@ class Variant(BaseModel):
     version: Name | None = None
     popularity: NotNegative | None = None
     diversity: Annotated[float, Field(ge=0, le=1)] | None = None
+    temperature: Annotated[float, Field(ge=0, le=10)] | None = None
     candidates: Annotated[int, Field(ge=1, le=10_000)] | None = None
 
 

@@ -76,6 +76,18 @@ def test_popularity_and_diversity_change_the_list_and_the_page_says_how(visit: A
     assert items(page) == before
 
 
+def test_a_drawn_list_is_asked_for_with_one_seed_while_the_page_is_open(visit: Any, fake: Any) -> None:
+    page = visit()
+    assert "temperature" not in fake.answers.asked[-1]
+    after(page, lambda: slide(page, "temperature", 0.3))
+    first = fake.answers.asked[-1]
+    after(page, lambda: slide(page, "temperature", 0.4))
+    again = fake.answers.asked[-1]
+    assert (first["temperature"], again["temperature"]) == (0.3, 0.4)
+    assert isinstance(first["seed"], int)
+    assert first["seed"] == again["seed"]
+
+
 def test_a_drag_asks_less_often_than_it_moves(visit: Any, fake: Any) -> None:
     page = visit()
     asked = len(fake.answers.asked)

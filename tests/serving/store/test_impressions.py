@@ -19,7 +19,18 @@ from crossfm.serving.store.outcomes import wilson
 def test_an_impression_comes_back_as_it_went_in(opened: Callable[..., Store]) -> None:
     store = opened()
     full = Impression(
-        "r", "ann", ["a", "b"], [0.5, -1.0], "v1", {"hour": 3}, "exp", "A", 5.0, ["a", "b", "c"]
+        "r",
+        "ann",
+        ["a", "b"],
+        [0.5, -1.0],
+        "v1",
+        {"hour": 3},
+        "exp",
+        "A",
+        5.0,
+        ["a", "b", "c"],
+        [0.25, 1.0],
+        {"n": 2},
     )
     session = Impression("r2", None, [], [])
     store.add_impressions([full, session])
@@ -73,6 +84,10 @@ def test_rows_given_back_come_first_again_and_the_oldest_go_when_there_is_no_roo
         (Impression("r", "u", ["a"], [float("nan")]), "scores cannot be written"),
         (Impression("r", "u", ["a"], version="v" * 65), "version has 65"),
         (Impression("r", "u", ["a"], context={"x": "y" * 20_000}), "context has"),
+        (Impression("r", "u", ["a"], asked={"deny": ["y" * 20_000]}), "asked has"),
+        (Impression("r", "u", ["a"], propensities=[0.0]), "above 0 and at most 1"),
+        (Impression("r", "u", ["a"], propensities=[1.5]), "above 0 and at most 1"),
+        (Impression("r", "u", ["a", "b"], propensities=[0.5]), "for 2 items"),
     ],
 )
 def test_what_cannot_be_stored_is_refused(store: Store, shown: Impression, message: str) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from crossfm.errors import MissingLibraryError, OptionError, StoreError
-from crossfm.serving.store import Event, Store, tables
+from crossfm.serving.store import Event, Impression, Store, tables
 
 
 @pytest.mark.parametrize(
@@ -115,10 +115,34 @@ def test_a_state_of_a_newer_version_is_refused_with_what_to_do(
         turn.connection.execute(tables.meta.update().values(value="7"))
     store.close()
     with pytest.raises(
-        StoreError, match=r"has version 7 .* knows version 1.* Upgrade crossfm, or name another"
+        StoreError, match=r"has version 7 .* knows version 2.* Upgrade crossfm, or name another"
     ) as caught:
         Store(url)
     assert not caught.value.retry
+
+
+def test_a_state_of_version_1_is_brought_up_to_date_and_keeps_what_it_has(
+    opened: Callable[..., Store],
+) -> None:
+    store = opened()
+    store.add_impressions([Impression("old", "ann", ["a"], [0.5], "v1", time=5.0)])
+    store.add_events([Event("ann", "a")])
+    store.close()
+    store = opened()
+    with store._database.write() as turn:  # as the first version made it
+        for name in ("propensities", "asked"):
+            turn.connection.exec_driver_sql(f"ALTER TABLE crossfm_impressions DROP COLUMN {name}")
+        turn.connection.execute(tables.meta.update().values(value="1"))
+    store.close()
+    new = Impression("new", "ann", ["b"], [1.5], propensities=[0.5], asked={"n": 1}, time=6.0)
+    again, beside = opened(), opened()
+    again.add_impressions([new])
+    again.close()
+    assert [shown.request for _, shown in beside.impressions()] == ["old", "new"]
+    old, came = (shown for _, shown in beside.impressions())
+    assert (old.scores, old.propensities, old.asked) == ([0.5], None, None)
+    assert came == new
+    assert [event.item for event in beside.events("ann")] == ["a"]
 
 
 def test_other_tables_of_the_same_database_are_left_alone(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ const SLIDERS = [
   { name: "popularity", label: "Popularity", low: 0, high: 2, start: 1, ends: ["taste", "hits"] },
   { name: "diversity", label: "Diversity", low: 0, high: 1, start: 0, ends: ["by score", "varied"] },
   { name: "exploration", label: "Exploration", low: 0, high: 2, start: 0, ends: ["sure", "curious"] },
+  { name: "temperature", label: "Temperature", low: 0, high: 1, start: 0, ends: ["by score", "by chance"] },
   { name: "freshness", label: "Freshness", low: 0, high: 2, start: 0, ends: ["any age", "new first"] },
 ];
 
@@ -135,13 +136,13 @@ function some(id, label, values, state, name, changed) {
 }
 
 const fresh = () => ({
-  popularity: 1, diversity: 0, exploration: 0, freshness: 0, n: 10, candidates: null, excludeSeen: true, context: {}, where: {}, caps: {},
+  popularity: 1, diversity: 0, exploration: 0, temperature: 0, freshness: 0, n: 10, candidates: null, excludeSeen: true, context: {}, where: {}, caps: {},
 });
 
 /** How many knobs are not where they start. */
 function moved(state) {
   const start = fresh();
-  const plain = ["popularity", "diversity", "exploration", "freshness", "n", "candidates", "excludeSeen"].filter((name) => state[name] !== start[name]);
+  const plain = ["popularity", "diversity", "exploration", "temperature", "freshness", "n", "candidates", "excludeSeen"].filter((name) => state[name] !== start[name]);
   return plain.length + [state.context, state.where, state.caps].reduce((sum, record) => sum + Object.keys(record).length, 0);
 }
 

@@ -8,7 +8,7 @@ import { Inspector } from "./inspector.js";
 import { arrows, changes, drawLists, highlights, inWords } from "./lists.js";
 
 const HISTORY = () => (matchMedia("(max-width: 759px)").matches ? 3 : 8); // items shown before "show all"
-const SEED = crypto.getRandomValues(new Uint32Array(1))[0]; // of exploration: one direction for as long as the page is open
+const SEED = crypto.getRandomValues(new Uint32Array(1))[0]; // of exploration and temperature: one direction and one draw for as long as the page is open
 const HINT = "Move a slider, say something of the context or choose an item: what changes is told here.";
 
 export class Recommend {
@@ -107,7 +107,7 @@ export class Recommend {
   body() {
     const { state } = this;
     const body = { ...this.who(), n: state.n, popularity: state.popularity, diversity: state.diversity, exclude_seen: state.excludeSeen, explain: true, attributes: true };
-    if (state.exploration) Object.assign(body, { exploration: state.exploration, seed: SEED });
+    for (const name of ["exploration", "temperature"]) if (state[name]) Object.assign(body, { [name]: state[name], seed: SEED });
     if (state.freshness) body.freshness = state.freshness;
     if (state.candidates) body.candidates = state.candidates;
     if (Object.keys(state.where).length) body.where = { ...state.where };

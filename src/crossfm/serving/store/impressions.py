@@ -11,8 +11,10 @@ from typing import Any
 
 from sqlalchemy import bindparam, insert, select
 
+from crossfm.errors import DataError
 from crossfm.serving.store.checks import (
     MAX_LABEL,
+    check_finite,
     check_optional,
     check_text,
     check_time,
@@ -95,6 +97,8 @@ def row_of(shown: Impression) -> dict[str, Any]:
         "variant": check_optional("variant", shown.variant, MAX_LABEL),
         "time": check_time("time", shown.time),
         "candidates": None if shown.candidates is None else _list("candidates", list(shown.candidates)),
+        "propensities": None if shown.propensities is None else _propensities(shown),
+        "asked": None if shown.asked is None else json_object("asked", shown.asked),
     }
 
 
@@ -113,6 +117,16 @@ def in_order(database: Database, after: int, limit: int) -> list[tuple[int, Impr
     return [(row.number, _impression(row)) for row in database.read(_LOG, {"after": after, "n": limit})]
 
 
+def _propensities(shown: Impression) -> str:
+    chances = [check_finite("propensity", chance) for chance in shown.propensities or ()]
+    if len(chances) != len(shown.items) or not all(0 < chance <= 1 for chance in chances):
+        raise DataError(
+            f"propensities are {chances[:5]} for {len(shown.items)} items, but one for each, above 0 and at most 1, is "
+            "expected; leave them out where they are not known"
+        )
+    return _list("propensities", chances)
+
+
 def _list(name: str, values: list[Any]) -> str:
     return json_text(name, values, limit=None)
 
@@ -129,4 +143,6 @@ def _impression(row: Any) -> Impression:
         variant=row.variant,
         time=row.time,
         candidates=None if row.candidates is None else json.loads(row.candidates),
+        propensities=None if row.propensities is None else json.loads(row.propensities),
+        asked=None if row.asked is None else json.loads(row.asked),
     )

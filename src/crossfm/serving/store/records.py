@@ -87,6 +87,12 @@ class Impression:
     time : float, default=now
     candidates : sequence of str or None
         What ranking was given, where it is to be learned from.
+    propensities : sequence of float or None
+        Chance that each item had at its place, given those above it; above 0, at most 1. None: the list was not drawn,
+        or nobody knows.
+    asked : mapping or None
+        What it takes to ask again, besides user, context and what the store knows: other fields of the request that
+        were not left as they are by default. At most 16 kB as JSON.
     """
 
     request: str
@@ -99,6 +105,8 @@ class Impression:
     variant: str | None = None
     time: float = field(default_factory=time.time)
     candidates: Sequence[str] | None = None
+    propensities: Sequence[float] | None = None
+    asked: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)

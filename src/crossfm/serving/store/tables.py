@@ -21,12 +21,14 @@ from sqlalchemy import (
     inspect,
     select,
     text,
+    update,
 )
 from sqlalchemy.dialects.postgresql import TEXT
+from sqlalchemy.schema import CreateColumn
 
 from crossfm.errors import StoreError
 
-VERSION = 1  # raise it with any change below, and add the step from the older one to ``prepare``
+VERSION = 2  # raise it with any change below, and add the step from the older one to ``prepare``
 
 TABLES = MetaData()
 # Compared byte by byte in both databases, so that lists have one order; also the faster index.
@@ -110,6 +112,8 @@ impressions = Table(
     Column("variant", TEXTS),
     Column("time", Double, nullable=False),
     Column("candidates", TEXTS),
+    Column("propensities", TEXTS),
+    Column("asked", TEXTS),
     Index("crossfm_impressions_user", "user_id"),
 )
 Index(
@@ -121,25 +125,36 @@ Index(
 
 
 def is_ready(connection: Connection) -> bool:
-    """Tell whether the tables are there. Raises ``StoreError`` where a newer version made them."""
+    """Tell whether the tables are there, of this version. Raises ``StoreError`` where a newer version made them."""
+    return _version(connection) == VERSION
+
+
+def _version(connection: Connection) -> int | None:
     if not inspect(connection).has_table(meta.name):
-        return False
+        return None
     found = connection.execute(select(meta.c.value).where(meta.c.name == "version")).scalar()
     if found is None:
-        return False
-    if found != str(VERSION):
-        raise StoreError(
-            f"the state has version {found} of the tables, this crossfm knows version {VERSION}: a newer crossfm made "
-            "it. Upgrade crossfm, or name another database"
-        )
-    return True
+        return None
+    if found in map(str, range(1, VERSION + 1)):
+        return int(found)
+    raise StoreError(
+        f"the state has version {found} of the tables, this crossfm knows version {VERSION}: a newer crossfm made "
+        "it. Upgrade crossfm, or name another database"
+    )
 
 
 def prepare(connection: Connection) -> None:
-    """Make the tables where they are not there; several processes may start at once."""
+    """Make the tables where they are not there, or bring older ones up to date; several processes may start at once."""
     if connection.dialect.name == "postgresql":  # SQLite's writers have waited for each other already
         connection.execute(text("SELECT pg_advisory_xact_lock(7367017)"))
-    if is_ready(connection):
+    found = _version(connection)
+    if found == VERSION:
+        return
+    if found == 1:
+        for column in (impressions.c.propensities, impressions.c.asked):
+            told = CreateColumn(column).compile(dialect=connection.dialect)
+            connection.execute(text(f"ALTER TABLE {impressions.name} ADD COLUMN {told}"))
+        connection.execute(update(meta).where(meta.c.name == "version").values(value=str(VERSION)))
         return
     TABLES.create_all(connection)
     rows: list[dict[str, Any]] = [{"name": name, "last": 0, "removed": 0} for name in NUMBERED]
