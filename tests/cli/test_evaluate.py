@@ -158,7 +158,9 @@ class Second:
 
     name = "Second"
 
-    def scores_of(self, queries: Any, past: Any, items: Any, positions: Any, recalled: Any) -> np.ndarray:
+    def scores_of(
+        self, queries: Any, past: Any, items: Any, positions: Any, recalled: Any, by: Any
+    ) -> np.ndarray:
         return np.where(positions >= 0, -recalled, -np.inf).astype(np.float32)
 
     def probability(self, score: Any) -> Any:

@@ -104,9 +104,9 @@ class Found:
     probability : float or None
         Calibrated chance of a positive, where the model was calibrated.
     recall_rank, recall_score : int, float or None
-        Place and score in the recalled list; None for items that did not come from it.
+        Place in the recalled list and the score there; no place for items of channels, neither where all was asked for.
     source : str
-        "recall", "popularity" or "asked".
+        "recall", the name of the channel that brought an item which recall's list had not, "popularity" or "asked".
     """
 
     item: Id

@@ -16,6 +16,7 @@ from crossfm.data.rows import Rows, join_rows
 from crossfm.errors import DataError, OptionError
 from crossfm.recommender.ask import Answer, Ask, Found, Funnel, Id, Part, Why
 from crossfm.recommender.catalogue import Catalogue
+from crossfm.recommender.channels.quotas import Merged
 from crossfm.recommender.describe import describe
 from crossfm.recommender.history import FIELD
 from crossfm.recommender.index import ExactIndex
@@ -63,28 +64,32 @@ class Engine:
         clock.mark("query")
         wide = max(ask.n, ask.n_candidates or self.recommender.n_candidates)
         while True:
-            found, recalled = self._recall(query, ask, items, wide)
+            first, inner = self._recall(query, ask, items, wide)
+            merged = self._merged(query, first, items, wide)
+            found, recalled = self._scored(query, merged, first, inner, ask, items)
             clock.mark("recall")
-            short = query.allowed is not None or wide < self.recommender.n_candidates
-            score = self._rank(
-                query, found, recalled, ask, items, self._frame(query, items) if short else None
-            )
+            frame = None
+            if query.allowed is not None or wide < self.recommender.n_candidates:
+                frame = self._frame(query, items)
+            elif merged is not None:
+                frame = self._frame(query, items, (first, self._plain(first, inner, ask, items)))
+            score = self._rank(query, found, recalled, ask, items, frame)
             order = np.lexsort((found, -score))
             clock.mark("rank")
             order = order[self._reorder(found[order], score[order], ask, items)]
             clock.mark("rerank")
-            if len(order) >= ask.n or len(found) < wide:  # nothing more is left to find
+            if len(order) >= ask.n or len(first) < wide:  # nothing more is left to find
                 break
             wide = min(WIDER * wide, len(items))
-        final = self._listed(items, query, found, score, recalled, order, score)
-        front = np.arange(min(ask.n, len(found)))
-        first = self._listed(items, query, found, recalled, recalled, front, score)
+        final = self._listed(items, query, found, score, recalled, order, score, merged)
+        front = np.arange(min(ask.n, len(first)))
+        beside = self._listed(items, query, first, inner, inner, front, _by_place(score, merged, len(first)))
         funnel = Funnel(len(items), query.n_allowed, len(found), len(found), len(final))
         note = _note(ask, query, len(final))
-        return Answer(final, first, funnel, clock.total(), self.version, query.known, note)
+        return Answer(final, beside, funnel, clock.total(), self.version, query.known, note)
 
     def recall(self, ask: Ask) -> Answer:
-        """Return the first stage's list alone, ``ask.n`` of it."""
+        """Return the list of recall's machine alone, ``ask.n`` of it, without what channels would bring."""
         clock, items = Clock(), self._catalogue
         query = explored(self.queries.of(ask, items), ask)
         clock.mark("query")
@@ -279,11 +284,42 @@ class Engine:
         score = items.vectors(found) @ _vector(query, ask) + np.float32(query.constant)
         return np.asarray(score, np.float32)
 
-    def _frame(self, query: Query, items: Catalogue) -> Frame | None:
-        """Return what the ranking measures by: the list that recall finds without filters. None without a ranking."""
+    def _merged(self, query: Query, found: Positions, items: Catalogue, wide: int) -> Merged | None:
+        """Return ``wide`` candidates of recall's list ``found`` and of channels; None where recall is all there is."""
+        if items.channels is None or not query.known:
+            return None
+        may = (items.alive if query.allowed is None else query.allowed).copy()
+        may[query.skip[1]] = False
+        return items.channels.merged(found, min(wide, len(items)), query.past, query.recent, may)
+
+    def _scored(
+        self,
+        query: Query,
+        merged: Merged | None,
+        found: Positions,
+        recalled: Floats,
+        ask: Ask,
+        items: Catalogue,
+    ) -> tuple[Positions, Floats]:
+        """Return the candidates with recall's scores; those of its own list are there."""
+        if merged is None:
+            return found, recalled
+        new = merged.places < 0
+        more = self._scores(query, merged.positions[new], items, ask)
+        return merged.positions, np.concatenate([recalled[merged.places[~new]], more])
+
+    def _frame(
+        self, query: Query, items: Catalogue, listed: tuple[Positions, Floats] | None = None
+    ) -> Frame | None:
+        """Return what the ranking measures by: the list that recall finds without filters. None without a ranking.
+
+        ``listed`` is that list with its scores, where it has been found already.
+        """
         ranking = self.recommender.ranking_
         if ranking is None or not query.known:
             return None
+        if listed is not None:
+            return ranking.frame(query.past, *listed)
         seen = np.unique(query.past).astype(np.uint32)
         skip = (np.array([0, len(seen)], np.int64), seen)
         found, score = items.nearest(query.vector[None], ranking.n_candidates, skip, None)
@@ -305,15 +341,19 @@ class Engine:
         ranking = self.recommender.ranking_
         if ranking is None or not query.known or not len(found):
             return recalled
-        more = np.float32(0.0)
-        if ask.popularity != 1.0:
-            more = np.float32(ask.popularity - 1.0) * items.vectors(found)[:, -1]
-        plain = recalled - more
+        plain = self._plain(found, recalled, ask, items)
         score = ranking.scores(query.rows, query.past, items.shelf.take(found), found, plain, frame)
         if ask.popularity != 1.0:
             scale = float(score.std()) / (float(plain.std()) or 1.0)  # one machine's units in the other's
-            score = score + np.float32(scale) * more
+            score = score + np.float32(scale) * (recalled - plain)
         return np.asarray(score, np.float32)
+
+    def _plain(self, found: Positions, recalled: Floats, ask: Ask, items: Catalogue) -> Floats:
+        """Return recall's scores as they are at a popularity of 1."""
+        if ask.popularity == 1.0:
+            return recalled
+        more = np.float32(ask.popularity - 1.0) * items.vectors(found)[:, -1]
+        return np.asarray(recalled - more, np.float32)
 
     def _reorder(self, found: Positions, score: Floats, ask: Ask, items: Catalogue) -> Positions:
         order = np.arange(len(found))
@@ -336,27 +376,30 @@ class Engine:
         recalled: Floats,
         order: Positions,
         ranked: Floats | None,
+        merged: Merged | None = None,
     ) -> list[Found]:
         """Return what stands in ``order`` of the found items; scores (n_found,) are of each.
 
-        ``ranked`` are those of the second stage, which tell chances; None: it has not been asked.
+        ``ranked`` are those of the second stage, which tell chances; None: it has not been asked. ``merged`` says
+        where the found items come from; None: they are recall's list.
         """
-        source = "recall" if query.known else "popularity"
+        known = "recall" if query.known else "popularity"
+        sources, at_recall = [known] * len(order), (order + 1).tolist()
+        if merged is not None and items.channels is not None:
+            sources = [items.channels.source(number) for number in merged.brought[order].tolist()]
+            at_recall = [place + 1 if place >= 0 else None for place in merged.places[order].tolist()]
         chances = [None] * len(order) if ranked is None else self._chances(query, ranked[order])
-        scores, places, first = score[order].tolist(), (order + 1).tolist(), recalled[order].tolist()
-        rows = zip(items.ids_at(found[order]), scores, chances, places, first, strict=True)
-        return [
-            Found(one, rank, own, chance, at, recall, source)
-            for rank, (one, own, chance, at, recall) in enumerate(rows, 1)
-        ]
+        scores, first = score[order].tolist(), recalled[order].tolist()
+        rows = zip(items.ids_at(found[order]), scores, chances, at_recall, first, sources, strict=True)
+        return [Found(one, rank, *rest) for rank, (one, *rest) in enumerate(rows, 1)]
 
     def _chances(self, query: Query, score: Floats) -> list[float | None]:
         """Return the calibrated chances of scores (n,) of the second stage; popularity, without a query, has none."""
         ranking = self.recommender.ranking_
         if ranking is None or not query.known:
             return [None] * len(score)
-        chances: list[float | None] = ranking.probability(score).tolist()
-        return chances
+        chances: list[float] = ranking.probability(score).tolist()
+        return [None if chance != chance else chance for chance in chances]  # NaN: not scored
 
     def _because(self, query: Query, at: int, items: Catalogue) -> list[tuple[Id, float]]:
         """Return what each item of the history adds beside the item at ``at``."""
@@ -382,6 +425,16 @@ def _vector(query: Query, ask: Ask) -> Floats:
     vector: Floats = query.vector.copy()
     vector[-1] *= np.float32(ask.popularity)
     return vector
+
+
+def _by_place(score: Floats, merged: Merged | None, n_found: int) -> Floats:
+    """Return scores of candidates by their places in recall's list (n_found,), NaN for those that are no candidates."""
+    if merged is None:
+        return score
+    out = np.full(n_found, np.nan, np.float32)
+    own = merged.places >= 0
+    out[merged.places[own]] = score[own]
+    return out
 
 
 def explored(query: Query, ask: Ask) -> Query:
