@@ -62,14 +62,20 @@ def recalled(model: Recommender, vectors: Floats, block: Later, n: int) -> Found
 
     ``vectors`` (dim, n_items) are the model's item vectors.
     """
-    n = min(n, block.n_items)
-    found, _ = model.recall(block.queries, n, skip=block.skip)
     queries, _ = query_vectors(block.queries, model._machine)
-    scores, known = queries @ vectors, model.known(block.queries)
+    scores = queries @ vectors
+    scores[~model.known(block.queries)] = model.popularity_
+    return Found(listed(model, block, min(n, block.n_items)), scores)
+
+
+def listed(model: Recommender, block: Later, n: int) -> Positions:
+    """Return the first stage's lists (n_users, n), without channels; popularity as in ``recalled``."""
+    found, _ = model.recall(block.queries, n, skip=block.skip)
+    known = model.known(block.queries)
     if not known.all():
         popular, _ = popular_items(model.popularity_, len(block), n, skip=block.skip)
-        found[~known], scores[~known] = popular[~known], model.popularity_
-    return Found(found, scores)
+        found[~known] = popular[~known]
+    return found
 
 
 def ranked(model: Recommender, block: Later, recall: Found, n: int) -> Ranked:
