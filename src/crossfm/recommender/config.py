@@ -76,10 +76,11 @@ class RankingStage:
 
 @dataclass
 class Judging:
-    """How the result is judged: the latest share of the interactions, lists of these lengths."""
+    """How the result is judged: by the latest share of the interactions, lists of these lengths, beside channels."""
 
     test: float = 0.2
     ks: list[int] = field(default_factory=lambda: [10, 20])
+    channels: bool = True
 
 
 @dataclass

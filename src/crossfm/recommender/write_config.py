@@ -87,6 +87,7 @@ def config_text(
         "[evaluation]",
         _line("test", 0.2, "latest share of the interactions, to judge by"),
         _line("ks", [10, 20], "lengths of lists"),
+        _line("channels", True, "whether the report says what other ways to find items would add"),
         "",
         "[output]",
         _line("models", "models", "folder of versions, for crossfm serve"),
@@ -128,7 +129,7 @@ def _toml(value: Any) -> str:
         return json.dumps(value, ensure_ascii=False)  # TOML's basic strings have JSON's escapes
     if isinstance(value, Sequence):
         return "[" + ", ".join(map(_toml, value)) + "]"
-    return repr(value)
+    return str(value).lower() if isinstance(value, bool) else repr(value)
 
 
 def _key(name: str) -> str:

@@ -66,8 +66,10 @@ def check_name(name: Any) -> None:
     raise OptionError(f"there is no channel {name!r}, but {', '.join(NAMES)}{hint}")
 
 
-def make_channel(name: str, model: Any) -> Channel:
+def make_channel(name: str, model: Any, near: Near | None = None) -> Channel:
     """Return a channel of a fitted recommender; it learns from what the recommender has stored.
+
+    ``near`` is the channel item-kNN, where it has been fitted already.
 
     Raises ``OptionError`` where the recommender has nothing to make it of, ``MemoryLimitError`` for too many items.
     """
@@ -76,7 +78,7 @@ def make_channel(name: str, model: Any) -> Channel:
     if name == "popular":
         return Popular.of(model.popularity_)
     if name == "item-kNN":
-        return Near.fit(model.seen_, len(side.ids))
+        return Near.fit(model.seen_, len(side.ids)) if near is None else near
     if name == "latest":
         if model.item_time is None:
             raise OptionError(

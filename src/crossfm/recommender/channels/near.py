@@ -42,10 +42,18 @@ class Near:
                 f"the channel item-kNN keeps {n_neighbours} neighbours of each of {n_items:,} items, which may take "
                 f"{show_size(needed)}, but {show_size(free)} of memory are free. Leave item-kNN out of channels"
             )
-        rows = ItemKNN(n_neighbours).fit(seen, n_items).weights_.tocsr()
+        return cls.of(ItemKNN(n_neighbours).fit(seen, n_items))
+
+    @classmethod
+    def of(cls, machine: ItemKNN) -> Near:
+        """Take what a fitted machine knows."""
+        rows = machine.weights_.tocsr()
         rows.sort_indices()
-        values = rows.data.astype(np.float32)
-        return cls(Postings(rows.indptr.astype(np.int64), rows.indices.astype(np.int32), values, n_items))
+        indptr, columns, values = (
+            part.astype(kind)
+            for part, kind in ((rows.indptr, np.int64), (rows.indices, np.int32), (rows.data, np.float32))
+        )
+        return cls(Postings(indptr, columns, values, machine.n_items_))
 
     def best(self, past: Positions, recent: Positions, may: Mask, n: int) -> Positions:
         """Return up to ``n`` positions; see ``Channel``. Items that came after the training have no neighbours."""

@@ -71,7 +71,7 @@ def best_of(found: Positions, score: Floats64, may: Mask, n: int) -> Positions:
     """
     keep = may[found]
     found, score32 = found[keep], score[keep].astype(np.float32)
-    if len(found) > n:
+    if 0 < n < len(found):
         near = score32 >= np.partition(score32, len(found) - n)[len(found) - n]
         found, score32 = found[near], score32[near]
     return found[np.argsort(-score32, kind="stable")][:n]

@@ -88,13 +88,10 @@ class Quotas:
 
     @classmethod
     def of(cls, model: Any, near: Near | None = None) -> Quotas | None:
-        """Return the channels of a fitted recommender, None where it has none; ``near`` is item-kNN, if it is there."""
+        """Return the channels of a fitted recommender, None where it has none; ``near`` is as in ``make_channel``."""
         if not model.channels:
             return None
-        made = {
-            name: near if name == "item-kNN" and near is not None else make_channel(name, model)
-            for name in model.channels
-        }
+        made = {name: make_channel(name, model, near) for name in model.channels}
         return cls(dict(model.channels), made, model.n_candidates)
 
     def source(self, number: int) -> str:

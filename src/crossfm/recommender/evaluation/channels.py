@@ -12,6 +12,7 @@ from crossfm.core.options import check_count
 from crossfm.errors import MemoryLimitError, OptionError
 from crossfm.metrics.ranking import recall_curve
 from crossfm.recommender.channels.kinds import NAMES, Channel, make_channel
+from crossfm.recommender.channels.near import Near
 from crossfm.recommender.evaluation.later import Later
 from crossfm.recommender.evaluation.systems import RECALL, listed
 from crossfm.recommender.evaluation.tally import Floats, Tally, intervals
@@ -82,6 +83,7 @@ def compare_channels(
     total: Sequence[int] = TOTALS,
     *,
     channels: Sequence[str] | None = None,
+    near: Near | None = None,
     seed: int = 0,
 ) -> ChannelReport:
     """Compare the list of recall with channels, alone and together, at equal numbers of candidates.
@@ -101,6 +103,8 @@ def compare_channels(
         K: the numbers of candidates.
     channels : sequence of str or None
         None: all that the model can give.
+    near : Near or None
+        The channel item-kNN, where it has been fitted already.
     seed : int, default=0
         Of the bootstrap.
 
@@ -112,23 +116,25 @@ def compare_channels(
         raise OptionError("total is empty; give at least one number of candidates, like total=(100, 300)")
     later = test if isinstance(test, Later) else Later.of(model, test)
     totals = sorted({min(check_count("total", n, low=1), later.n_items) for n in total})
-    made, notes = _make(model, channels)
+    made, notes = _make(model, channels, near)
     tally: Tally[tuple[str, str, int]] = Tally()
     for _, block in later.blocks(max(1, PLACES_A_BLOCK // (max(totals) * (len(made) + 1)))):
         _measure(model, block, made, totals, tally)
     return _report(tally.arrays(), [*made], totals, notes, seed)
 
 
-def _make(model: Recommender, asked: Sequence[str] | None) -> tuple[dict[str, Channel], list[str]]:
+def _make(
+    model: Recommender, asked: Sequence[str] | None, near: Near | None
+) -> tuple[dict[str, Channel], list[str]]:
     """Return channels by name, and why others were left out."""
     there = {} if model.channels_ is None else model.channels_.channels
     if asked is not None:
-        return {name: there.get(name) or make_channel(name, model) for name in dict.fromkeys(asked)}, []
+        return {name: there.get(name) or make_channel(name, model, near) for name in dict.fromkeys(asked)}, []
     made, notes = {}, []
     for name in NAMES:
         own = there.get(name)
         try:
-            made[name] = own or make_channel(name, model)
+            made[name] = own or make_channel(name, model, near)
         except (OptionError, MemoryLimitError) as exc:
             notes.append(f"{name} is left out: {exc}")
     return made, notes

@@ -1,0 +1,155 @@
+"""One list of a factorization machine against channels at the same number of candidates, on MovieLens.
+
+    python benchmarks/channels.py FOLDER [--data ml-100k,ml-1m] [--ranker ffm] [--seed 0]
+
+Data and split are those of ``two_stage.py``, with the half-life chosen there inside the training part (7 and 60 days).
+"latest" goes by the date of release (ml-100k), or by the year in the title (ml-1m). Printed are recall of the machine's
+list, of each channel, and of their unions at 100, 300 and 500 candidates; what each part is worth; NDCG@20 end to
+end with some of the 300 candidates from channels, by the same second stage, with the difference to none of them on the
+same users; and milliseconds of single requests.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+import crossfm
+from common.about import machine
+from crossfm import Recommender
+from crossfm.cli import stage_words as words
+from crossfm.cli.show import print_table
+from crossfm.metrics import bootstrap_difference, bootstrap_interval
+from crossfm.recommender.ask import Ask
+from crossfm.recommender.channels.kinds import NAMES
+from crossfm.recommender.defaults import default_ranker
+from crossfm.recommender.engine import Engine
+from crossfm.recommender.evaluate import evaluate
+from crossfm.recommender.evaluation.channels import BOTH, compare_channels, without
+from crossfm.recommender.evaluation.later import Later
+from two_stage import K, ml_1m, ml_100k, parts
+
+HALF_LIFE = {"ml-100k": 7.0, "ml-1m": 60.0}
+QUOTAS: dict[str, dict[str, int] | None] = {
+    "none": None,
+    "item-kNN 50": {"item-kNN": 50},
+    "20 popular, 50 item-kNN, 20 tags, 10 latest": {"popular": 20, "item-kNN": 50, "tags": 20, "latest": 10},
+    "60 of each": dict.fromkeys(NAMES, 60),
+}
+REQUESTS = 300
+
+
+def with_times(name: str, folder: Path, items: pd.DataFrame) -> pd.DataFrame:
+    """Add the time of release."""
+    if name == "ml-1m":
+        year = items.title.str.extract(r"\((\d{4})\)\s*$")[0]
+        return items.assign(released=pd.to_datetime(year, format="%Y"))
+    told = pd.read_csv(folder / "u.item.gz", sep="|", encoding="latin-1", header=None, usecols=[0, 2])
+    dates = pd.to_datetime(told[2], format="%d-%b-%Y")
+    return items.merge(pd.DataFrame({"item_id": told[0], "released": dates}), on="item_id")
+
+
+def show_recall(model: Recommender, test: Any, seed: int) -> None:
+    later = Later.of(model, test)
+    began = time.perf_counter()
+    found = compare_channels(model, later, seed=seed)
+    print(f"compared in {time.perf_counter() - began:.1f} s")
+    systems = dict.fromkeys(row["system"] for row in found.rows)
+    rows = [(s, *(words.interval(found.value(s, n)) for n in found.totals)) for s in systems]
+    print_table("recall, all users", ("", *map(str, found.totals)), rows)
+    for row in found.differences:
+        print(f"  {row['system']} minus {row['other']}, {row['total']}: {words.lead(row)}")
+    warm = model.seen_.counts(later.where) > 0
+    rows = []
+    for one in found.parts:
+        name, n = one["part"], one["total"]
+        loss = (found.per_user[BOTH, n] - found.per_user[without(name), n])[warm]
+        known = words.lead(bootstrap_interval(loss, seed=seed)._asdict())
+        lost, alone, same = (
+            words.lead(one["loss"]),
+            words.plain(one["unique"], 4),
+            words.plain(one["overlap"]),
+        )
+        rows.append((name, n, lost, known, alone, one["unique_hits"], same, one["verdict"]))
+    header = ("", "K", "lost without it", "for known users", "by it alone", "hits", "overlap", "")
+    print_table(
+        f"parts of recall and channels; {int(warm.sum())} of {len(warm)} users are known", header, rows
+    )
+
+
+def show_lists(model: Recommender, test: Any, seed: int) -> None:
+    base, rows = None, []
+    for name, quotas in QUOTAS.items():
+        found = evaluate(model.with_channels(quotas), test, seed=seed)
+        own = found.per_user["fm", K]
+        base = own if base is None else base
+        gain = words.lead(bootstrap_difference(own, base, seed=seed)._asdict(), 4)
+        means = [words.plain(found.value("fm", K, segment), 4) for segment in ("all", "warm", "new")]
+        rows.append((name, *means, gain))
+    print_table(f"{K} with candidates from channels", ("of 300", "all", "known", "new", "difference"), rows)
+
+
+def show_times(model: Recommender) -> None:
+    rng = np.random.default_rng(0)
+    users = model.users_.ids.keys.take(rng.integers(0, len(model.users_.ids), REQUESTS)).to_pylist()
+    rows = []
+    for name, quotas in QUOTAS.items():
+        engine = Engine(model.with_channels(quotas))
+        spent = np.array([list(engine.recommend(Ask(user=user)).timings.values()) for user in users][20:])
+        rows.append((name, *(f"{np.quantile(spent[:, at], q):.3f}" for at in (1, 4) for q in (0.5, 0.95))))
+    print_table("ms of a request", ("", "recall p50", "recall p95", "total p50", "total p95"), rows)
+    engine = Engine(model.with_channels(QUOTAS["60 of each"]))
+    items = engine._catalogue
+    assert items.channels is not None
+    rows = []
+    for name, channel in items.channels.channels.items():
+        spent = np.empty(len(users))
+        for at, user in enumerate(users):
+            query = engine.queries.of(Ask(user=user), items)
+            may = items.alive.copy()
+            began = time.perf_counter()
+            channel.best(query.past, query.recent, may, 60)
+            spent[at] = 1e3 * (time.perf_counter() - began)
+        rows.append((name, *(f"{np.quantile(spent[20:], q):.3f}" for q in (0.5, 0.95))))
+    print_table("ms of a channel", ("", "p50", "p95"), rows)
+
+
+def run(name: str, folder: Path, ranker: str, seed: int) -> None:
+    log, users, items = {"ml-100k": ml_100k, "ml-1m": ml_1m}[name](folder / name)
+    items = with_times(name, folder / name, items)
+    train, test = parts(log)
+    began = time.perf_counter()
+    model = Recommender(
+        time="timestamp",
+        half_life=HALF_LIFE[name],
+        item_time="released",
+        ranker=default_ranker(ranker, random_state=seed),
+    )
+    model.fit(train, users, items)
+    print(f"\n=== {name}, {ranker}: fit {time.perf_counter() - began:.1f} s", flush=True)
+    show_recall(model, test, seed)
+    show_lists(model, test, seed)
+    show_times(model)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--data", default="ml-100k,ml-1m")
+    parser.add_argument("--ranker", default="ffm")
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    print(f"crossfm {crossfm.__version__}", machine(), f"numpy {np.__version__}")
+    for name in args.data.split(","):
+        run(name, args.folder, args.ranker, args.seed)
+
+
+if __name__ == "__main__":
+    main()
