@@ -1,6 +1,6 @@
 """One list of a factorization machine against channels at the same number of candidates, on MovieLens.
 
-    python benchmarks/channels.py FOLDER [--data ml-100k,ml-1m] [--ranker ffm] [--seed 0]
+    python benchmarks/channels.py FOLDER [--data ml-100k,ml-1m] [--ranker ffm | none] [--seed 0]
 
 Data and split are those of ``two_stage.py``, with the half-life chosen there inside the training part (7 and 60 days).
 "latest" goes by the date of release (ml-100k), or by the year in the title (ml-1m). Printed are recall of the machine's
@@ -24,6 +24,8 @@ from common.about import machine
 from crossfm import Recommender
 from crossfm.cli import stage_words as words
 from crossfm.cli.show import print_table
+from crossfm.data.infer import infer_columns
+from crossfm.data.tables import as_table
 from crossfm.metrics import bootstrap_difference, bootstrap_interval
 from crossfm.recommender.ask import Ask
 from crossfm.recommender.channels.kinds import NAMES
@@ -70,13 +72,20 @@ def show_recall(model: Recommender, test: Any, seed: int) -> None:
         name, n = one["part"], one["total"]
         loss = (found.per_user[BOTH, n] - found.per_user[without(name), n])[warm]
         known = words.lead(bootstrap_interval(loss, seed=seed)._asdict())
-        lost, alone, same = (
-            words.lead(one["loss"]),
-            words.plain(one["unique"], 4),
-            words.plain(one["overlap"]),
-        )
-        rows.append((name, n, lost, known, alone, one["unique_hits"], same, one["verdict"]))
-    header = ("", "K", "lost without it", "for known users", "by it alone", "hits", "overlap", "")
+        lost, gain = words.lead(one["loss"]), words.lead(one["gain"])
+        alone, same = words.plain(one["unique"], 4), words.plain(one["overlap"])
+        rows.append((name, n, lost, known, gain, alone, one["unique_hits"], same, one["verdict"]))
+    header = (
+        "",
+        "K",
+        "lost without it",
+        "for known users",
+        "won by recall and it",
+        "by it alone",
+        "hits",
+        "overlap",
+        "",
+    )
     print_table(
         f"parts of recall and channels; {int(warm.sum())} of {len(warm)} users are known", header, rows
     )
@@ -124,16 +133,22 @@ def run(name: str, folder: Path, ranker: str, seed: int) -> None:
     items = with_times(name, folder / name, items)
     train, test = parts(log)
     began = time.perf_counter()
+    columns = [
+        *infer_columns(as_table(users), exclude=("user_id",)),
+        *infer_columns(as_table(items.drop(columns="released")), exclude=("item_id",)),
+    ]
     model = Recommender(
         time="timestamp",
+        columns=columns,
         half_life=HALF_LIFE[name],
         item_time="released",
-        ranker=default_ranker(ranker, random_state=seed),
+        ranker=None if ranker == "none" else default_ranker(ranker, random_state=seed),
     )
     model.fit(train, users, items)
     print(f"\n=== {name}, {ranker}: fit {time.perf_counter() - began:.1f} s", flush=True)
     show_recall(model, test, seed)
-    show_lists(model, test, seed)
+    if model.ranking_ is not None:  # by recall's own score nothing that it has not found comes to the front
+        show_lists(model, test, seed)
     show_times(model)
 
 

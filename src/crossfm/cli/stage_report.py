@@ -155,6 +155,7 @@ def _channels(found: Any, pictures: dict[str, str]) -> str:
         (
             one["part"],
             words.stacked_lead(one["loss"]),
+            words.stacked_lead(one["gain"]),
             words.stacked(one["unique"]),
             f"{one['unique_hits']:,}",
             words.stacked(one["overlap"], 2),
@@ -163,7 +164,15 @@ def _channels(found: Any, pictures: dict[str, str]) -> str:
         for one in part["parts"]
         if one["total"] == n
     ]
-    header = ("part", "lost without it", "found by it alone", "hits", "overlap with recall", "verdict")
+    header = (
+        "part",
+        "lost without it",
+        "won by recall and it",
+        "found by it alone",
+        "hits",
+        "overlap with recall",
+        "verdict",
+    )
     return html.section(
         "c",
         "One list, or several channels?",
@@ -180,8 +189,9 @@ def _channels(found: Any, pictures: dict[str, str]) -> str:
         html.table(header, worth),
         html.paragraph(
             "Lost without it: recall of all parts together minus that of the others, with as many candidates. A part "
-            "adds nothing where the interval of this has 0 in it, or is below. Found by it alone: share of what users "
-            "chose later that is in this part's share of the places, and in no other's; hits: how many items.",
+            "adds nothing where the interval of this has 0 in it, or is below. Won by recall and it: recall of these "
+            "two in turn minus that of the machine's list alone, with as many candidates. Found by it alone: share of "
+            "what users chose later that is in this part's share of the places, and in no other's; hits: how many.",
             "note",
         ),
         *(html.paragraph(f"Note: {note}.", "note") for note in part["notes"]),

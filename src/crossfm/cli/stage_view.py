@@ -56,6 +56,7 @@ def _channels(part: dict[str, Any], n: int) -> None:
             one["part"],
             words.interval(next(r for r in part["rows"] if (r["system"], r["total"]) == (one["part"], n))),
             words.lead(one["loss"]),
+            words.lead(one["gain"]),
             words.plain(one["unique"]),
             words.plain(one["overlap"]),
             one["verdict"],
@@ -63,7 +64,15 @@ def _channels(part: dict[str, Any], n: int) -> None:
         for one in part["parts"]
         if one["total"] == n
     ]
-    header = ("", f"recall@{n} alone", "lost without it", "found by it alone", "overlap with recall", "")
+    header = (
+        "",
+        f"recall@{n} alone",
+        "lost without it",
+        "won by recall and it",
+        "found by it alone",
+        "overlap with recall",
+        "",
+    )
     print_table(f"recall and channels, {n:,} candidates in all", header, rows)
     for line in words.channels(part, n):
         say(line)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,13 +43,14 @@ class ChannelReport:
         against recall.
     parts : list of dict
         What each part of "recall and channels" is worth at each total: part, total, ``loss`` (recall@K of all minus
-        that without this part, K kept), ``unique`` (share of a user's relevant items that are among the first
+        that without this part, K kept), ``gain`` (recall@K of recall and this channel alone minus that of recall; no
+        numbers for recall itself), ``unique`` (share of a user's relevant items that are among the first
         K / n_parts of this part and of no other), ``overlap`` (share of the part's first K that are among the first K
         of recall), each with mean, low, high and n_users; ``unique_hits`` in all, and ``verdict``: "adds nothing" where
         the interval of the loss includes 0 or is below, else "adds".
     notes : list of str
         Channels that were left out, and why.
-    per_user : dict of (system or "without ...", total) to float64 (n_users,)
+    per_user : dict of (system, "without ..." or "recall and ...", total) to float64 (n_users,)
     """
 
     channels: list[str]
@@ -187,6 +188,7 @@ def _measure(
         systems[UNION] = interleaved([parts[name] for name in made], most)
         systems[BOTH] = interleaved([*parts.values()], most)
         for name in parts:
+            systems[beside(name)] = interleaved([parts[RECALL], parts[name]], most)
             systems[without(name)] = interleaved([own for other, own in parts.items() if other != name], most)
     for system, lists in systems.items():
         curve = recall_curve(lists, block.indptr, block.relevant, totals)
@@ -196,6 +198,11 @@ def _measure(
         tally.add(
             {("overlap", name, n): overlap(own[:, :n], parts[RECALL][:, :n]) for name, own in parts.items()}
         )
+
+
+def beside(part: str) -> str:
+    """Return the name of recall and one channel together."""
+    return f"{RECALL} and {part}"
 
 
 def without(part: str) -> str:
@@ -251,26 +258,7 @@ def _report(
     means = told({(system, n): per_user[system, n] for system in systems for n in totals})
     pairs = [(RECALL, UNION), (BOTH, RECALL)] if channels else []
     leads = told({(a, b, n): per_user[a, n] - per_user[b, n] for a, b in pairs for n in totals})
-    worth: Rows = []
-    if channels:
-        loss = told({(p, n): per_user[BOTH, n] - per_user[without(p), n] for p in parts for n in totals})
-        rest = {
-            what: told({(p, n): values[what, p, n] for p in parts for n in totals})
-            for what in ("unique", "overlap")
-        }
-        for part, n in loss:
-            one = loss[part, n]
-            head = {
-                "part": part,
-                "total": n,
-                "loss": one,
-                "unique_hits": int(values["unique hits", part, n].sum()),
-            }
-            worth.append(
-                head
-                | {what: own[part, n] for what, own in rest.items()}
-                | {"verdict": ADDS if one["low"] > 0 else NOTHING}
-            )
+    worth = _parts(values, per_user, parts, totals, told) if channels else []
     return ChannelReport(
         channels=channels,
         totals=totals,
@@ -280,6 +268,34 @@ def _report(
         notes=notes,
         per_user=per_user,
     )
+
+
+def _parts(
+    values: dict[tuple[str, str, int], Floats],
+    per_user: dict[tuple[str, int], Floats],
+    parts: list[str],
+    totals: list[int],
+    told: Callable[[dict[Any, Floats]], dict[Any, dict[str, Any]]],
+) -> Rows:
+    """Return what each part is worth."""
+    keys = [(part, n) for part in parts for n in totals]
+    columns = {
+        "loss": {(p, n): per_user[BOTH, n] - per_user[without(p), n] for p, n in keys},
+        "gain": {(p, n): per_user[beside(p), n] - per_user[RECALL, n] for p, n in keys},
+        "unique": {(p, n): values["unique", p, n] for p, n in keys},
+        "overlap": {(p, n): values["overlap", p, n] for p, n in keys},
+    }
+    for n in totals:
+        columns["gain"][RECALL, n] = np.full_like(per_user[RECALL, n], np.nan)
+    found = {what: told(own) for what, own in columns.items()}
+    rows = []
+    for part, n in keys:
+        row: dict[str, Any] = {"part": part, "total": n}
+        row |= {what: own[part, n] for what, own in found.items()}
+        row["unique_hits"] = int(values["unique hits", part, n].sum())
+        row["verdict"] = ADDS if row["loss"]["low"] > 0 else NOTHING
+        rows.append(row)
+    return rows
 
 
 def _one(rows: Rows, **wanted: Any) -> dict[str, Any]:
