@@ -427,6 +427,31 @@ def test_a_file_keeps_channels(both_stages: Recommender, tmp_path: Path) -> None
     np.testing.assert_array_equal(near.postings.values, own.postings.values)
 
 
+def test_a_bundle_and_its_server_keep_channels(model: Recommender, tmp_path: Path) -> None:
+    pytest.importorskip("fastapi", reason="pip install 'crossfm[serve]'")
+    from crossfm.serving.app import build_app
+    from crossfm.serving.bundle import write_bundle
+    from crossfm.serving.registry import Registry
+    from crossfm.serving.settings import Settings
+    from crossfm.serving.store import Store
+    from serving.client import Client
+
+    write_bundle(tmp_path / "models", model, golden=5)
+    with Store(f"sqlite:///{tmp_path}/state.db") as store:
+        app = build_app(Registry(tmp_path / "models"), store, Settings(log_level="error"))
+        with Client(app) as client:
+            sources = set()
+            for user in range(100, 124):
+                told = client.post("/v1/recommend", json={"user": user, "n": 11}).json()["items"]
+                expected = model.recommend([user], 11).to_pydict()
+                assert [each["item"] for each in told] == expected["item_id"]
+                own = ["fm" if each["source"] == "recall" else each["source"] for each in told]
+                assert own == expected["source"]
+                assert all((each["source"] == "recall") == (each["recall_rank"] is not None) for each in told)
+                sources |= set(own)
+    assert len(sources) > 2
+
+
 def test_channels_can_be_changed_without_training(model: Recommender) -> None:
     plain = model.with_channels(None)
     assert plain.channels_ is None

@@ -23,13 +23,13 @@ class Postings:
     ----------
     indptr : int64 (n_rows + 1,)
     columns : int32 (nnz,)
-    values : float32 (nnz,)
+    values : float32 or float64 (nnz,)
     n_columns : int
     """
 
     indptr: Positions
     columns: NDArray[np.int32]
-    values: NDArray[np.float32]
+    values: NDArray[Any]
     n_columns: int
 
     @classmethod
@@ -37,7 +37,7 @@ class Postings:
         """Take entries (nnz,) in any order, each place once; columns rise inside a row."""
         order = np.lexsort((column, row))
         indptr = offsets(np.bincount(row, minlength=shape[0]))
-        return cls(indptr, column[order].astype(np.int32), np.asarray(value, np.float32)[order], shape[1])
+        return cls(indptr, column[order].astype(np.int32), np.asarray(value)[order], shape[1])
 
     @property
     def n_rows(self) -> int:
