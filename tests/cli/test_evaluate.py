@@ -158,7 +158,10 @@ def test_channels_are_compared_unless_told(crossfm: Any, recommender: str) -> No
     assert re.search(r"Recall against channels: (better|worse|no difference)", done.stdout)
     assert re.search(r"recall and channels, \d+ candidates in all", done.stdout)
     told = json.loads(Path("r.json").read_text())["evaluation"]["channels"]
-    assert told["channels"] == ["popular", "item-kNN", "tags"]
+    assert told["channels"] == ["popular", "item-kNN"]
+    for note in ("latest is left out: the channel latest needs item_time", "tags is left out"):
+        assert note in " ".join(done.stdout.split())
+        assert note in Path("page.html").read_text()
     page = Path("page.html").read_text()
     assert "One list, or several channels?" in page
     n = max(told["totals"])
