@@ -103,15 +103,15 @@ def tune(log: pd.DataFrame, items: pd.DataFrame) -> tuple[float, float, tuple[in
     model = catalogue(earlier, items)
     recent = [named(halved(model, earlier, days), str(days)) for days in HALF_LIVES]
     print("half-life in days, of recent popularity:")
-    half_life = best(evaluate_stages(model, later, baselines=recent), HALF_LIVES)
+    half_life = best(evaluate_stages(model, later, baselines=recent, channels=False), HALF_LIVES)
     rest = halved(model, earlier, half_life).counts_
     n_items = len(model.items_.ids)
     ease = [named(EASE(l2).fit(model.seen_, n_items, rest), str(l2)) for l2 in L2]
     print("l2 of EASE:")
-    l2 = best(evaluate_stages(model, later, baselines=ease), L2)
+    l2 = best(evaluate_stages(model, later, baselines=ease, channels=False), L2)
     near = [named(ItemKNN(*pair).fit(model.seen_, n_items, rest), str(pair)) for pair in NEIGHBOURS]
     print("neighbours and shrinkage of item-kNN:")
-    return half_life, l2, best(evaluate_stages(model, later, baselines=near), NEIGHBOURS)
+    return half_life, l2, best(evaluate_stages(model, later, baselines=near, channels=False), NEIGHBOURS)
 
 
 def run(name: str, folder: Path, ranker: str | None, report: Path | None, seed: int) -> None:

@@ -1574,3 +1574,42 @@ def popularity_halved(item, n_items, share, n_log):
     for place, one in enumerate(item):
         counts[one] += 0.5 ** ((len(item) - 1 - place) / n_log / share)
     return counts
+
+
+def tag_scores(values, history):
+    """Mean cosine of each item's TF-IDF vector to those of ``history``; ``values`` are sets, one an item."""
+    n = len(values)
+    having = {v: sum(v in own for own in values) for own in values for v in own}
+    vectors = [{v: math.log(n / having[v]) for v in own} for own in values]
+
+    def cosine(a, b):
+        lengths = math.sqrt(sum(x * x for x in a.values()) * sum(x * x for x in b.values()))
+        return sum(x * b.get(v, 0.0) for v, x in a.items()) / lengths if lengths else 0.0
+
+    return [sum(cosine(vectors[i], own) for i in history) / max(len(history), 1) for own in vectors]
+
+
+def best_above_zero(score, may, n):
+    """Items that may come by falling score, then position, without those of score 0."""
+    left = [item for item in range(len(score)) if may[item] and score[item] > 0]
+    return sorted(left, key=lambda item: (-np.float32(score[item]), item))[:n]
+
+
+def with_quotas(found, lists, quotas, n):
+    """The head of ``found``, the head of each list, and what is missing to ``n`` from the rest of ``found``."""
+    room = n - sum(quotas)
+    chosen = list(found[:room])
+    for listed, quota in zip(lists, quotas, strict=True):
+        chosen += [item for item in listed[:quota] if item not in chosen]
+    chosen += [item for item in found[room:] if item not in chosen][: n - len(chosen)]
+    return chosen
+
+
+def in_turn(lists, n):
+    """The first of each list, the second of each, and so on, until ``n`` distinct items are there."""
+    out = []
+    for place in range(max(map(len, lists), default=0)):
+        for listed in lists:
+            if place < len(listed) and listed[place] not in out and len(out) < n:
+                out.append(listed[place])
+    return out

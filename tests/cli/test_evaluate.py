@@ -148,9 +148,33 @@ def test_the_page_needs_nothing_else_and_has_figures(crossfm: Any, recommender: 
     pytest.importorskip("matplotlib", reason="plots need the extra: pip install 'crossfm[plots]'")
     assert crossfm("evaluate", recommender, "later.csv", "--report", "page.html", "-q").stdout == ""
     page = Path("page.html").read_text()
-    assert page.count("<svg") == 8
+    assert page.count("<svg") == 9
     assert "http" not in page
     assert "<script" not in page
+
+
+def test_channels_are_compared_unless_told(crossfm: Any, recommender: str) -> None:
+    done = crossfm("evaluate", recommender, "later.csv", "--report", "page.html", "--json", "r.json")
+    assert re.search(r"Recall against channels: (better|worse|no difference)", done.stdout)
+    assert re.search(r"recall and channels, \d+ candidates in all", done.stdout)
+    told = json.loads(Path("r.json").read_text())["evaluation"]["channels"]
+    assert told["channels"] == ["popular", "item-kNN"]
+    for note in ("latest is left out: the channel latest needs item_time", "tags is left out"):
+        assert note in " ".join(done.stdout.split())
+        assert note in Path("page.html").read_text()
+    page = Path("page.html").read_text()
+    assert "One list, or several channels?" in page
+    n = max(told["totals"])
+    for part in told["parts"]:
+        if part["total"] == n:
+            assert f"{part['loss']['mean']:+.3f}<small>" in page
+            assert f">{part['verdict']}<" in page
+    done = crossfm(
+        "evaluate", recommender, "later.csv", "--no-channels", "--report", "page.html", "--json", "r.json"
+    )
+    assert "Recall against channels" not in done.stdout
+    assert "One list, or several channels?" not in Path("page.html").read_text()
+    assert json.loads(Path("r.json").read_text())["evaluation"]["channels"] is None
 
 
 class Second:
@@ -158,7 +182,9 @@ class Second:
 
     name = "Second"
 
-    def scores_of(self, queries: Any, past: Any, items: Any, positions: Any, recalled: Any) -> np.ndarray:
+    def scores_of(
+        self, queries: Any, past: Any, items: Any, positions: Any, recalled: Any, by: Any
+    ) -> np.ndarray:
         return np.where(positions >= 0, -recalled, -np.inf).astype(np.float32)
 
     def probability(self, score: Any) -> Any:

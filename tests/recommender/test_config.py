@@ -48,6 +48,17 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     assert config.recall.history == 20
 
 
+def test_channels_are_written_as_a_comment_that_can_be_taken_in(tmp_path: Path) -> None:
+    text = config_text({"interactions": "x.csv"}, Roles("u", "i", item_time="born"), {}, False)
+    assert read(tmp_path, text).recall.channels == {}
+    assert read(tmp_path, text).evaluation.channels
+    config = read(tmp_path, text.replace("# channels =", "channels ="))
+    assert config.recall.channels == {"popular": 20, "item-kNN": 50, "tags": 20, "latest": 10}
+    assert make_recommender(config, None).channels == config.recall.channels
+    plain = config_text({"interactions": "x.csv"}, Roles("u", "i"), {}, False)
+    assert "latest" not in read(tmp_path, plain.replace("# channels =", "channels =")).recall.channels
+
+
 def test_without_a_time_nothing_ages() -> None:
     text = config_text({"interactions": "x.csv"}, Roles("u", "i"), {}, False)
     assert "history = 0" in text
@@ -62,6 +73,13 @@ def test_without_a_time_nothing_ages() -> None:
         ("[recall]\nhistroy = 3", "unknown setting recall.histroy; did you mean 'history'"),
         ('[recall]\nhistory = "many"', "recall.history is 'many', but int is expected"),
         ("recall = 3", "recall is a table of settings"),
+        ("[recall]\nchannels = 3", "recall.channels is 3, but dict is expected"),
+        (
+            "[recall]\nchannels = { tag = 3 }",
+            r"\[recall\] channels: there is no channel 'tag'.*did you mean 'tags'",
+        ),
+        ("[recall]\nchannels = { latest = 3 }", r"\[recall\] channels: the channel latest needs item_time"),
+        ("[recall]\nn_candidates = 9\nchannels = { tags = 10 }", "add up to 10, but n_candidates is 9"),
         ('[columns]\nage = "number"', r"\[columns\] age is 'number', but kinds are categorical"),
         ('[ranking]\ntrain_on = "hope"', "train_on is 'hope'"),
     ],
@@ -88,12 +106,13 @@ def test_settings_reach_the_machines(tmp_path: Path) -> None:
         "seed = 5\nthreads = 2\n"
         + LEAST
         + 'time = "t"\ncontext = ["c"]\n[recall]\nhistory = 7\nn_candidates = 50\n'
-        "half_life = 3\noptions = { n_factors = 4, l2_V = 0.5 }\n"
+        'half_life = 3\nchannels = { popular = 5, "item-kNN" = 9 }\noptions = { n_factors = 4, l2_V = 0.5 }\n'
         '[ranking]\nmachine = "ffm"\nshare = 0.5\nnegatives = 3\noptions = { max_iter = 2 }\n'
     )
     model = make_recommender(read(tmp_path, more), None)
     assert (model.user, model.item, model.time, model.context) == ("u", "i", "t", ("c",))
     assert (model.history, model.n_candidates, model.half_life) == (7, 50, 3.0)
+    assert model.channels == {"popular": 5, "item-kNN": 9}
     assert (model.retriever.n_factors, model.retriever.l2_V, model.retriever.random_state) == (4, 0.5, 5)
     assert (model.ranker_share, model.ranker_negatives) == (0.5, 3)
     ranker: Any = model.ranker

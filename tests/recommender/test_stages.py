@@ -36,7 +36,9 @@ class ByTaste:
     def __init__(self, taste: np.ndarray) -> None:
         self.taste = taste
 
-    def scores_of(self, queries: Any, past: Any, items: Any, positions: Any, recalled: Any) -> np.ndarray:
+    def scores_of(
+        self, queries: Any, past: Any, items: Any, positions: Any, recalled: Any, by: Any
+    ) -> np.ndarray:
         assert len(queries) == len(positions) == len(recalled) == len(past.indptr) - 1
         assert np.isfinite(recalled[positions >= 0]).all()
         assert len(items) == len(self.taste)

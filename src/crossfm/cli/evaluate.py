@@ -60,6 +60,12 @@ def evaluate(
     baselines: Annotated[
         Text, typer.Option(help="Beside a recommender: popularity,item-kNN,EASE (all), or none.")
     ] = None,
+    channels: Annotated[
+        bool,
+        typer.Option(
+            "--channels/--no-channels", help="Of a recommender: would other ways to find items add any?"
+        ),
+    ] = True,
     seed: Annotated[int, typer.Option(help="Of the bootstrap intervals.")] = 0,
     format: FormatOption = None,
     separator: SeparatorOption = None,
@@ -97,9 +103,13 @@ def evaluate(
         for option, given in (("--target", target), ("--group", group)):
             if given:
                 raise OptionError(f"{option} means nothing for a recommender; leave it out")
-        numbers = _lists(fitted, rows, model, data, report, baselines, seed, quiet=quiet)
+        numbers = _lists(fitted, rows, model, data, report, baselines, channels, seed, quiet=quiet)
     else:
-        for option, value in (("--report", report), ("--baselines", baselines)):
+        for option, value in (
+            ("--report", report),
+            ("--baselines", baselines),
+            ("--no-channels", not channels),
+        ):
             if value:
                 raise OptionError(f"{option} is for recommenders, but {model} is another model; leave it out")
         numbers = _rows(fitted, rows, data, target, group, quiet=quiet)
@@ -163,6 +173,7 @@ def _lists(
     data: Path,
     report: Path | None,
     baselines: str | None,
+    channels: bool,
     seed: int,
     *,
     quiet: bool,
@@ -176,7 +187,7 @@ def _lists(
     if is_rows(rows):
         raise DataError(f"{data} has numbered features, but a table of interactions is needed")
     asked = NAMES if baselines is None else [name for name in names(baselines) if name != "none"]
-    found = evaluate_stages(model, rows, baselines=asked, seed=seed)
+    found = evaluate_stages(model, rows, baselines=asked, channels=channels, seed=seed)
     if not quiet:
         show_stages(found)
     if report is not None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from crossfm.cli.stage_words import total
 from crossfm.plots.bars import dots, grouped_intervals
 from crossfm.plots.style import to_svg
 from crossfm.plots.systems import calibration_points, funnel, recall_by_candidates, trade_off
@@ -26,6 +27,9 @@ def figures(found: Any) -> dict[str, str]:
         ),
         "novelty": to_svg(_trade_off(found, k, "novelty", "novelty, bits"), "Accuracy and novelty"),
     }
+    if found.channels is not None and found.channels["parts"]:
+        n = total(found)
+        out["channels"] = to_svg(_channels(found, n), f"What is lost without each part of {n} candidates")
     if found.calibration is not None:
         curve = found.calibration["curve"]
         points = {found.about["ranker"]: (curve["predicted"], curve["observed"])}
@@ -66,6 +70,13 @@ def _curve(found: Any) -> Any:
             systems[system] = tuple([row[name] for row in rows] for name in ("n", "mean", "low", "high"))
     numbers = [found.systems.index(system) for system in systems]
     return recall_by_candidates(systems, mark=found.about["n_candidates"], colours=numbers)
+
+
+def _channels(found: Any, n: int) -> Any:
+    rows = [one for one in found.channels["parts"] if one["total"] == n]
+    values = ([row["loss"][end] for row in rows] for end in ("mean", "low", "high"))
+    label = f"recall@{n} of all parts minus that without this one"
+    return dots([row["part"] for row in rows], *values, xlabel=label, zero=True)
 
 
 def _funnel(found: Any) -> Any:

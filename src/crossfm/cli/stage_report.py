@@ -33,6 +33,7 @@ def page(found: Any, machine: dict[str, Any], files: dict[str, str]) -> str:
         "" if pictures else html.paragraph(NO_PLOTS, "note"),
         _end_to_end(found, pictures, k),
         _stages(found, pictures, k),
+        _channels(found, pictures),
         _segments(found, pictures, k),
         _lists(found, pictures, k),
         _calibration(found, pictures),
@@ -56,7 +57,7 @@ def _figures(found: Any) -> dict[str, str]:
 def _head(found: Any, files: dict[str, str], k: int) -> str:
     n, best = found.about["n_candidates"], found.best_baseline
     final, ideal = (found.value(system, f"ndcg@{k}") for system in (found.final, "ideal ranking"))
-    reached = next(one for one in found.curve if (one["system"], one["n"]) == ("recall", n))
+    reached = found.value("ideal ranking", f"recall@{n}")
     beside = "" if best is None else f"; {best} {found.value(best, f'ndcg@{k}')['mean']:.3f}"
     shown = found.value(found.final, f"coverage@{k}")
     cards = [
@@ -140,6 +141,63 @@ def _stages(found: Any, pictures: dict[str, str], k: int) -> str:
     )
 
 
+def _channels(found: Any, pictures: dict[str, str]) -> str:
+    part = found.channels
+    if part is None or not part["parts"]:
+        return ""
+    n, totals = words.total(found), part["totals"]
+    by = {(one["system"], one["total"]): one for one in part["rows"]}
+    reached = [
+        (system, *(words.stacked(by[system, each]) for each in totals))
+        for system in dict.fromkeys(one["system"] for one in part["rows"])
+    ]
+    worth = [
+        (
+            one["part"],
+            words.stacked_lead(one["loss"]),
+            words.stacked_lead(one["gain"]),
+            words.stacked(one["unique"]),
+            f"{one['unique_hits']:,}",
+            words.stacked(one["overlap"], 2),
+            one["verdict"],
+        )
+        for one in part["parts"]
+        if one["total"] == n
+    ]
+    header = (
+        "part",
+        "lost without it",
+        "won by recall and it",
+        "found by it alone",
+        "hits",
+        "overlap with recall",
+        "verdict",
+    )
+    return html.section(
+        "c",
+        "One list, or several channels?",
+        html.paragraph(
+            "Recall of as many candidates in all: the machine's list alone, each channel alone, all channels, and "
+            "recall with them. Lists of several parts take from each in turn; what was there already is passed over."
+        ),
+        *(html.paragraph(line, "verdict") for line in words.channels(part, n)),
+        html.row(
+            html.figure(pictures, "channels", "Right of the dotted line: without this part, less is found."),
+            html.table(("candidates", *(f"{each:,}" for each in totals)), reached, marked="recall"),
+        ),
+        f"<h3>What each part is worth among {n:,} candidates</h3>",
+        html.table(header, worth),
+        html.paragraph(
+            "Lost without it: recall of all parts together minus that of the others, with as many candidates. A part "
+            "adds nothing where the interval of this has 0 in it, or is below. Won by recall and it: recall of these "
+            "two in turn minus that of the machine's list alone, with as many candidates. Found by it alone: share of "
+            "what users chose later that is in this part's share of the places, and in no other's; hits: how many.",
+            "note",
+        ),
+        *(html.paragraph(f"Note: {note}.", "note") for note in part["notes"]),
+    )
+
+
 def _segments(found: Any, pictures: dict[str, str], k: int) -> str:
     rows = []
     for segment, meaning in found.segments.items():
@@ -148,7 +206,7 @@ def _segments(found: Any, pictures: dict[str, str], k: int) -> str:
         rows.append(((segment, meaning), f"{values[0]['n_users']:,}", *cells))
     header = ("segment", "users", *found.systems)
     return html.section(
-        "c",
+        "d",
         "For whom, and of what",
         html.paragraph(
             f"NDCG@{k} for groups of users, and by relevant items of one kind alone: there the others count as "
@@ -165,7 +223,7 @@ def _lists(found: Any, pictures: dict[str, str], k: int) -> str:
     names = [f"{name}@{k}" for name in LISTS if f"{name}@{k}" in there]
     rows = [(s, *(words.stacked(found.value(s, name)) for name in names)) for s in found.systems]
     return html.section(
-        "d",
+        "e",
         "What the lists are like",
         html.row(
             html.figure(pictures, "coverage", "Accuracy and coverage."),
@@ -181,7 +239,7 @@ def _calibration(found: Any, pictures: dict[str, str]) -> str:
     if found.calibration is None:
         return ""
     return html.section(
-        "e",
+        "f",
         "Do the chances mean what they say?",
         html.paragraph(words.calibration(found.calibration), "verdict"),
         html.row(
@@ -208,7 +266,7 @@ def _how(found: Any, machine: dict[str, Any], files: dict[str, str]) -> str:
         *((name.replace("_", " "), str(value)) for name, value in machine.items()),
     ]
     return html.section(
-        "f",
+        "g",
         "How it was measured",
         html.paragraph(
             f"{words.sizes(about)} Every list is a full ranking: no sampled negatives. Items that a user "

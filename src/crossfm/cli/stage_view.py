@@ -17,6 +17,8 @@ def show_stages(found: Any) -> None:
         say(line)
     _recall(found)
     say(words.ceiling(found))
+    if found.channels is not None:
+        _channels(found.channels, words.total(found))
     say(words.index(found))
     _given(found, k)
     _segments(found, k)
@@ -44,6 +46,38 @@ def _recall(found: Any) -> None:
     by_n = {(one["system"], one["n"]): one for one in found.curve}
     rows = [(s, *(words.plain(by_n[s, n]) for n in ns)) for s in found.systems if s != "two stages"]
     print_table("recall, by the number of candidates", ("", *(f"{n:,}" for n in ns)), rows)
+
+
+def _channels(part: dict[str, Any], n: int) -> None:
+    if not part["parts"]:
+        return
+    rows = [
+        (
+            one["part"],
+            words.interval(next(r for r in part["rows"] if (r["system"], r["total"]) == (one["part"], n))),
+            words.lead(one["loss"]),
+            words.lead(one["gain"]),
+            words.plain(one["unique"]),
+            words.plain(one["overlap"]),
+            one["verdict"],
+        )
+        for one in part["parts"]
+        if one["total"] == n
+    ]
+    header = (
+        "",
+        f"recall@{n} alone",
+        "lost without it",
+        "won by recall and it",
+        "found by it alone",
+        "overlap with recall",
+        "",
+    )
+    print_table(f"recall and channels, {n:,} candidates in all", header, rows)
+    for line in words.channels(part, n):
+        say(line)
+    for note in part["notes"]:
+        say(f"note: {note}")
 
 
 def _given(found: Any, k: int) -> None:

@@ -102,7 +102,7 @@ def verdicts(found: Any) -> list[str]:
 def ceiling(found: Any) -> str:
     """Say what recall leaves to ranking."""
     n, k = found.about["n_candidates"], max(found.about["ks"])
-    reached = next(one for one in found.curve if one["system"] == "recall" and one["n"] == n)
+    reached = found.value("ideal ranking", f"recall@{n}")
     best = found.value("ideal ranking", f"ndcg@{k}")
     final = found.value(found.final, f"ndcg@{k}")
     return (
@@ -110,6 +110,21 @@ def ceiling(found: Any) -> str:
         f"ranking that put all of it in "
         f"front would have NDCG@{k} {best['mean']:.3f}; this one has {final['mean']:.3f}."
     )
+
+
+def total(found: Any) -> int:
+    """Return the number of candidates at which channels are told of: as many as the model has."""
+    return int(min(found.about["n_candidates"], max(found.channels["totals"])))
+
+
+def channels(part: dict[str, Any], n: int) -> list[str]:
+    """Say whether one list of recall is better than channels, and which of them add something, at ``n`` candidates."""
+    lines = [compared({**one, "metric": f"recall@{n}"}) for one in part["differences"] if one["total"] == n]
+    for verdict, said in (("adds", "adds something"), ("adds nothing", "adds nothing")):
+        named = [one["part"] for one in part["parts"] if (one["total"], one["verdict"]) == (n, verdict)]
+        if named:
+            lines.append(f"In the list of recall and channels, what {said}: {', '.join(named)}.")
+    return lines
 
 
 def index(found: Any) -> str:

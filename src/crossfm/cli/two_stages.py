@@ -182,7 +182,13 @@ def _judge(settings: Any, tables: dict[str, Any], base: Path, quiet: bool) -> di
         shown = tables["impressions"]
         part["impressions"] = shown.filter(_not_after(shown, time, cut))
     model = _fit(settings, part, quiet)
-    found = evaluate_stages(model, log.take(later), ks=tuple(settings.evaluation.ks), seed=settings.seed)
+    found = evaluate_stages(
+        model,
+        log.take(later),
+        ks=tuple(settings.evaluation.ks),
+        channels=settings.evaluation.channels,
+        seed=settings.seed,
+    )
     _report(found, settings, base, quiet)
     return {
         f"{row['system']} {row['metric']}": row["mean"]

@@ -109,9 +109,9 @@ class Found:
     probability : float or None
         Calibrated chance of a positive, where the model was calibrated.
     recall_rank, recall_score : int, float or None
-        Place and score in the recalled list; None for items that did not come from it.
+        Place in the recalled list and the score there; no place for items of channels, neither where all was asked for.
     source : str
-        "recall", "popularity" or "asked".
+        "recall", the name of the channel that brought an item which recall's list had not, "popularity" or "asked".
     propensity : float or None
         Chance that the item had to stand at this place, given the items above it; exact, and 1 where ``temperature``
         is 0. None where no list was made (recall alone, rank), with ``exploration``, which has no such number, and

@@ -12,21 +12,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from crossfm.data.columns import MultiCategorical
 from crossfm.errors import DataError
 from crossfm.recommender.ask import Id
+from crossfm.recommender.channels.quotas import Quotas
 from crossfm.recommender.filters import Filters
 from crossfm.recommender.seen import Skip
 from crossfm.recommender.shelf import Shelf, texts
-from crossfm.recommender.side import Side
-from crossfm.recommender.times import DAY, seconds_of
+from crossfm.recommender.side import separators_of
+from crossfm.recommender.times import DAY, born_of
 from crossfm.scoring.decompose import item_vectors
 
 Positions = NDArray[np.int64]
 Floats = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 TITLES = ("title", "name")
-MULTI_SAMPLE = 1_000  # cells of a text column that say whether it holds several values
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +44,8 @@ class Catalogue:
     alive : bool (n_items,)
     machine : Machine
         Of recall; see ``scoring.decompose``.
+    channels : Quotas or None
+        That bring candidates beside recall.
     """
 
     shelf: Shelf
@@ -55,6 +56,7 @@ class Catalogue:
     machine: Any
     item_time: str | None = None
     title: str | None = None
+    channels: Quotas | None = None
 
     @classmethod
     def of(cls, model: Any) -> Catalogue:
@@ -64,7 +66,7 @@ class Catalogue:
         shelf = Shelf.of(side, model._catalogue, model.retriever_.n_query_features_)
         filters = Filters(side.table, separators_of(side))
         parts = (model.index_, model.popularity_, np.ones(len(side.ids), bool), model._machine)
-        return cls(shelf, filters, *parts, item_time=model.item_time, title=title)
+        return cls(shelf, filters, *parts, item_time=model.item_time, title=title, channels=model.channels_)
 
     def __len__(self) -> int:
         return len(self.alive)
@@ -199,15 +201,10 @@ class Catalogue:
 
     @cached_property
     def _born(self) -> NDArray[np.float64]:
-        base = self._born_of(self.shelf.side.table)
-        later = None if self.shelf.later is None else self._born_of(self.shelf.later)
-        return self.shelf.by_position(base, later)
-
-    def _born_of(self, table: Any) -> NDArray[np.float64]:
         assert self.item_time is not None
-        column, out = table[self.item_time], np.full(table.num_rows, np.nan)
-        out[column.is_valid().to_numpy()] = seconds_of(column.drop_null(), self.item_time)
-        return out
+        base = born_of(self.shelf.side.table, self.item_time)
+        later = None if self.shelf.later is None else born_of(self.shelf.later, self.item_time)
+        return self.shelf.by_position(base, later)
 
     # --------------------------------------------------------------- changes
 
@@ -218,6 +215,9 @@ class Catalogue:
         """
         before = len(self)
         shelf, where = self.shelf.with_items(table)
+        channels = self.channels
+        if channels is not None:
+            channels = channels.changed(where, shelf.cells(where), self.item_time, len(shelf))
         self.index.upsert(where, item_vectors(shelf.take(where), self.machine))
         more = len(shelf) - before
         alive = np.concatenate([self.alive, np.ones(more, bool)])
@@ -226,7 +226,9 @@ class Catalogue:
         filters = self.filters
         if shelf.side is not self.shelf.side:
             filters = Filters(shelf.side.table, separators_of(shelf.side))
-        fresh = replace(self, shelf=shelf, filters=filters, alive=alive, popularity=popularity)
+        fresh = replace(
+            self, shelf=shelf, filters=filters, alive=alive, popularity=popularity, channels=channels
+        )
         return self._passed_on(fresh), where
 
     def without(self, ids: Sequence[Id]) -> tuple[Catalogue, int]:
@@ -243,14 +245,3 @@ class Catalogue:
         if (order := self.__dict__.get("_by_popularity")) is not None:
             other.__dict__["_by_popularity"] = np.concatenate([order, np.arange(len(order), len(other))])
         return other
-
-
-def separators_of(side: Side) -> dict[str, str]:
-    """Return what parts the cells of columns of several values, features or not."""
-    from crossfm.data.infer import infer_columns
-
-    known = side.encoder.fields
-    other = [name for name in side.table.column_names if name not in known]
-    inferred = infer_columns(side.table.select(other).slice(0, MULTI_SAMPLE)) if other else []
-    several = [c for c in inferred if isinstance(c, MultiCategorical)]
-    return side.separators() | {c.name: c.separator for c in several if c.separator is not None}

@@ -9,6 +9,7 @@ import numpy as np
 from crossfm.core.options import check_count, check_number, thread_count
 from crossfm.errors import ColumnError, DataError, OptionError
 from crossfm.estimators.ranker import FMRanker
+from crossfm.recommender.channels.kinds import check_channels
 from crossfm.recommender.defaults import N_FACTORS
 from crossfm.recommender.history import FIELD
 from crossfm.recommender.side import need
@@ -31,6 +32,7 @@ def check_settings(model: Any, log: Any, users: Any, items: Any) -> None:
     if log.num_rows == 0:
         raise DataError("the table of interactions has no rows")
     check_count("n_candidates", model.n_candidates, low=1)
+    check_channels(model.channels, model.n_candidates, model.item_time)
     thread_count(model.n_threads)
     check_count("history", model.history)
     check_count("ranker_negatives", model.ranker_negatives, low=1)

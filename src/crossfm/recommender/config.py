@@ -10,6 +10,7 @@ from typing import Any
 
 from crossfm.data.columns import Categorical, Column, MultiCategorical, Numeric
 from crossfm.errors import DataError, OptionError
+from crossfm.recommender.channels.kinds import check_channels
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -50,11 +51,15 @@ class RoleNames:
 
 @dataclass
 class Recall:
-    """Of the first stage; see ``Recommender`` and ``FMRanker``. ``options`` go to ``FMRanker`` as they are."""
+    """Of the first stage; see ``Recommender`` and ``FMRanker``. ``options`` go to ``FMRanker`` as they are.
+
+    ``channels`` says how many of the candidates come from "popular", "latest", "item-kNN" and "tags".
+    """
 
     history: int = 0
     half_life: float = 0.0
     n_candidates: int = 300
+    channels: dict[str, Any] = field(default_factory=dict)
     options: dict[str, Any] = field(default_factory=dict)
 
 
@@ -71,10 +76,11 @@ class RankingStage:
 
 @dataclass
 class Judging:
-    """How the result is judged: the latest share of the interactions, lists of these lengths."""
+    """How the result is judged: by the latest share of the interactions, lists of these lengths, beside channels."""
 
     test: float = 0.2
     ks: list[int] = field(default_factory=lambda: [10, 20])
+    channels: bool = True
 
 
 @dataclass
@@ -122,6 +128,10 @@ def read_config(path: str | Path) -> Config:
     for name, kind in config.columns.items():
         if kind.partition(":")[0] not in KINDS:
             raise OptionError(f"{path}: [columns] {name} is {kind!r}, but kinds are {', '.join(KINDS)}")
+    try:
+        check_channels(config.recall.channels, config.recall.n_candidates, config.roles.item_time or None)
+    except OptionError as exc:
+        raise OptionError(f"{path}: [recall] channels: {exc}") from exc
     if config.ranking.train_on not in TRAINED_ON:
         raise OptionError(
             f"{path}: [ranking] train_on is {config.ranking.train_on!r}, but it is one of {', '.join(TRAINED_ON)}"
@@ -189,6 +199,7 @@ def make_recommender(config: Config, columns: list[Column] | None, *, callbacks:
         title=roles.title or None,
         item_time=roles.item_time or None,
         n_candidates=recall.n_candidates,
+        channels=recall.channels or None,
     )
 
 

@@ -15,6 +15,7 @@ def describe(model: Any, items: Catalogue) -> dict[str, Any]:
     encoder = model.context_encoder_
     context = [] if encoder is None else _columns(encoder, encoder.fields)
     ranking = model.ranking_
+    channels = {"channels": dict(model.channels)} if model.channels else {}
     return {
         "user": model.user,
         "item": model.item,
@@ -28,6 +29,7 @@ def describe(model: Any, items: Catalogue) -> dict[str, Any]:
         "retriever": type(model.retriever_).__name__,
         "ranker": None if ranking is None else ranking.name,
         "n_candidates": model.n_candidates,
+        **channels,
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from crossfm.data.rows import Rows, join_rows
 from crossfm.errors import DataError, OptionError
 from crossfm.recommender.ask import Answer, Ask, Found, Funnel, Id, Part, Why
 from crossfm.recommender.catalogue import Catalogue
+from crossfm.recommender.channels.quotas import Merged
 from crossfm.recommender.describe import describe
 from crossfm.recommender.history import FIELD
 from crossfm.recommender.index import ExactIndex
@@ -30,6 +31,38 @@ from crossfm.scoring.explain import explain_rows
 Positions = NDArray[np.int64]
 Floats = NDArray[np.float32]
 WIDER = 4  # caps left too few: recall is asked for this many times more
+
+
+@dataclass(frozen=True, eq=False)
+class Staged:
+    """What both stages give one request.
+
+    Attributes
+    ----------
+    first, inner : (n_first,)
+        Recall's own list, best first, and its scores.
+    merged : Merged or None
+        Where the candidates come from; None: they are that list.
+    found : int64 (n,)
+        The candidates.
+    recalled, score : float32 (n,)
+        Recall's and the ranking's score of each.
+    order : int64 (n,)
+        By falling score, ties by position.
+    """
+
+    first: Positions
+    inner: Floats
+    merged: Merged | None
+    found: Positions
+    recalled: Floats
+    score: Floats
+    order: Positions
+
+    @property
+    def by_score(self) -> Positions:
+        """The candidates in their order."""
+        return self.found[self.order]
 
 
 class Engine:
@@ -62,23 +95,24 @@ class Engine:
         clock, items = Clock(), self._catalogue
         query = explored(self.queries.of(ask, items), ask)
         clock.mark("query")
-        wide = first = max(ask.n, ask.n_candidates or self.recommender.n_candidates)
+        wide = asked = max(ask.n, ask.n_candidates or self.recommender.n_candidates)
         while True:
-            found, recalled, score, order = self._stages(query, ask, items, wide, clock)
-            chosen, chances = self._reorder(found[order], score[order], ask, items, time.time())
-            order = order[chosen]
+            both = self._stages(query, ask, items, wide, clock)
+            chosen, chances = self._reorder(both.by_score, both.score[both.order], ask, items, time.time())
+            order = both.order[chosen]
             clock.mark("rerank")
-            if len(order) >= ask.n or len(found) < wide:  # nothing more is left to find
+            if len(order) >= ask.n or len(both.first) < wide:  # nothing more is left to find
                 break
             wide = min(WIDER * wide, len(items))
-        final = self._listed(items, query, found, score, recalled, order, score)
-        if not ask.exploration and wide == first:
+        final = self._listed(items, query, both.found, both.score, both.recalled, order, both.score, both.merged)
+        if not ask.exploration and wide == asked:
             final = [replace(one, propensity=p) for one, p in zip(final, chances.tolist(), strict=True)]
-        front = np.arange(min(ask.n, len(found)))
-        before = self._listed(items, query, found, recalled, recalled, front, score)
-        funnel = Funnel(len(items), query.n_allowed, len(found), len(found), len(final))
+        front = np.arange(min(ask.n, len(both.first)))
+        ranked = _by_place(both.score, both.merged, len(both.first))
+        beside = self._listed(items, query, both.first, both.inner, both.inner, front, ranked)
+        funnel = Funnel(len(items), query.n_allowed, len(both.found), len(both.found), len(final))
         note = _note(ask, query, len(final))
-        return Answer(final, before, funnel, clock.total(), self.version, query.known, note)
+        return Answer(final, beside, funnel, clock.total(), self.version, query.known, note)
 
     def propensities(self, ask: Ask, listed: Sequence[Id], *, now: float | None = None) -> list[float]:
         """Return the chance that ``recommend(ask)`` puts each item of a list where it stands, given those above it.
@@ -94,9 +128,9 @@ class Engine:
         wide = max(ask.n, ask.n_candidates or self.recommender.n_candidates)
         surely = replace(ask, temperature=0.0)
         while True:
-            found, _, score, order = self._stages(query, ask, items, wide, clock)
-            found, score = found[order], score[order]
-            if not ask.caps or len(found) < wide:
+            both = self._stages(query, ask, items, wide, clock)
+            found, score = both.by_score, both.score[both.order]
+            if not ask.caps or len(both.first) < wide:
                 break
             if len(self._reorder(found, score, surely, items, now)[0]) >= ask.n:
                 break
@@ -108,7 +142,7 @@ class Engine:
         return chances
 
     def recall(self, ask: Ask) -> Answer:
-        """Return the first stage's list alone, ``ask.n`` of it."""
+        """Return the list of recall's machine alone, ``ask.n`` of it, without what channels would bring."""
         clock, items = Clock(), self._catalogue
         query = explored(self.queries.of(ask, items), ask)
         clock.mark("query")
@@ -303,11 +337,42 @@ class Engine:
         score = items.vectors(found) @ _vector(query, ask) + np.float32(query.constant)
         return np.asarray(score, np.float32)
 
-    def _frame(self, query: Query, items: Catalogue) -> Frame | None:
-        """Return what the ranking measures by: the list that recall finds without filters. None without a ranking."""
+    def _merged(self, query: Query, found: Positions, items: Catalogue, wide: int) -> Merged | None:
+        """Return ``wide`` candidates of recall's list ``found`` and of channels; None where recall is all there is."""
+        if items.channels is None or not query.known:
+            return None
+        may = (items.alive if query.allowed is None else query.allowed).copy()
+        may[query.skip[1]] = False
+        return items.channels.merged(found, min(wide, len(items)), query.past, query.recent, may)
+
+    def _scored(
+        self,
+        query: Query,
+        merged: Merged | None,
+        found: Positions,
+        recalled: Floats,
+        ask: Ask,
+        items: Catalogue,
+    ) -> tuple[Positions, Floats]:
+        """Return the candidates with recall's scores; those of its own list are there."""
+        if merged is None:
+            return found, recalled
+        new = merged.places < 0
+        more = self._scores(query, merged.positions[new], items, ask)
+        return merged.positions, np.concatenate([recalled[merged.places[~new]], more])
+
+    def _frame(
+        self, query: Query, items: Catalogue, listed: tuple[Positions, Floats] | None = None
+    ) -> Frame | None:
+        """Return what the ranking measures by: the list that recall finds without filters. None without a ranking.
+
+        ``listed`` is that list with its scores, where it has been found already.
+        """
         ranking = self.recommender.ranking_
         if ranking is None or not query.known:
             return None
+        if listed is not None:
+            return ranking.frame(query.past, *listed)
         seen = np.unique(query.past).astype(np.uint32)
         skip = (np.array([0, len(seen)], np.int64), seen)
         found, score = items.nearest(query.vector[None], ranking.n_candidates, skip, None)
@@ -329,28 +394,35 @@ class Engine:
         ranking = self.recommender.ranking_
         if ranking is None or not query.known or not len(found):
             return recalled
-        more = np.float32(0.0)
-        if ask.popularity != 1.0:
-            more = np.float32(ask.popularity - 1.0) * items.vectors(found)[:, -1]
-        plain = recalled - more
+        plain = self._plain(found, recalled, ask, items)
         score = ranking.scores(query.rows, query.past, items.shelf.take(found), found, plain, frame)
         if ask.popularity != 1.0:
             scale = float(score.std()) / (float(plain.std()) or 1.0)  # one machine's units in the other's
-            score = score + np.float32(scale) * more
+            score = score + np.float32(scale) * (recalled - plain)
         return np.asarray(score, np.float32)
 
-    def _stages(
-        self, query: Query, ask: Ask, items: Catalogue, wide: int, clock: Clock
-    ) -> tuple[Positions, Floats, Floats, Positions]:
-        """Return what recall finds, its scores, the second stage's, and the order by these; ties by position."""
-        found, recalled = self._recall(query, ask, items, wide)
+    def _plain(self, found: Positions, recalled: Floats, ask: Ask, items: Catalogue) -> Floats:
+        """Return recall's scores as they are at a popularity of 1."""
+        if ask.popularity == 1.0:
+            return recalled
+        more = np.float32(ask.popularity - 1.0) * items.vectors(found)[:, -1]
+        return np.asarray(recalled - more, np.float32)
+
+    def _stages(self, query: Query, ask: Ask, items: Catalogue, wide: int, clock: Clock) -> Staged:
+        """Return ``wide`` candidates and what both stages give them."""
+        first, inner = self._recall(query, ask, items, wide)
+        merged = self._merged(query, first, items, wide)
+        found, recalled = self._scored(query, merged, first, inner, ask, items)
         clock.mark("recall")
-        short = query.allowed is not None or wide < self.recommender.n_candidates
-        frame = self._frame(query, items) if short else None
+        frame = None
+        if query.allowed is not None or wide < self.recommender.n_candidates:
+            frame = self._frame(query, items)
+        elif merged is not None:
+            frame = self._frame(query, items, (first, self._plain(first, inner, ask, items)))
         score = self._rank(query, found, recalled, ask, items, frame)
         order = np.lexsort((found, -score))
         clock.mark("rank")
-        return found, recalled, score, order
+        return Staged(first, inner, merged, found, recalled, score, order)
 
     def _reorder(
         self, found: Positions, score: Floats, ask: Ask, items: Catalogue, now: float
@@ -387,27 +459,30 @@ class Engine:
         recalled: Floats,
         order: Positions,
         ranked: Floats | None,
+        merged: Merged | None = None,
     ) -> list[Found]:
         """Return what stands in ``order`` of the found items; scores (n_found,) are of each.
 
-        ``ranked`` are those of the second stage, which tell chances; None: it has not been asked.
+        ``ranked`` are those of the second stage, which tell chances; None: it has not been asked. ``merged`` says
+        where the found items come from; None: they are recall's list.
         """
-        source = "recall" if query.known else "popularity"
+        known = "recall" if query.known else "popularity"
+        sources, at_recall = [known] * len(order), (order + 1).tolist()
+        if merged is not None and items.channels is not None:
+            sources = [items.channels.source(number) for number in merged.brought[order].tolist()]
+            at_recall = [place + 1 if place >= 0 else None for place in merged.places[order].tolist()]
         chances = [None] * len(order) if ranked is None else self._chances(query, ranked[order])
-        scores, places, first = score[order].tolist(), (order + 1).tolist(), recalled[order].tolist()
-        rows = zip(items.ids_at(found[order]), scores, chances, places, first, strict=True)
-        return [
-            Found(one, rank, own, chance, at, recall, source)
-            for rank, (one, own, chance, at, recall) in enumerate(rows, 1)
-        ]
+        scores, first = score[order].tolist(), recalled[order].tolist()
+        rows = zip(items.ids_at(found[order]), scores, chances, at_recall, first, sources, strict=True)
+        return [Found(one, rank, *rest) for rank, (one, *rest) in enumerate(rows, 1)]
 
     def _chances(self, query: Query, score: Floats) -> list[float | None]:
         """Return the calibrated chances of scores (n,) of the second stage; popularity, without a query, has none."""
         ranking = self.recommender.ranking_
         if ranking is None or not query.known:
             return [None] * len(score)
-        chances: list[float | None] = ranking.probability(score).tolist()
-        return chances
+        chances: list[float] = ranking.probability(score).tolist()
+        return [None if chance != chance else chance for chance in chances]  # NaN: not scored
 
     def _because(self, query: Query, at: int, items: Catalogue) -> list[tuple[Id, float]]:
         """Return what each item of the history adds beside the item at ``at``."""
@@ -433,6 +508,16 @@ def _vector(query: Query, ask: Ask) -> Floats:
     vector: Floats = query.vector.copy()
     vector[-1] *= np.float32(ask.popularity)
     return vector
+
+
+def _by_place(score: Floats, merged: Merged | None, n_found: int) -> Floats:
+    """Return scores of candidates by their places in recall's list (n_found,), NaN for those that are no candidates."""
+    if merged is None:
+        return score
+    out = np.full(n_found, np.nan, np.float32)
+    own = merged.places >= 0
+    out[merged.places[own]] = score[own]
+    return out
 
 
 def explored(query: Query, ask: Ask) -> Query:

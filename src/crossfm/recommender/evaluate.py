@@ -94,7 +94,7 @@ def evaluate(model: Recommender, test: Any, *, ks: tuple[int, ...] = (10, 20), s
 def _systems(model: Recommender, later: Later, n: int) -> dict[str, tuple[Positions, _Scores]]:
     """Return the lists (n_users, n) and the scores of the machine and of popularity."""
     queries, skip = later.queries, later.skip
-    found, _, known = model.best(queries, n, skip, later.seen)
+    found, _, known = model.best(queries, n, skip, later.seen, model.recent(later.where))
     vectors, _ = query_vectors(queries, model._machine)
     items = model.item_vectors_  # a copy, made once
     systems = {"fm": (found, _Scores(model.popularity_, known, vectors, items))}

@@ -50,6 +50,9 @@ class Query:
         Positions, oldest first.
     past : int64 (n,)
         All that is known of what the user has, distinct positions.
+    recent : int64 (n,)
+        What the user did of late, the latest last, new items too: as many as the model has a history of, else all that
+        is known; for channels, empty where there are none.
     notes : list of str
     """
 
@@ -62,6 +65,7 @@ class Query:
     n_allowed: int
     history: NDArray[np.int64]
     past: NDArray[np.int64]
+    recent: NDArray[np.int64]
     notes: list[str]
 
 
@@ -94,8 +98,9 @@ class Queries:
         notes = [f"{lost} items of the history are not in the catalogue"] if lost else []
         own = self.model.seen_.of_users(np.array([at])).items.astype(np.int64)
         past = np.unique(np.concatenate([own, done[done >= 0]]))
+        recent = self._recent(at, done) if items.channels is not None else done[:0]
         query = rows, vectors[0], float(constant[0]), known
-        return Query(*query, skip, allowed, n_allowed, history, past, notes)
+        return Query(*query, skip, allowed, n_allowed, history, past, recent, notes)
 
     def stored(self, user: Id) -> dict[str, Any] | None:
         """Return the columns of a user that have a value, or None."""
@@ -159,11 +164,12 @@ class Queries:
 
     def _latest(self, at: int, done: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the latest items, those of the request behind the model's own, each where it came last."""
-        assert self.model.histories_ is not None
-        own = self.model.histories_.of_users(np.array([at])).items.astype(np.int64)
+        return self._recent(at, done[done < self.model._n_known])  # newer items have no features in histories
+
+    def _recent(self, at: int, done: NDArray[np.int64]) -> NDArray[np.int64]:
+        own = self.model.recent(np.array([at])).items.astype(np.int64)
         joined = np.concatenate([own, done[done >= 0]])
-        joined = joined[joined < self.model._n_known]  # newer items have no features in histories
-        distinct = list(dict.fromkeys(joined[::-1].tolist()))[: self.model.history]
+        distinct = list(dict.fromkeys(joined[::-1].tolist()))[: self.model.history or None]
         return np.array(distinct[::-1], np.int64)
 
     def _with_history(self, rows: Rows, history: NDArray[np.int64]) -> Rows:

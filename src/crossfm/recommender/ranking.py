@@ -136,12 +136,19 @@ class Ranking:
         )
 
     def scores_of(
-        self, queries: Rows, past: Seen, items: Rows, positions: Positions, recalled: Floats
+        self,
+        queries: Rows,
+        past: Seen,
+        items: Rows,
+        positions: Positions,
+        recalled: Floats,
+        by: tuple[Positions, Floats],
     ) -> Floats:
-        """Return scores (n_queries, n) of the lists ``positions`` (n_queries, n), found with scores ``recalled``.
+        """Return scores (n_queries, n) of the lists ``positions`` (n_queries, n) with recall's scores ``recalled``.
 
-        ``past`` has the items that are known of each user, ``items`` is the whole catalogue. Scores are -inf where a
-        position is -1.
+        ``past`` has the items that are known of each user, ``items`` is the whole catalogue. ``by`` are lists of recall
+        with their scores, best first, by which numbers are measured: the same lists, unless others brought items too.
+        Scores are -inf where a position is -1.
         """
         out = np.full(positions.shape, -np.inf, np.float32)
         n_past = np.diff(past.indptr)
@@ -152,7 +159,10 @@ class Ranking:
             row, _ = np.nonzero(there)
             if len(row):
                 numbers = np.concatenate(
-                    [self._framed(past, at, positions[at], recalled[at]) for at in block]
+                    [
+                        self._framed(past, at, (positions[at], recalled[at]), (by[0][at], by[1][at]))
+                        for at in block
+                    ]
                 )
                 parts = queries.take(start + row), items.take(positions[block][there])
                 out[start : start + len(block)][there] = self.raw(
@@ -160,11 +170,14 @@ class Ranking:
                 )
         return out
 
-    def _framed(self, past: Seen, at: int, positions: Positions, recalled: Floats) -> Floats:
+    def _framed(
+        self, past: Seen, at: int, listed: tuple[Positions, Floats], by: tuple[Positions, Floats]
+    ) -> Floats:
         mine = past.items[past.indptr[at] : past.indptr[at + 1]]
-        there = positions >= 0
-        numbers = self.signals.of(mine, positions[there], recalled[there])
-        return framed(numbers, frame_of(numbers[: self.n_candidates]))
+        numbers = self.signals.of(mine, *_there(*listed))
+        if np.array_equal(by[0], listed[0]):
+            return framed(numbers, frame_of(numbers[: self.n_candidates]))
+        return framed(numbers, self.frame(mine, *_there(*by)))
 
     def probability(self, score: Any) -> Any:
         """Return calibrated chances of scores, of the same shape: that the user takes the item in the time to come.
@@ -192,3 +205,8 @@ class Ranking:
         signals = Signals(**{name: array.copy() for name, array in part_of(arrays, "signals.").items()})
         numbers = meta["n_query_fields"], meta["n_fields"], meta["n_candidates"]
         return cls(estimator, signals, *numbers, (slope, offset), meta["held"])
+
+
+def _there(items: Positions, scores: Floats) -> tuple[Positions, Floats]:
+    """Return the part of a list that holds items."""
+    return items[items >= 0], scores[items >= 0]

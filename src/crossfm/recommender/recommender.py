@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,9 @@ from crossfm.estimators.recall import recall_machine_of
 from crossfm.io.parts import part_of
 from crossfm.kernels.fm import scores
 from crossfm.kernels.topk import top_items
+from crossfm.recommender.channels.kinds import check_channels
+from crossfm.recommender.channels.near import Near
+from crossfm.recommender.channels.quotas import RECALL, Quotas
 from crossfm.recommender.checks import check_settings
 from crossfm.recommender.defaults import default_retriever
 from crossfm.recommender.history import FIELD, history_rows, latest, past
@@ -42,7 +46,7 @@ from crossfm.scoring.explain import Explanation, explain_rows
 Positions = NDArray[np.int64]
 SETTINGS = (
     *("user", "item", "time", "half_life", "history", "label", "ranker_share", "ranker_negatives"),
-    *("title", "item_time", "freshness_half_life"),
+    *("title", "item_time", "freshness_half_life", "channels"),
 )
 QUERY_SAMPLE = 1_000
 CANDIDATES_A_BLOCK = 500_000  # users are served in blocks of this many candidates: bounded memory
@@ -89,6 +93,10 @@ class Recommender:
         Days after which what an item gains by being new is half.
     n_candidates : int, default=300
         Items that recall hands to ranking.
+    channels : dict of name to int, or None, default=None
+        How many of the candidates come from simpler ways to find items: "popular", "latest" (by ``item_time``),
+        "item-kNN" (taken together with what the user has), "tags" (attributes in common with it). What they find is
+        scored and ranked as what recall finds. None: recall alone.
     n_threads : int, default=1
         Of recall and ranking; 0 takes all cores. Learning has the retriever's own.
 
@@ -104,6 +112,7 @@ class Recommender:
         Interactions of each item, halved by age.
     counts_ : int64 (n_items,)
         Interactions of each item.
+    channels_ : Quotas or None
     index_ : ExactIndex, or IVFIndex above 500,000 items
     query_sample_ : float32 (n, dim)
         Vectors of some queries that were learnt from.
@@ -138,6 +147,7 @@ class Recommender:
         item_time: str | None = None,
         freshness_half_life: float = 30.0,
         n_candidates: int = 300,
+        channels: Mapping[str, int] | None = None,
         n_threads: int = 1,
     ) -> None:
         self.user = user
@@ -156,6 +166,7 @@ class Recommender:
         self.item_time = item_time
         self.freshness_half_life = freshness_half_life
         self.n_candidates = n_candidates
+        self.channels = channels
         self.n_threads = n_threads
 
     # ---------------------------------------------------------------- learning
@@ -185,6 +196,7 @@ class Recommender:
         self.counts_ = np.bincount(item, minlength=len(self.items_.ids)).astype(np.int64)
         self.seen_ = Seen.of(user, item, len(self.users_.ids))
         own = queries = self._with_context(self.users_.rows.take(user), log)
+        self.channels_ = Quotas.of(self)
         self.histories_ = None
         if self.history:
             n_users = len(self.users_.ids)
@@ -226,8 +238,26 @@ class Recommender:
         more = len(self.items_.ids) - before
         self.popularity_ = np.concatenate([self.popularity_, np.zeros(more)])
         self.counts_ = np.concatenate([self.counts_, np.zeros(more, np.int64)])
+        self.channels_ = Quotas.of(self, self._near())
         self._index()
         return self
+
+    def with_channels(self, channels: Mapping[str, int] | None) -> Recommender:
+        """Return this recommender with other channels, without training; all else is shared.
+
+        Raises ``OptionError`` as ``fit`` does.
+        """
+        self._check_fitted()
+        check_channels(channels, self.n_candidates, self.item_time)
+        other = copy.copy(self)
+        other.channels = channels
+        other.channels_ = Quotas.of(other, self._near())
+        return other
+
+    def _near(self) -> Near | None:
+        """Return the channel item-kNN, if it has been fitted."""
+        near = None if self.channels_ is None else self.channels_.channels.get("item-kNN")
+        return near if isinstance(near, Near) else None
 
     def _own(self, id_column: str, features: Any) -> list[Column] | None:
         if self.columns is None:
@@ -302,15 +332,18 @@ class Recommender:
         Returns
         -------
         pyarrow.Table
-            Columns user, rank (from 1), item, score, and source: "fm", or "popularity" where nothing is known
-            about a user (the score then is the popularity).
+            Columns user, rank (from 1), item, score, and source: "fm", the channel that brought an item which recall
+            had not, or "popularity" where nothing is known about a user (the score then is the popularity).
         """
         check_count("n", n, low=1)
         table = self._query_table(users, context)
         queries, where = self._queries(table)
         out = self.items_.ids.positions(id_array(exclude, self.item), self.item)
         skip = self.seen_.skip(where if exclude_seen else np.full(len(where), -1), np.unique(out[out >= 0]))
-        items, score, known = self.best(queries, n, skip, self.seen_.of_users(where))
+        past, recent = self.seen_.of_users(where), self.recent(where)
+        items, score, known, brought = self._best(queries, n, skip, past, recent)
+        names = np.array(["fm", *(self.channels or ())])  # by the number of the channel, recall's is -1
+        source = np.where(known[:, None], names[brought - RECALL], "popularity")
         row, rank = np.nonzero(items >= 0)
         return pa.table(
             {
@@ -318,34 +351,77 @@ class Recommender:
                 "rank": rank + 1,
                 self.item: self.items_.ids.take(items[row, rank]),
                 "score": score[row, rank].astype(np.float64),
-                "source": pa.array(np.where(known[row], "fm", "popularity")),
+                "source": pa.array(source[row, rank]),
             }
         )
 
+    def recent(self, where: Positions) -> Seen:
+        """Return what the users at ``where`` (-1: unknown) did of late: their histories, or all they have seen."""
+        return (self.histories_ or self.seen_).of_users(where)
+
     def best(
-        self, queries: Rows, n: int, skip: Skip, past: Seen | None = None
+        self, queries: Rows, n: int, skip: Skip, past: Seen | None = None, recent: Seen | None = None
     ) -> tuple[Positions, NDArray[np.float32], NDArray[np.bool_]]:
         """Return positions and scores (n_queries, n) of recalled and ranked items, and which queries are known.
 
-        ``skip`` is left out; ``past`` has the items of each query's user, None: none is known. Where nothing is known
-        about a query these are the most popular items.
+        ``skip`` is left out; ``past`` has the items of each query's user, None: none is known, ``recent`` the latest of
+        them, None: all. Where nothing is known about a query these are the most popular items.
         """
+        return self._best(queries, n, skip, past, recent)[:3]
+
+    def _best(
+        self, queries: Rows, n: int, skip: Skip, past: Seen | None, recent: Seen | None
+    ) -> tuple[Positions, NDArray[np.float32], NDArray[np.bool_], Positions]:
+        """Return what ``best`` does, and the number of the channel that brought each item; -1, ``RECALL``: none."""
         n = min(n, len(self.items_.ids))
         known = self.known(queries)
+        past = no_items(len(queries)) if past is None else past
+        recent = past if recent is None else recent
         items, score = np.empty((len(queries), n), np.int64), np.empty((len(queries), n), np.float32)
+        brought = np.full((len(queries), n), RECALL)
         wide = max(n, min(self.n_candidates, len(self.items_.ids)))
         step = max(1, CANDIDATES_A_BLOCK // wide)
         for start in range(0, len(queries), step):
             block = slice(start, min(start + step, len(queries)))
-            part = queries.take(np.arange(block.start, block.stop))
-            found, recalled = self.recall(part, wide, skip=skip_of(skip, block))
-            own = None if past is None else past.of_users(np.arange(block.start, block.stop))
-            found, value = self.rank(part, found, recalled, own)
-            items[block], score[block] = found[:, :n], value[:, :n]
+            rows = np.arange(block.start, block.stop)
+            part, out, own = queries.take(rows), skip_of(skip, block), past.of_users(rows)
+            found, recalled = self.recall(part, wide, skip=out)
+            listed, first, source = self.with_candidates(
+                part, found, recalled, out, own, recent.of_users(rows)
+            )
+            value = self._rank_scores(part, listed, first, own, (found, recalled))
+            order = np.lexsort((listed, -value), axis=1)[:, :n]
+            items[block], score[block], brought[block] = (
+                np.take_along_axis(each, order, 1) for each in (listed, value, source)
+            )
         if not known.all():
             popular = popular_items(self.popularity_, len(queries), n, skip=skip)
             items[~known], score[~known] = popular[0][~known], popular[1][~known]
-        return items, score, known
+        return items, score, known, brought
+
+    def with_candidates(
+        self,
+        queries: Rows,
+        found: Positions,
+        recalled: NDArray[np.float32],
+        skip: Skip,
+        past: Seen,
+        recent: Seen,
+    ) -> tuple[Positions, NDArray[np.float32], Positions]:
+        """Return recall's lists with the candidates of channels in them, recall's scores, and who brought each.
+
+        ``found`` and ``recalled`` (n_queries, n) are as ``recall`` gives them, the rest as in ``best``. They are as
+        they came where there are no channels; see ``Quotas.merged_lists``.
+        """
+        if self.channels_ is None:
+            return found, recalled, np.full(found.shape, RECALL)
+        items, places, brought = self.channels_.merged_lists(found, skip, past, recent, len(self.items_.ids))
+        score = np.where(places >= 0, np.take_along_axis(recalled, np.maximum(places, 0), 1), -np.inf)
+        vectors, _ = query_vectors(queries, self._machine, n_threads=self._threads)
+        for row in np.flatnonzero((brought != RECALL).any(axis=1)).tolist():
+            new = brought[row] != RECALL
+            score[row, new] = self.index_.vectors(items[row, new]) @ vectors[row]
+        return items, score.astype(np.float32), brought
 
     def known(self, queries: Rows) -> NDArray[np.bool_]:
         """Whether each query has a feature that training met; any feature will do for a machine without factors."""
@@ -367,20 +443,35 @@ class Recommender:
 
         ``recalled`` (n_queries, n) are recall's scores, falling, -inf for none; ``past`` is as in ``best``.
         """
+        past = no_items(len(queries)) if past is None else past
+        score = self._rank_scores(queries, items, recalled, past, (items, recalled))
+        order = np.lexsort((items, -score), axis=1)
+        return np.take_along_axis(items, order, 1), np.take_along_axis(score, order, 1)
+
+    def _rank_scores(
+        self,
+        queries: Rows,
+        items: Positions,
+        recalled: NDArray[np.float32],
+        past: Seen,
+        by: tuple[Positions, NDArray[np.float32]],
+    ) -> NDArray[np.float32]:
+        """Return the second stage's scores (n_queries, n); ``by`` are recall's own lists, by which it measures."""
         present = items >= 0
         row, _ = np.nonzero(present)
         if self.ranking_ is not None:
-            past = no_items(len(queries)) if past is None else past
-            score = self.ranking_.scores_of(queries, past, self._catalogue, items, recalled)
-        elif isinstance(self._machine, FMParams):
+            own: NDArray[np.float32]
+            own = self.ranking_.scores_of(queries, past, self._catalogue, items, recalled, by)
+            return own
+        score: NDArray[np.float32]
+        if isinstance(self._machine, FMParams):
             joined = join_rows(queries.take(row), self._catalogue.take(items[present]))
             score = np.full(items.shape, -np.inf, np.float32)
             score[present] = scores(joined, self._machine, n_threads=self._threads)
         else:
             constants = query_vectors(queries, self._machine)[1]
             score = np.where(present, recalled + constants[:, None], np.float32(-np.inf))
-        order = np.lexsort((items, -score), axis=1)
-        return np.take_along_axis(items, order, 1), np.take_along_axis(score, order, 1)
+        return score
 
     def explain(self, user: Any, items: Any, *, context: dict[str, Any] | None = None) -> Explanation:
         """Split the scores of ``items`` (ids) for one user into exact parts of columns and pairs of columns.
@@ -484,6 +575,8 @@ class Recommender:
             own, meta["index"] = index.to_state()
             arrays |= {f"index.{name}": array for name, array in own.items()}
         arrays |= {"seen.indptr": self.seen_.indptr, "seen.items": self.seen_.items}
+        if (near := self._near()) is not None:
+            arrays |= {f"near.{name}": array for name, array in near.to_state().items()}
         if self.histories_ is not None:
             arrays |= {"history.indptr": self.histories_.indptr, "history.items": self.histories_.items}
             meta["n_known"] = self._n_known
@@ -497,10 +590,11 @@ class Recommender:
     @classmethod
     def from_state(cls, arrays: dict[str, NDArray[Any]], meta: dict[str, Any]) -> Recommender:
         """Rebuild the recommender that ``to_state`` described."""
-
         model = cls(**meta["settings"])
         name = "retriever" if "retriever" in meta else "ranker"  # as files of before call it
         model.retriever_ = restore(part_of(arrays, f"{name}."), meta[name])
+        own = part_of(arrays, "near.")
+        near = Near.from_state(own) if own else None
         model.ranking_ = (
             Ranking.from_state(part_of(arrays, "ranking."), meta["ranking"]) if "ranking" in meta else None
         )
@@ -517,6 +611,7 @@ class Recommender:
             model.histories_ = Seen(arrays["history.indptr"], arrays["history.items"])
         model._n_known = meta.get("n_known", len(model.items_.ids))
         model.query_sample_ = arrays.get("query_sample", np.zeros((0, 1), np.float32))
+        model.channels_ = Quotas.of(model, near)
         model._index(index)
         return model
 

@@ -20,6 +20,8 @@ from crossfm.errors import ColumnError, DataError, ModelFileError
 from crossfm.io.parts import part_of
 from crossfm.recommender.ids import Ids
 
+MULTI_SAMPLE = 1_000  # cells of a text column that say whether it holds several values
+
 
 class Side:
     """Users or items.
@@ -140,6 +142,15 @@ class Side:
         packed = arrays.get(f"{prefix}.table")  # files of before had none
         table = pa.table({meta["column"]: ids.keys}) if packed is None else unpack_table(packed, len(ids))
         return cls(meta["column"], ids, encoder, rows, table)
+
+
+def separators_of(side: Side) -> dict[str, str]:
+    """Return what parts the cells of columns of several values, features or not."""
+    known = side.encoder.fields
+    other = [name for name in side.table.column_names if name not in known]
+    inferred = infer_columns(side.table.select(other).slice(0, MULTI_SAMPLE)) if other else []
+    several = [c for c in inferred if isinstance(c, MultiCategorical)]
+    return side.separators() | {c.name: c.separator for c in several if c.separator is not None}
 
 
 def need(table: Any, column: str, what: str) -> None:

@@ -20,6 +20,16 @@ def age_weight(seconds: NDArray[np.float64], half_life: float) -> NDArray[np.flo
     return np.asarray(weight / weight.mean())
 
 
+def born_of(table: Any, name: str) -> NDArray[np.float64]:
+    """Return the times of the column ``name`` of a table in seconds (n,), NaN where there is none.
+
+    Raises ``DataError`` as ``seconds_of`` does.
+    """
+    column, out = table[name], np.full(table.num_rows, np.nan)
+    out[column.is_valid().to_numpy()] = seconds_of(column.drop_null(), name)
+    return out
+
+
 def seconds_of(column: Any, name: str) -> NDArray[np.float64]:
     """Return the times of an Arrow column (timestamps, dates or numbers of seconds) in seconds.
 

@@ -72,6 +72,7 @@ def config_text(
             "half_life", 30.0 if has_time else 0.0, "days after which an interaction counts half; 0: never"
         ),
         _line("n_candidates", 300, "items that go on to the second stage"),
+        *_channels(roles),
         "# options = { n_factors = 16, max_iter = 15, l2_V = 0.05 }  # of FMRanker",
         "",
         "[ranking]  # the second stage: none, fm, ffm, fwfm, or a neural one: nfm, deepfm, dcnv2, ...",
@@ -88,6 +89,7 @@ def config_text(
         "[evaluation]",
         _line("test", 0.2, "latest share of the interactions, to judge by"),
         _line("ks", [10, 20], "lengths of lists"),
+        _line("channels", True, "whether the report says what other ways to find items would add"),
         "",
         "[output]",
         _line("models", "models", "folder of versions, for crossfm serve"),
@@ -102,6 +104,16 @@ def _about_label(roles: Roles, binary: bool) -> str:
     if binary:
         return f"{roles.reasons['label']}: rows with 0 were shown and not chosen"
     return f"{roles.reasons['label']}; empty it to count every row as chosen"
+
+
+def _channels(roles: Roles) -> list[str]:
+    """Return channels as a comment: by default recall finds all candidates."""
+    quotas = ["popular = 20", "item-kNN = 50", "tags = 20"]
+    quotas += ["latest = 10"] if roles.item_time else []
+    return [
+        "# places among the candidates for other ways to find items; the report says which of them add something:",
+        f"# channels = {{ {', '.join(quotas)} }}",
+    ]
 
 
 def _left_out(roles: Roles) -> list[str]:
@@ -119,7 +131,7 @@ def _toml(value: Any) -> str:
         return json.dumps(value, ensure_ascii=False)  # TOML's basic strings have JSON's escapes
     if isinstance(value, Sequence):
         return "[" + ", ".join(map(_toml, value)) + "]"
-    return repr(value)
+    return str(value).lower() if isinstance(value, bool) else repr(value)
 
 
 def _key(name: str) -> str:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from crossfm.metrics.diversity import self_information, set_diversity, share_in, vector_diversity
 from crossfm.metrics.ranking import per_user_ranking, recall_curve
 from crossfm.recommender.baselines import Baseline
-from crossfm.recommender.catalogue import Catalogue
+from crossfm.recommender.channels.tags import shared_values
 from crossfm.recommender.evaluation.areas import relevant_auc
 from crossfm.recommender.evaluation.candidates import given_candidates, hits_of
 from crossfm.recommender.evaluation.later import Later, only
@@ -29,8 +29,10 @@ from crossfm.recommender.evaluation.systems import (
     two_stages,
 )
 from crossfm.recommender.evaluation.tally import Floats, Tally, spread
+from crossfm.recommender.filters import Filters
 from crossfm.recommender.recommender import Recommender
 from crossfm.recommender.seen import Positions
+from crossfm.recommender.side import separators_of
 
 PAIRS = 2_000_000  # users times candidates whose probabilities are compared with what happened
 
@@ -89,6 +91,9 @@ class Measure:
             self._system(TWO_STAGES, last, block, kinds)
             self._probabilities(both, hits)
         self._lists(IDEAL, ideal(both.candidates, hits).lists, block, kinds)
+        if self.n_candidates not in self.ks:
+            ceiling = hits.sum(axis=1) / np.diff(block.indptr)
+            self.values.add({(IDEAL, "all", f"recall@{self.n_candidates}"): ceiling})
         for baseline in self.baselines:
             found = baseline_lists(baseline, block, wide)
             assert found.scores is not None
@@ -161,14 +166,10 @@ def attribute_values(model: Recommender) -> tuple[Positions, Positions] | None:
 
     Columns in which most items have a value that no other has, such as titles, say nothing about likeness.
     """
-    filters, table = Catalogue.of(model).filters, model.items_.table
-    n_items, rows, codes, start = len(model.items_.ids), [], [], 0
-    for column in model.items_.encoder.columns:
-        if column.kind == "numeric" or column.name == model.item or column.name not in table.column_names:
-            continue
-        values = filters.values(column.name)
-        if len(values.names) > n_items / 2:
-            continue
+    side = model.items_
+    shared = shared_values(side, Filters(side.table, separators_of(side)))
+    n_items, rows, codes, start = len(side.ids), [], [], 0
+    for values in shared.values():
         rows.append(np.repeat(np.arange(n_items), np.diff(values.indptr)))
         codes.append(values.codes + start)
         start += len(values.names)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,9 @@ import numpy as np
 from crossfm.core.options import check_count
 from crossfm.errors import OptionError
 from crossfm.recommender.baselines import NAMES, Baseline, fit_baselines
+from crossfm.recommender.channels.near import NEIGHBOURS, Near
 from crossfm.recommender.engine import Engine
+from crossfm.recommender.evaluation.channels import TOTALS, compare_channels
 from crossfm.recommender.evaluation.index import index_loss
 from crossfm.recommender.evaluation.later import Later
 from crossfm.recommender.evaluation.measure import PAIRS, Measure, calibration
@@ -29,6 +31,7 @@ from crossfm.recommender.evaluation.summary import (
 )
 from crossfm.recommender.evaluation.systems import RECALL, TWO_STAGES
 from crossfm.recommender.evaluation.tally import Floats
+from crossfm.recommender.from_items import ItemKNN
 from crossfm.recommender.recommender import Recommender
 
 SCORES_A_BLOCK = 4_000_000  # of users times items: bounded memory
@@ -65,6 +68,8 @@ class StageReport:
         See ``evaluation.index``.
     calibration : dict or None
         Of the chances that the second stage gives candidates to be chosen; None where it gives none.
+    channels : dict or None
+        ``ChannelReport`` as JSON holds it: what simpler ways to find items would add to recall; None: not asked for.
     segments : dict of str to str
         What each means.
     about : dict
@@ -85,6 +90,7 @@ class StageReport:
     funnel: Rows
     index: dict[str, Any]
     calibration: dict[str, Any] | None
+    channels: dict[str, Any] | None
     segments: dict[str, str]
     about: dict[str, Any]
     per_user: dict[tuple[str, str, str], Floats]
@@ -118,6 +124,7 @@ def evaluate_stages(
     *,
     ks: Sequence[int] = (10, 20),
     baselines: Sequence[str | Baseline] = NAMES,
+    channels: bool = True,
     head: float = 0.5,
     engine: Engine | None = None,
     seed: int = 0,
@@ -140,6 +147,9 @@ def evaluate_stages(
     baselines : sequence of str or Baseline
         Names are fitted here (see ``baselines.NAMES``; "recent popularity" comes with "popularity" where the model has
         a half-life); fitted baselines are taken as they are.
+    channels : bool, default=True
+        Whether recall is compared with channels at equal numbers of candidates, see ``compare_channels``: 100, 300, 500
+        and as many as the model has.
     head : float, default=0.5
         Share of the interactions that the head of the catalogue has.
     engine : Engine or None
@@ -162,9 +172,24 @@ def evaluate_stages(
     measure.step = max(1, -(-len(later) * measure.n_candidates // PAIRS))
     for _, block in later.blocks(max(1, SCORES_A_BLOCK // n_items)):
         measure.block(block)
-    return _report(
+    found = _report(
         model, test, later, measure, index_loss(model, later, measure.n_candidates, engine), notes, seed
     )
+    if not channels:
+        return found
+    beside = compare_channels(
+        model, later, sorted({*TOTALS, model.n_candidates}), near=_near(fitted), seed=seed
+    )
+    return replace(found, channels=beside.to_json())
+
+
+def _near(fitted: Sequence[Baseline]) -> Near | None:
+    """Return the channel item-kNN of a baseline with its settings."""
+    usual = ItemKNN(NEIGHBOURS)
+    for one in fitted:
+        if isinstance(one, ItemKNN) and (one.n_neighbours, one.shrinkage) == (NEIGHBOURS, usual.shrinkage):
+            return Near.of(one)
+    return None
 
 
 def _baselines(model: Recommender, asked: Sequence[str | Baseline]) -> tuple[list[Baseline], list[str]]:
@@ -211,6 +236,7 @@ def _report(
         funnel=funnel(measure, later.n_items),
         index=index,
         calibration=calibration(measure.chances),
+        channels=None,
         segments=measure.segments.meaning,
         about=about_test(model, test, later, measure),
         per_user=values,

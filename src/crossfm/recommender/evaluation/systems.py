@@ -62,29 +62,45 @@ def recalled(model: Recommender, vectors: Floats, block: Later, n: int) -> Found
 
     ``vectors`` (dim, n_items) are the model's item vectors.
     """
-    n = min(n, block.n_items)
-    found, _ = model.recall(block.queries, n, skip=block.skip)
     queries, _ = query_vectors(block.queries, model._machine)
-    scores, known = queries @ vectors, model.known(block.queries)
+    scores = queries @ vectors
+    scores[~model.known(block.queries)] = model.popularity_
+    return Found(listed(model, block, min(n, block.n_items)), scores)
+
+
+def listed(model: Recommender, block: Later, n: int) -> Positions:
+    """Return the first stage's lists (n_users, n), without channels; popularity as in ``recalled``."""
+    found, _ = model.recall(block.queries, n, skip=block.skip)
+    known = model.known(block.queries)
     if not known.all():
         popular, _ = popular_items(model.popularity_, len(block), n, skip=block.skip)
-        found[~known], scores[~known] = popular[~known], model.popularity_
-    return Found(found, scores)
+        found[~known] = popular[~known]
+    return found
 
 
 def ranked(model: Recommender, block: Later, recall: Found, n: int) -> Ranked:
-    """Order the first ``n`` of recall by the second stage; as they are where there is none, and for unknown users."""
+    """Order ``n`` candidates by the second stage; as they are where there is none, and for unknown users.
+
+    They are the first of recall, and what channels have put among them.
+    """
     assert recall.scores is not None
-    candidates, known = recall.lists[:, :n], model.known(block.queries)
+    found, known = recall.lists[:, :n], model.known(block.queries)
+    first = np.take_along_axis(recall.scores, np.maximum(found, 0), 1)
+    first = np.where(found >= 0, first, np.float32(-np.inf))
+    candidates, recalled = found.copy(), first.copy()
+    if known.any():
+        asked = block.queries.take(np.flatnonzero(known))
+        past = block.seen.of_users(np.flatnonzero(known))
+        by = found[known], first[known]
+        recent = model.recent(block.where[known])
+        candidates[known], recalled[known], _ = model.with_candidates(
+            asked, *by, (past.indptr, past.items), past, recent
+        )
     there = candidates >= 0
     place = np.arange(candidates.shape[1], dtype=np.float32)
     score = np.where(there, -place, -np.inf).astype(np.float32)
     if model.ranking_ is not None and known.any():
-        first = np.take_along_axis(recall.scores, np.maximum(candidates, 0), 1)
-        first = np.where(there, first, np.float32(-np.inf))[known]
-        asked = block.queries.take(np.flatnonzero(known))
-        past = block.seen.of_users(np.flatnonzero(known))
-        own = model.ranking_.scores_of(asked, past, model._catalogue, candidates[known], first)
+        own = model.ranking_.scores_of(asked, past, model._catalogue, candidates[known], recalled[known], by)
         score[known] = np.where(there[known], own, -np.inf)
     return Ranked(candidates, score, by_score(candidates, score), known)
 
