@@ -34,13 +34,18 @@ class Lists:
         self.service = service
         self.request_id = request_id
         self.notes: list[str] = []
+        self.stranger = False  # a user whom neither the store nor the model knows
 
     def recommend(self, body: RecommendBody) -> dict[str, Any]:
         """Both stages."""
         self._check_size(body)
         unit = str(body.user) if body.user is not None else body.session
-        assigned = assign(self.service.settings.experiments, unit)
-        loaded = self.service.registry.get(assigned.variant.version if assigned else None)
+        assigned = None if body.version else assign(self.service.settings.experiments, unit)
+        loaded = (
+            self._named(body.version)
+            if body.version
+            else self.service.registry.get(assigned.variant.version if assigned else None)
+        )
         ask = replace(
             self.ask(body, loaded),
             diversity=body.diversity,
@@ -58,7 +63,8 @@ class Lists:
             self._explain(loaded, ask, told["items"])
         if assigned:
             told["experiment"] = {"name": assigned.experiment.name, "variant": assigned.variant.name}
-        self._note(loaded, body, answer, assigned)
+        if body.version is None:
+            self._note(loaded, body, answer, assigned)
         return told
 
     def recall(self, body: Asked) -> dict[str, Any]:
@@ -98,6 +104,20 @@ class Lists:
             "attributes": attributes,
         }
 
+    def direction(self, body: Who) -> dict[str, Any]:
+        """Where a query points on the map."""
+        loaded = self.service.registry.current
+        found = loaded.engine.toward(self.ask(body, loaded))
+        x, y, share = found or (None, None, None)
+        return {
+            "request_id": self.request_id,
+            "version": loaded.version,
+            "user": body.user,
+            "x": x,
+            "y": y,
+            "share": share,
+        }
+
     def similar(self, item: Any, n: int) -> dict[str, Any]:
         """Items like another."""
         loaded = self.service.registry.current
@@ -116,6 +136,9 @@ class Lists:
     def ask(self, body: Who, loaded: Loaded) -> Ask:
         """Return the request to the engine, with what is stored of the user as far as the model has such columns."""
         past = self._past(body.user)
+        self.stranger = body.user is not None and not (
+            past.features or past.history or (past.model_knows and loaded.engine.knows(body.user))
+        )
         stored = {name: value for name, value in past.features.items() if name in loaded.user_columns}
         ask = Ask(
             user=body.user if past.model_knows else None,
@@ -163,6 +186,17 @@ class Lists:
             self.notes.append(BLIND)
             return Remembered()
 
+    def _named(self, version: str) -> Loaded:
+        found = self.service.registry.find(version)
+        if found is None:
+            there = ", ".join(one.version for one in self.service.registry.in_memory())
+            raise Problem(
+                404,
+                f"version {version!r} is not in memory; these are: {there}. Activate it first",
+                field="version",
+            )
+        return found
+
     def _check_size(self, body: Asked) -> None:
         settings = self.service.settings
         if body.n > settings.max_n:
@@ -187,6 +221,8 @@ class Lists:
             service.metrics.stages.labels(stage).observe(ms / 1e3)
         shown = [one.item for one in answer.items]
         service.window.answer(loaded.version, answer.timings, asdict(answer.funnel), shown, answer.known)
+        names = loaded.engine.context_names(body.context)
+        service.course.answer(answer, names, user=body.user is not None, stranger=self.stranger)
         impression = Impression(
             request=self.request_id,
             user=None if body.user is None else str(body.user),

@@ -10,6 +10,7 @@ import anyio.to_thread
 
 from crossfm.errors import CrossFMError, StoreError
 from crossfm.serving.auth import KeyRing
+from crossfm.serving.course import Course
 from crossfm.serving.limits import Buckets, Slots
 from crossfm.serving.logs import make_log
 from crossfm.serving.metrics import Metrics
@@ -33,6 +34,7 @@ class Service:
         self.keys = KeyRing(settings.keys)
         self.metrics = Metrics()
         self.window = Window()
+        self.course = Course(self.window.concentration)
         self.past = Past(store, settings)
         self.buckets = Buckets(settings.rate, settings.burst)
         self.strangers = Buckets(*STRANGERS)

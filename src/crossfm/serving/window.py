@@ -88,6 +88,12 @@ class Window:
             self._known.append(known)
             self._versions[version] += 1
 
+    def concentration(self) -> tuple[int, float]:
+        """Return how many items the last answers have shown, and the Gini index of how often; 0 without any."""
+        with self._lock:
+            shown = Counter(item for items in self._items for item in items)
+        return len(shown), _gini(list(shown.values())) if shown else 0.0
+
     def report(self, n_items: int) -> dict[str, Any]:
         """Return all of it; the shapes are described in ``answers.Stats``."""
         now = self._clock()

@@ -95,6 +95,7 @@ def _stats(service: Service) -> dict[str, Any]:
         "worker": os.getpid(),
         "memory_bytes": resident_bytes(),
         **service.window.report(engine.n_items),
+        **service.course.report(engine),
         "index": engine.index_report(),
         "counts": counts,
         "store": store,
