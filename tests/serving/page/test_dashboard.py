@@ -63,6 +63,7 @@ def test_the_map_is_read_by_keyboard_and_opens_items(dashboard: Any, fake: Any, 
 
 def test_the_map_tells_what_the_pointer_is_on(dashboard: Any, fake: Any, expect: Any) -> None:
     page, told = dashboard, fake.answers.map(2000)
+    page.locator("#map-canvas").evaluate("canvas => canvas.scrollIntoView({ block: 'center' })")
     box = page.locator("#map-canvas").bounding_box()
     at = max(range(len(told["items"])), key=lambda i: told["y"][i])  # the highest is at the top edge
     x = [told["x"][i] for i in range(len(told["items"]))]

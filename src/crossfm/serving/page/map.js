@@ -11,7 +11,7 @@ const PAD = 14;
 export class ItemMap {
   constructor(box, { names, problem }) {
     Object.assign(this, { box, names, problem, at: -1, only: -1, column: 0, found: [], arrow: null });
-    new ResizeObserver(() => this.draw()).observe(box);
+    new ResizeObserver(() => box.clientWidth !== this.width && requestAnimationFrame(() => this.draw())).observe(box);
     new MutationObserver(() => this.draw()).observe(document.documentElement, { attributeFilter: ["data-theme"] });
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.draw());
   }
@@ -79,7 +79,7 @@ export class ItemMap {
   frame() {
     const { x, y } = this.data;
     const [left, right, low, high] = [Math.min(...x), Math.max(...x), Math.min(...y), Math.max(...y)];
-    const W = this.box.clientWidth;
+    const W = (this.width = this.box.clientWidth);
     const most = Math.min(560, innerHeight * 0.75);
     this.scale = Math.min((W - 2 * PAD) / (right - left || 1), (most - 2 * PAD) / (high - low || 1));
     const H = Math.max(180, (high - low) * this.scale + 2 * PAD);

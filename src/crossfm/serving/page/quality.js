@@ -34,10 +34,10 @@ export function checks({ checks: lines, seconds }) {
   const show = (line, x) => (x == null ? "–" : line.check === "context drift" ? number(x) : percent(x, x > 0 && x < 0.1 ? 1 : 0));
   const row = (line) => {
     const [text, of] = WORDS[line.check] ?? [line.check, ""];
-    return [[line.column && h("b", null, `${line.column}: `), text], show(line, line.share), show(line, line.limit), `${count(line.of)} ${of}`, h("span", { class: { look: "bad", ok: "good" }[line.verdict] ?? "soft" }, VERDICT[line.verdict] ?? line.verdict)];
+    return [[line.column && h("b", null, `${line.column}: `), text], h("span", { class: { look: "bad", ok: "good" }[line.verdict] ?? "soft" }, VERDICT[line.verdict] ?? line.verdict), show(line, line.share), show(line, line.limit), `${count(line.of)} ${of}`];
   };
   const looks = lines.filter((line) => line.verdict === "look").length;
   return [h("p", { class: looks ? "verdict bad" : "verdict good" }, looks ? `${looks} of ${lines.length} checks ask for a look.` : "Nothing asks for a look."),
-    table("Checks of the data", ["what", "#share", "#limit", "#of", "verdict"], [...lines].sort((a, b) => order(a) - order(b)).map(row)),
+    table("Checks of the data", ["what", "verdict", "#share", "#limit", "#of"], [...lines].sort((a, b) => order(a) - order(b)).map(row)),
     h("p", { class: "note" }, `Requests and events of the last ${Math.round(seconds / 60)} minutes.`)];
 }
