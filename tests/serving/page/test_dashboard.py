@@ -150,7 +150,7 @@ def test_an_item_has_a_page_with_parts_and_what_happened_to_it(visit: Any, fake:
     panel = page.locator("#item-panel")
     expect(panel.locator("h2")).to_have_text(fake.answers.model.items["9"]["title"])
     expect(panel).to_contain_text("in 31 of the latest 900 answers")
-    page.get_by_label("For user").fill("4")
+    page.get_by_label("For user", exact=True).fill("4")
     page.keyboard.press("Enter")
     expect(panel.locator(".adds")).to_contain_text("add up")
 

@@ -26,11 +26,8 @@ export class Compare {
     const whole = versions.filter((row) => !row.error);
     if (!changed(this.box, [current, previous, whole])) return;
     this.versions = new Map(whole.map((row) => [row.version, row]));
-    if (whole.length < 2) {
-      this.box.hidden = true;
-      return;
-    }
-    this.box.hidden = false;
+    this.box.parentElement.hidden = whole.length < 2;
+    if (whole.length < 2) return;
     const there = (version) => this.versions.has(version);
     const [old, fresh] = this.chosen;
     if (!there(fresh)) this.chosen[1] = current;

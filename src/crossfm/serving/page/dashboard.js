@@ -26,7 +26,7 @@ export class Dashboard {
       card("scores", "Scores of the last hour", box.scores),
       h("div", { class: "two" }, card("coverage", "Coverage", figure("coverage"), box.coverage), card("health", "Health", box.health)),
       card("checks", "Data checks", box.checks), card("map", "Item map", box.map),
-      card("models", "Model versions", box.models, h("h3", null, "Compare"), box.compare), card("experiments", "Experiments", box.experiments), card("routes", "Requests", box.routes));
+      card("models", "Model versions", box.models), card("compare", "Two versions side by side", box.compare), card("experiments", "Experiments", box.experiments), card("routes", "Requests", box.routes));
     this.compare = new Compare(box.compare, { names, problem });
     this.map = new ItemMap(box.map, { schema, names, problem });
     document.addEventListener("visibilitychange", () => this.tick());
@@ -54,6 +54,7 @@ export class Dashboard {
   }
 
   draw(stats) {
+    if (!this.shown) return; // the answer came after the reader had left: there is no width to draw in
     this.drawTiles(stats);
     this.drawCharts(stats);
     this.drawStages(stats);

@@ -215,7 +215,7 @@ export class ItemMap {
         const places = new Map(this.data.items.map((item, i) => [String(item), i]));
         this.found = answer.items.map((row) => places.get(String(row.item))).filter((i) => i !== undefined);
         if (way.x != null && way.share > 0) this.arrow = [way.x, way.y];
-        this.told = this.arrow ? `${user}: ${percent(way.share)} of the query's length lies on this plane. Rings: ${this.found.length} of the ${answer.items.length} items recommended now.` : `Nothing is known about ${user}. Rings: popular items, recommended now.`;
+        this.told = this.arrow ? `${user}: ${percent(way.share)} of the query's length lies on this plane. Rings: ${this.found.length} of the ${answer.items.length} items recommended now; where they do not lie along the arrow, their own scores or another stage decide.` : `Nothing is known about ${user}. Rings: popular items, recommended now.`;
       } catch (error) {
         this.problem(error);
       }
