@@ -14,6 +14,7 @@ from crossfm.errors import ColumnError, DataError, OptionError
 from crossfm.recommender.ask import Answer, Ask, Found, Funnel, Part, Why
 
 GENRES = ("Comedy", "Drama", "Horror")
+DAYTIMES = ("evening", "morning")
 
 
 def films(n: int = 20, first: int = 1) -> dict[str, dict[str, Any]]:
@@ -78,7 +79,7 @@ class FakeEngine:
             "item": "item_id",
             "time": None,
             "title": "title",
-            "context": [{"name": "daytime", "kind": "categorical", "values": ["evening", "morning"]}],
+            "context": [{"name": "daytime", "kind": "categorical", "values": list(DAYTIMES)}],
             "item_columns": [{"name": "genre", "kind": "categorical", "values": list(GENRES)}],
             "user_columns": [{"name": "age", "kind": "numeric", "values": None}],
             "history": 10,
@@ -127,6 +128,39 @@ class FakeEngine:
 
     def index_report(self) -> dict[str, Any]:
         return {"kind": "exact", "n_items": self.n_items, "dim": 1, "bytes": 0, "recall": None}
+
+    def map(self, limit: int = 5_000) -> dict[str, Any]:
+        rows = list(self.catalogue.values())[:limit]
+        codes = [[GENRES.index(row["genre"])] if row.get("genre") in GENRES else [] for row in rows]
+        return {
+            "items": [row["item_id"] for row in rows],
+            "titles": [row.get("title", row["item_id"]) for row in rows],
+            "x": [at / len(rows) for at in range(len(rows))],
+            "y": [0.0] * len(rows),
+            "explained": [1.0, 0.0],
+            "n_items": self.n_items,
+            "columns": [{"name": "genre", "values": list(GENRES), "codes": codes}],
+        }
+
+    def toward(self, ask: Ask) -> tuple[float, float, float] | None:
+        return (1.0, 0.0, 0.5) if self.knows(ask.user) else None
+
+    def knows(self, user: Any) -> bool:
+        return str(user) in self.people
+
+    def n_known(self, ids: Sequence[Any]) -> int:
+        return sum(str(one) in self.catalogue for one in ids)
+
+    def n_bare(self) -> int:
+        return sum(len(row) == 1 for row in self.catalogue.values())
+
+    def context_names(self, context: Mapping[str, Any]) -> dict[str, str]:
+        value = context.get("daytime")
+        name = "missing" if value is None else f"={value}" if value in DAYTIMES else "never met"
+        return {"daytime": name}
+
+    def context_counts(self) -> dict[str, dict[str, int]]:
+        return {"daytime": {f"={value}": 50 for value in DAYTIMES}}
 
     @property
     def n_items(self) -> int:

@@ -158,6 +158,10 @@ class Answer:
         Whether anything is known about the user; where not, items come by popularity.
     note : str or None
         Why there are fewer than ``n``, or what was left out of the request.
+    lift : (float, float) or None
+        How far recall's score of the mean item of ``items`` is above that of the mean item of the catalogue: by the
+        items' own part (the last coordinate times popularity), and by the pairs with the query. None where nothing is
+        known about the user.
     """
 
     items: list[Found]
@@ -167,6 +171,7 @@ class Answer:
     version: str
     known: bool = True
     note: str | None = None
+    lift: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)

@@ -76,6 +76,22 @@ class Catalogue:
         """Items that are not deleted."""
         return int(self.alive.sum())
 
+    @cached_property
+    def n_bare(self) -> int:
+        """Items that are not deleted and have no value in any column but the id; 0 where there is no other column."""
+        if self.shelf.side.table.column_names == [self.shelf.side.column]:
+            return 0
+        base = self._has_any(self.shelf.side.table)
+        later = None if self.shelf.later is None else self._has_any(self.shelf.later)
+        return int((self.alive & ~self.shelf.by_position(base, later)).sum())
+
+    def _has_any(self, table: Any) -> Mask:
+        has = np.zeros(table.num_rows, bool)
+        for name in table.column_names:
+            if name != self.shelf.side.column:
+                has |= table[name].is_valid().to_numpy()
+        return has
+
     # ------------------------------------------------------------------- ids
 
     def positions(self, ids: Sequence[Id]) -> Positions:

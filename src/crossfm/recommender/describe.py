@@ -24,7 +24,7 @@ def describe(model: Any, items: Catalogue) -> dict[str, Any]:
         "item_time": items.item_time,
         "context": context,
         "user_columns": _columns(model.users_.encoder, model.users_.encoder.fields[1:]),
-        "item_columns": _of_items(items),
+        "item_columns": of_items(items),
         "history": model.history,
         "retriever": type(model.retriever_).__name__,
         "ranker": None if ranking is None else ranking.name,
@@ -45,7 +45,7 @@ def _column(encoder: Any, column: Any) -> dict[str, Any]:
     return {"name": column.name, "kind": column.kind, "values": values}
 
 
-def _of_items(items: Catalogue) -> list[dict[str, Any]]:
+def of_items(items: Catalogue) -> list[dict[str, Any]]:
     """Return the attributes that items can be filtered by; long texts such as titles are left out."""
     out = []
     side = items.shelf.side

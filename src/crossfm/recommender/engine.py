@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -21,15 +22,18 @@ from crossfm.recommender.channels.quotas import Merged
 from crossfm.recommender.describe import describe
 from crossfm.recommender.history import FIELD
 from crossfm.recommender.index import ExactIndex
+from crossfm.recommender.plane import MOST, Map
 from crossfm.recommender.query import Queries, Query
 from crossfm.recommender.recommender import Recommender
 from crossfm.recommender.rerank import chances_of, drawn, freshened, reorder
+from crossfm.recommender.shelf import key_of
 from crossfm.recommender.signals import Frame
 from crossfm.scoring.decompose import query_vectors
 from crossfm.scoring.explain import explain_rows
 
 Positions = NDArray[np.int64]
 Floats = NDArray[np.float32]
+SAMPLE = 10_000  # items whose mean stands for the catalogue's
 WIDER = 4  # caps left too few: recall is asked for this many times more
 
 
@@ -83,7 +87,8 @@ class Engine:
         self.queries = Queries(recommender)
         self._catalogue = Catalogue.of(recommender)
         self._similar: ExactIndex | None = None
-        self._writing, self._building = threading.Lock(), threading.Lock()
+        self._map: Map | None = None
+        self._writing, self._building, self._building_map = (threading.Lock() for _ in range(3))
 
     # -------------------------------------------------------------- requests
 
@@ -112,7 +117,8 @@ class Engine:
         beside = self._listed(items, query, both.first, both.inner, both.inner, front, ranked)
         funnel = Funnel(len(items), query.n_allowed, len(both.found), len(both.found), len(final))
         note = _note(ask, query, len(final))
-        return Answer(final, beside, funnel, clock.total(), self.version, query.known, note)
+        lift = self._lift(query, both.found[order], ask, items)
+        return Answer(final, beside, funnel, clock.total(), self.version, query.known, note, lift)
 
     def propensities(self, ask: Ask, listed: Sequence[Id], *, now: float | None = None) -> list[float]:
         """Return the chance that ``recommend(ask)`` puts each item of a list where it stands, given those above it.
@@ -217,6 +223,17 @@ class Engine:
             ranked = float(self._rank(query, found, recalled, plain, items, frame)[0])
         return Why(item, score, parts.bias, listed, self._because(query, at, items), ranked)
 
+    def toward(self, ask: Ask) -> tuple[float, float, float] | None:
+        """Return the direction (x, y) of a query on the map, and the share of its length there.
+
+        None where nothing is known about the user.
+        """
+        query = self.queries.of(ask, self._catalogue)
+        if not query.known:
+            return None
+        (x, y), share = self._laid_out().plane.direction(query.vector[:-1])
+        return float(x), float(y), share
+
     # ----------------------------------------------------------------- items
 
     def put_items(self, listed: Sequence[Mapping[str, Any]]) -> int:
@@ -286,7 +303,35 @@ class Engine:
         items = self._catalogue
         return items.attributes(items.matching(search)[offset : offset + limit])
 
+    def map(self, limit: int = MOST) -> dict[str, Any]:
+        """Return the most popular items, at most ``MOST``, on a plane (principal components of S_T).
+
+        "items", "titles", "x" and "y" from -1 to 1, "explained" (shares of the variance along x and y), "n_items" of
+        the catalogue, and "columns" of few values: "name", "values", and "codes" of each item's values. Made again when
+        items have changed.
+        """
+        return self._laid_out().report(limit)
+
+    def _laid_out(self) -> Map:
+        with self._building_map:
+            items = self._catalogue
+            if self._map is None or self._map.items is not items:
+                self._map = Map.of(items)
+            return self._map
+
+    def n_known(self, ids: Sequence[Id]) -> int:
+        """Return how many of ``ids`` are in the catalogue."""
+        return int((self._catalogue.positions(ids) >= 0).sum())
+
+    def n_bare(self) -> int:
+        """Return how many items have no attribute, nor a title; 0 where items have no columns."""
+        return self._catalogue.n_bare
+
     # ----------------------------------------------------------------- users
+
+    def knows(self, user: Id) -> bool:
+        """Whether the model has learned about a user."""
+        return self.queries.places.get(key_of(user)) >= 0
 
     def user(self, user: Id) -> dict[str, Any] | None:
         """Return what the model has stored of a user, or None."""
@@ -319,6 +364,14 @@ class Engine:
     def index_report(self) -> dict[str, Any]:
         """Return kind, size and measured recall of the index."""
         return self._catalogue.index_report()
+
+    def context_names(self, context: Mapping[str, Any]) -> dict[str, str]:
+        """Return what the value of each context column is to the model: see ``recommender.contexts``."""
+        return self.queries.context_names(context)
+
+    def context_counts(self) -> dict[str, dict[str, int]]:
+        """Return how often training met these, for columns of single values."""
+        return {} if self.queries.contexts is None else self.queries.contexts.trained()
 
     # ----------------------------------------------------------------- steps
 
@@ -423,6 +476,20 @@ class Engine:
         order = np.lexsort((found, -score))
         clock.mark("rank")
         return Staged(first, inner, merged, found, recalled, score, order)
+
+    def _lift(self, query: Query, shown: Positions, ask: Ask, items: Catalogue) -> tuple[float, float] | None:
+        """Return what lifts ``shown`` items above the mean item: see ``Answer.lift``."""
+        if not query.known or not len(shown):
+            return None
+        parts = (items.vectors(shown).mean(axis=0) - self._mean_item) * _vector(query, ask)
+        return float(parts[-1]), float(parts[:-1].sum())
+
+    @cached_property
+    def _mean_item(self) -> Floats:
+        """The mean vector of items as they were when first asked for, of a sample where there are many."""
+        items = self._catalogue
+        some = np.flatnonzero(items.alive)[:: max(1, items.n_alive // SAMPLE)]
+        return np.asarray(items.vectors(some).mean(axis=0), np.float32)
 
     def _reorder(
         self, found: Positions, score: Floats, ask: Ask, items: Catalogue, now: float

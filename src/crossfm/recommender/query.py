@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from threading import Lock
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +18,7 @@ from crossfm.data.rows import Rows, join_rows, shift_ids
 from crossfm.errors import ColumnError
 from crossfm.recommender.ask import Ask, Id
 from crossfm.recommender.catalogue import Catalogue
+from crossfm.recommender.contexts import Contexts
 from crossfm.recommender.history import history_rows
 from crossfm.recommender.recommender import Recommender
 from crossfm.recommender.seen import Seen, Skip
@@ -25,6 +26,7 @@ from crossfm.recommender.shelf import key_of
 from crossfm.scoring.decompose import query_vectors
 
 KEPT = 10_000  # encoded contexts and features that are remembered
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +77,8 @@ class Queries:
     def __init__(self, model: Recommender) -> None:
         self.model = model
         self.places = model.users_.ids.places
-        self._encoded: OrderedDict[tuple[str, str], Rows] = OrderedDict()
+        self.contexts = None if model.context_encoder_ is None else Contexts(model.context_encoder_)
+        self._encoded: OrderedDict[tuple[str, str], Any] = OrderedDict()
         self._lock = Lock()
 
     def of(self, ask: Ask, items: Catalogue) -> Query:
@@ -118,6 +121,15 @@ class Queries:
         listed = [self.stored(side.ids.keys[int(at)].as_py()) for at in found]
         return [user for user in listed if user is not None]
 
+    def context_names(self, context: Mapping[str, Any]) -> dict[str, str]:
+        """Return what the value of each context column is to the model; see ``contexts``."""
+        if self.contexts is None:
+            return {}
+        contexts = self.contexts
+        key = ("context names", _text(context))
+        named: dict[str, str] = self._remembered(key, lambda: contexts.of(self._encode_context(context)))
+        return named
+
     def history(self, user: Id) -> NDArray[np.int64]:
         """Return the positions of what the model knows of a user's history, oldest first, or of all that was seen."""
         at = np.array([self.places.get(key_of(user))])
@@ -152,15 +164,15 @@ class Queries:
                 raise ColumnError(f"context has {name!r}, but the context columns are {list(model.context)}")
         if model.context_encoder_ is None:
             return rows
-        encoder = model.context_encoder_
-
-        def encoded() -> Rows:
-            return shift_ids(
-                encoder.transform(_one_row(context, encoder.fields)), model.users_.encoder.n_features
-            )
-
-        more = self._remembered(("context", _text(context)), encoded)
+        n = model.users_.encoder.n_features
+        key = ("context", _text(context))
+        more = self._remembered(key, lambda: shift_ids(self._encode_context(context), n))
         return join_rows(rows, more, left_fields=len(model.users_.encoder.fields))
+
+    def _encode_context(self, context: Mapping[str, Any]) -> Rows:
+        encoder = self.model.context_encoder_
+        assert encoder is not None
+        return encoder.transform(_one_row(context, encoder.fields))
 
     def _latest(self, at: int, done: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the latest items, those of the request behind the model's own, each where it came last."""
@@ -186,17 +198,18 @@ class Queries:
         both = both[both >= 0]
         return np.array([0, len(both)], np.int64), both.astype(np.uint32)
 
-    def _remembered(self, key: tuple[str, str], make: Any) -> Rows:
+    def _remembered(self, key: tuple[str, str], make: Callable[[], T]) -> T:
         with self._lock:
             if key in self._encoded:
                 self._encoded.move_to_end(key)
-                return self._encoded[key]
-        rows: Rows = make()
+                found: T = self._encoded[key]
+                return found
+        made = make()
         with self._lock:
-            self._encoded[key] = rows
+            self._encoded[key] = made
             while len(self._encoded) > KEPT:
                 self._encoded.popitem(last=False)
-        return rows
+        return made
 
 
 def nearest_first(keys: Any, search: str) -> NDArray[np.int64]:

@@ -89,6 +89,48 @@ class SimilarOut(BaseModel):
     items: list[ItemFound]
 
 
+class MapColumn(BaseModel):
+    """An attribute to colour by: for each item the codes of its values."""
+
+    name: str
+    values: list[str]
+    codes: list[list[int]]
+
+
+class MapOut(BaseModel):
+    """Items on a plane, popular ones first."""
+
+    version: str
+    items: list[Id]
+    titles: list[str]
+    x: list[float] = Field(description="From -1 to 1; x and y have one scale.")
+    y: list[float]
+    explained: list[float] = Field(description="Share of the variance along x and along y.")
+    n_items: int = Field(description="Of the whole catalogue.")
+    columns: list[MapColumn]
+
+
+class DirectionOut(BaseModel):
+    """A direction on the plane, of length 1; None where nothing is known of the user."""
+
+    request_id: str
+    version: str
+    user: Id | None
+    x: float | None
+    y: float | None
+    share: float | None = Field(description="How much of the query's length lies on the plane.")
+
+
+class LatelyOut(BaseModel):
+    """What happened to an item of late."""
+
+    id: Id
+    answers: int = Field(description="The latest answers that were looked at.")
+    shown: int = Field(description="How many of them had the item.")
+    events: int = Field(description="The latest events that were looked at, of all items.")
+    types: dict[str, int] = Field(description="Those of the item, by type.", examples=[{"click": 3}])
+
+
 class BecauseOut(BaseModel):
     """What an item of the history adds."""
 

@@ -190,7 +190,8 @@ def versions(folder: str | os.PathLike[str]) -> list[dict[str, Any]]:
             told.append({"version": path.name, "created": "", "error": str(exc)})
             continue
         keys = ("version", "created", "crossfm", "schema_hash", "metrics", "notes", "n_items", "n_users")
-        told.append({key: manifest.get(key) for key in keys})
+        size = sum(file.get("size", 0) for file in manifest["files"].values())
+        told.append({**{key: manifest.get(key) for key in keys}, "bytes": size})
     return sorted(told, key=lambda one: (one["created"] or "", one["version"]), reverse=True)
 
 

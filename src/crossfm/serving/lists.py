@@ -38,12 +38,17 @@ class Lists:
         self.service = service
         self.request_id = request_id
         self.notes: list[str] = []
+        self.stranger = False  # a user whom neither the store nor the model knows
 
     def recommend(self, body: RecommendBody) -> dict[str, Any]:
         """Both stages."""
         self._check_size(body)
-        assigned = assign(self.service.settings.experiments, unit_of(body.user, body.session))
-        loaded = self.service.registry.get(assigned.variant.version if assigned else None)
+        assigned = loaded = None
+        if body.version is None:
+            assigned = assign(self.service.settings.experiments, unit_of(body.user, body.session))
+            loaded = self.service.registry.get(assigned.variant.version if assigned else None)
+        else:
+            loaded = self._named(body.version)
         if assigned:
             body = as_variant(body, assigned.variant)
         ask = self.ask(body, loaded)
@@ -53,7 +58,8 @@ class Lists:
             self._explain(loaded, ask, told["items"])
         if assigned:
             told["experiment"] = {"name": assigned.experiment.name, "variant": assigned.variant.name}
-        self._note(loaded, body, answer, assigned)
+        if body.version is None:
+            self._note(loaded, body, answer, assigned)
         return told
 
     def recall(self, body: Asked) -> dict[str, Any]:
@@ -93,6 +99,20 @@ class Lists:
             "attributes": attributes,
         }
 
+    def direction(self, body: Who) -> dict[str, Any]:
+        """Where a query points on the map."""
+        loaded = self.service.registry.current
+        found = loaded.engine.toward(self.ask(body, loaded))
+        x, y, share = found or (None, None, None)
+        return {
+            "request_id": self.request_id,
+            "version": loaded.version,
+            "user": body.user,
+            "x": x,
+            "y": y,
+            "share": share,
+        }
+
     def similar(self, item: Any, n: int) -> dict[str, Any]:
         """Items like another."""
         loaded = self.service.registry.current
@@ -110,7 +130,11 @@ class Lists:
 
     def ask(self, body: Who, loaded: Loaded) -> Ask:
         """Return the request to the engine, with what is stored of the user as far as the model has such columns."""
-        return ask_of(body, self._past(body.user), loaded)
+        past = self._past(body.user)
+        self.stranger = body.user is not None and not (
+            past.features or past.history or (past.model_knows and loaded.engine.knows(body.user))
+        )
+        return ask_of(body, past, loaded)
 
     def told(self, loaded: Loaded, user: Any, answer: Answer, *, attributes: bool) -> dict[str, Any]:
         """Return an answer as JSON holds it."""
@@ -139,6 +163,17 @@ class Lists:
             self.notes.append(BLIND)
             return Remembered()
 
+    def _named(self, version: str) -> Loaded:
+        found = self.service.registry.find(version)
+        if found is None:
+            there = ", ".join(one.version for one in self.service.registry.in_memory())
+            raise Problem(
+                404,
+                f"version {version!r} is not in memory; these are: {there}. Activate it first",
+                field="version",
+            )
+        return found
+
     def _check_size(self, body: Asked) -> None:
         settings = self.service.settings
         if body.n > settings.max_n:
@@ -164,6 +199,8 @@ class Lists:
         shown = [one.item for one in answer.items]
         propensities, asked = to_ask_again(body, answer)
         service.window.answer(loaded.version, answer.timings, asdict(answer.funnel), shown, answer.known)
+        names = loaded.engine.context_names(body.context)
+        service.course.answer(answer, names, user=body.user is not None, stranger=self.stranger)
         impression = Impression(
             request=self.request_id,
             user=unit_of(body.user, body.session),

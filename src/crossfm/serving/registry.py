@@ -159,6 +159,10 @@ class Registry:
             return current
         return self._others.get(version, current)
 
+    def find(self, version: str) -> Loaded | None:
+        """Return the named version if it is in memory."""
+        return next((one for one in self.in_memory() if one.version == version), None)
+
     def in_memory(self) -> list[Loaded]:
         """Return every version that may still be asked for."""
         kept = [self.current, *self._others.values(), *([self.previous] if self.previous else [])]
@@ -239,10 +243,7 @@ class Registry:
             return self.activate(before)
 
     def _ready(self, version: str) -> Loaded:
-        for there in self.in_memory():
-            if there.version == version:
-                return there
-        return self._load(version)
+        return self.find(version) or self._load(version)
 
     def _load(self, version: str) -> Loaded:
         assert self.folder is not None

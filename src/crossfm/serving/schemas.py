@@ -103,6 +103,11 @@ class RecommendBody(Asked):
     )
     candidates: int | None = Field(None, ge=1, le=10_000, description="Items that recall hands to ranking.")
     explain: bool = Field(False, description="Whether items come with the largest parts of their scores.")
+    version: Name | None = Field(
+        None,
+        description="One that is in memory, to compare: outside experiments, and not noted as shown.",
+        examples=["20260701-120000-a1b2c3"],
+    )
 
 
 class RankBody(Who):

@@ -12,6 +12,7 @@ import anyio.to_thread
 
 from crossfm.errors import CrossFMError, StoreError
 from crossfm.serving.auth import KeyRing
+from crossfm.serving.course import Course
 from crossfm.serving.limits import Buckets, Slots
 from crossfm.serving.logs import make_log
 from crossfm.serving.memory import resident_bytes
@@ -37,6 +38,7 @@ class Service:
         self.keys = KeyRing(settings.keys)
         self.metrics = Metrics()
         self.window = Window()
+        self.course = Course(self.window.concentration)
         self.shared = shared_folder()
         self.past = Past(store, settings)
         self.buckets = Buckets(settings.rate, settings.burst)
@@ -111,7 +113,7 @@ class Service:
     # ------------------------------------------------------------- workers
 
     def note(self) -> dict[str, Any]:
-        """Return what this worker tells of itself: "window" for ``Window.merged``, the rest as /v1/stats shows it."""
+        """Return what this worker tells of itself: "window" and "course" for ``merged``, the rest as /v1/stats shows it."""
         return {
             "pid": os.getpid(),
             "version": self.registry.current.version,
@@ -119,6 +121,7 @@ class Service:
             "draining": self.draining,
             **self.store.waiting(),
             "window": self.window.state(),
+            "course": self.course.state(),
         }
 
     def share(self) -> None:

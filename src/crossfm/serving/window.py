@@ -99,6 +99,12 @@ class Window:
             self._known.append(known)
             self._versions[version] += 1
 
+    def concentration(self) -> tuple[int, float]:
+        """Return how many items the last answers have shown, and the Gini index of how often; 0 without any."""
+        with self._lock:
+            shown = Counter(item for items in self._items for item in items)
+        return len(shown), _gini(list(shown.values())) if shown else 0.0
+
     def state(self) -> dict[str, Any]:
         """Return all of it as JSON can hold it, for ``merged`` in another process."""
         now = self._clock()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from serving.page.fake_model import FakeModel
+from serving.page.fake_model import COUNTRIES, GENRES, FakeModel
 
 CANDIDATES = 40
 VERSIONS = ("2024-05-01T09-00", "2024-05-02T09-00", "2024-05-03T09-00")
@@ -34,19 +34,25 @@ class Answers:
     def recommend(self, ask: Body) -> Body:
         """Both stages: the machine over the catalogue, the second opinion over what it found."""
         began = time.perf_counter()
-        self.asked.append(ask)
+        version = ask.get("version") or self.active
+        if version not in (self.active, self.previous):
+            raise Refused(404, "not_found", f"version {version!r} is not in memory")
+        if "version" not in ask:
+            self.asked.append(ask)
         history = self._history(ask)
         skip = set(history) if ask.get("exclude_seen", True) else set()
         allowed = [film for film in self.model.allowed(ask.get("where") or {}) if film not in skip]
         recalled = best((film, self.model.score(film, ask, history)) for film in allowed)
         recalled = recalled[: int(ask.get("candidates") or CANDIDATES)]
         ranked = best((film, self.model.ranked(film, score)) for film, score in recalled)
+        if version != self.active:  # another version does without the second opinion
+            ranked = recalled
         final = self.model.rerank(ranked, ask)
         n, total = int(ask.get("n", 10)), (time.perf_counter() - began) * 1000
         steps = (len(self.model.items), len(allowed), len(recalled), len(ranked), len(final))
         return {
             "request_id": f"r{len(self.asked)}",
-            "version": self.active,
+            "version": version,
             "user": ask.get("user"),
             "known": bool(history) or ask.get("user") in self.model.users,
             "note": None if len(final) >= n else f"Only {len(final)} items of {n} meet the conditions.",
@@ -89,6 +95,44 @@ class Answers:
         self.film(film)
         others = best((other, self.model.alike(film, other)) for other in self.model.items if other != film)
         return {"item": film, "items": self._found(others[:n], others, {}, [])}
+
+    def map(self, limit: int) -> Body:
+        """Films by year and by how much they are worth, the worthiest first."""
+        films = [film for film, _ in best(self.model.worth.items())][:limit]
+        rows = [self.model.items[film] for film in films]
+        genres, countries = list(GENRES), list(COUNTRIES)
+        return {
+            "version": self.active,
+            "items": films,
+            "titles": [row["title"] for row in rows],
+            "x": [(row.get("year", 1990) - 1992) / 32 for row in rows],
+            "y": [2 * self.model.worth[film] - 0.5 for film in films],
+            "explained": [0.31, 0.12],
+            "n_items": len(self.model.items),
+            "columns": [
+                {
+                    "name": "genres",
+                    "values": genres,
+                    "codes": [[genres.index(one) for one in row["genres"]] for row in rows],
+                },
+                {
+                    "name": "country",
+                    "values": countries,
+                    "codes": [[countries.index(row["country"])] for row in rows],
+                },
+            ],
+        }
+
+    def direction(self, ask: Body) -> Body:
+        """Where a query points: the same for all whom the model knows."""
+        known = ask["user"] in self.model.users
+        return {"user": ask["user"], "x": 0.6 if known else None, "y": 0.8 if known else None, "share": 0.5}
+
+    def lately(self, film: str) -> Body:
+        """How often an item was shown and chosen."""
+        clicks = sum(event["item"] == self.film(film) for event in self.events)
+        types = {"click": clicks} if clicks else {}
+        return {"id": film, "answers": 900, "shown": 31, "events": len(self.events), "types": types}
 
     def _found(
         self, films: list[tuple[str, float]], recalled: list[tuple[str, float]], ask: Body, history: list[str]
@@ -181,7 +225,10 @@ class Answers:
                 "version": version,
                 "created": f"{version[:10]}T09:00:00+00:00",
                 "n_items": 80,
-                "metrics": {"ndcg@20": 0.31 + i / 100},
+                "n_users": 24,
+                "bytes": 5_440,
+                "in_memory": version in (self.active, self.previous),
+                "metrics": {"ndcg@20": 0.31 + i / 100, "segments": {"new users": {"recall@20": 0.2}}},
             }
             for i, version in enumerate(VERSIONS)
         ]

@@ -75,7 +75,12 @@ class FakeApi:
         """The dashboard's numbers."""
         model = self.answers.model
         told = figures(len(model.items), len(model.users), len(self.answers.events))
-        return {**told, "models": self.answers.models(), "experiments": EXPERIMENTS}
+        return {
+            **told,
+            "version": self.answers.active,
+            "models": self.answers.models(),
+            "experiments": EXPERIMENTS,
+        }
 
 
 Route = Callable[[FakeApi, dict[str, str], Any, str], Any]
@@ -98,6 +103,9 @@ ROUTES: dict[tuple[str, str], Route] = {
     ("GET", "items/ID/similar"): lambda api, query, body, id: api.answers.similar(
         id, int(query.get("n", 10))
     ),
+    ("GET", "items/ID/lately"): lambda api, query, body, id: api.answers.lately(id),
+    ("GET", "map"): lambda api, query, body, id: api.answers.map(int(query.get("limit", 2000))),
+    ("POST", "map/query"): lambda api, query, body, id: api.answers.direction(body),
     ("GET", "users/ID/history"): lambda api, query, body, id: api.answers.history(
         id, int(query.get("limit", 20))
     ),

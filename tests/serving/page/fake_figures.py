@@ -48,6 +48,44 @@ def times(p50: float) -> dict[str, Any]:
     return {**counts, "mean": 1.2 * p50, "p50": median, "p90": 1.8 * p50, "p95": 2.2 * p50, "p99": tail}
 
 
+def check(name: str, share: float | None, of: int, limit: float, column: str | None = None) -> dict[str, Any]:
+    """One line of the checks."""
+    verdict = "too few" if share is None or of < 20 else "look" if share > limit else "ok"
+    return {"check": name, "column": column, "share": share, "of": of, "limit": limit, "verdict": verdict}
+
+
+CHECKS = [
+    check("unknown users", 0.02, 900, 0.3),
+    check("unknown items", None, 0, 0.05),
+    check("context never met", 0.21, 900, 0.05, "device"),
+    check("context drift", 0.11, 700, 0.25, "daypart"),
+]
+
+
+def spread(low: float, high: float, n: int) -> dict[str, Any]:
+    """Quantiles and bars of numbers between two ends."""
+    marks = {f"p{at}": low + (high - low) * at / 100 for at in (10, 25, 50, 75, 90)}
+    return {"count": n, **marks, "bars": {"low": low, "high": high, "counts": [n // 30] * 30}}
+
+
+def course() -> dict[str, Any]:
+    """Ten minutes; nothing came in the third."""
+    begin = int(time.time()) // 60 * 60 - 9 * 60
+    quiet = [None if at == 2 else at for at in range(10)]
+
+    def line(base: float, step: float) -> list[float | None]:
+        return [None if at is None else base + step * at for at in quiet]
+
+    return {
+        "step_seconds": 60,
+        "begin": begin,
+        "answers": [0 if at is None else 90 for at in quiet],
+        "coverage": line(0.5, 0.02),
+        "gini": line(0.45, -0.01),
+        "stages": {stage: {"p50": line(p50, 0), "p99": line(3 * p50, 0.1)} for stage, p50 in STAGES.items()},
+    }
+
+
 def figures(n_items: int, n_users: int, events: int) -> dict[str, Any]:
     """Return what /v1/stats tells besides versions and experiments."""
     load = [round(20 + 8 * ((i * 7919) % 13) / 13 + 6 * ((i // 6) % 3), 1) for i in range(60)]
@@ -75,6 +113,14 @@ def figures(n_items: int, n_users: int, events: int) -> dict[str, Any]:
             "gini": 0.41,
             "top": [{"item": film, "share": share} for film, share in SHOWN.items()],
         },
+        "course": course(),
+        "scores": {
+            "score": spread(0.4, 2.0, 9_000),
+            "probability": spread(0.02, 0.4, 9_000),
+            "popularity": None,
+            "own_share": {**spread(0.0, 1.0, 900), "mean": 0.42},
+        },
+        "quality": {"seconds": 3_600, "requests": 900, "events": 300, "checks": CHECKS},
         "index": {
             "kind": "ivf",
             "n_items": n_items,

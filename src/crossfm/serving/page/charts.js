@@ -21,7 +21,7 @@ function path(values, x, y) {
       pen = "M";
       return "";
     }
-    const step = `${pen}${x(i).toFixed(1)} ${y(value).toFixed(1)}`;
+    const step = `${pen}${x(i).toFixed(1)} ${y(value).toFixed(1)}${pen === "M" ? "h0" : ""}`; // h0: one alone is a dot
     pen = "L";
     return step;
   }).join("");
@@ -43,8 +43,9 @@ export function lineChart(figure, { title, times, lines, unit }) {
     h("text", { x: LEFT - 6, y: y(top * share) + 4, "text-anchor": "end" }, unit(top * share).replace(/(\.\d*?)0+(?=\D|$)/, "$1").replace(/\.(?=\D|$)/, ""))]);
   const ends = times.length > 1 ? [[0, "start"], [times.length - 1, "end"]].map(([i, anchor]) => h("text", { x: x(i), y: H - 4, "text-anchor": anchor }, clock(times[i]))) : [];
   const cursor = h("line", { class: "cursor", y1: TOP, y2: H - BOTTOM, x1: -9, x2: -9 });
+  const told = (line, x) => (known(x) ? (line.unit ?? unit)(x) : "–"); // a line may have a unit of its own
   const last = lines.map((line) => [...line.values].reverse().find(known));
-  const texts = lines.map((line, i) => h("b", null, known(last[i]) ? unit(last[i]) : "–"));
+  const texts = lines.map((line, i) => h("b", null, told(line, last[i])));
   const when = h("span", { class: "when" }, "now");
   let at = times.length - 1;
   const read = (i) => {
@@ -52,17 +53,17 @@ export function lineChart(figure, { title, times, lines, unit }) {
     cursor.setAttribute("x1", x(at));
     cursor.setAttribute("x2", x(at));
     when.textContent = clock(times[at]);
-    lines.forEach((line, j) => (texts[j].textContent = known(line.values[at]) ? unit(line.values[at]) : "–"));
+    lines.forEach((line, j) => (texts[j].textContent = told(line, line.values[at])));
   };
   const leave = () => {
     read(times.length - 1);
     cursor.setAttribute("x1", -9);
     cursor.setAttribute("x2", -9);
     when.textContent = "now";
-    lines.forEach((line, j) => (texts[j].textContent = known(last[j]) ? unit(last[j]) : "–"));
+    lines.forEach((line, j) => (texts[j].textContent = told(line, last[j])));
   };
   const svg = h("svg", {
-    width: W, height: H, role: "img", tabindex: 0, "aria-label": `${title}: ${lines.map((line, i) => `${line.name} ${known(last[i]) ? unit(last[i]) : "no data"}`).join(", ")}`,
+    width: W, height: H, role: "img", tabindex: 0, "aria-label": `${title}: ${lines.map((line, i) => `${line.name} ${known(last[i]) ? told(line, last[i]) : "no data"}`).join(", ")}`,
     onpointermove: (event) => {
       const box = svg.getBoundingClientRect();
       read(Math.round((event.clientX - box.left - LEFT) / ((W - LEFT - 8) / Math.max(1, times.length - 1))));
@@ -78,6 +79,16 @@ export function lineChart(figure, { title, times, lines, unit }) {
   const focused = figure.contains(document.activeElement);
   fill(figure, h("figcaption", null, h("h3", null, title), legend), times.length ? svg : h("p", { class: "none" }, "No requests yet"));
   if (focused) svg.focus({ preventScroll: true });
+}
+
+/** Bars of how many values are in each part of a range; the readout is the line under it. */
+export function histogram({ p10, p90, bars: { low, high, counts } }, unit, title) {
+  const [W, H] = [300, 96]; // drawn as wide as there is room
+  const most = Math.max(...counts, 1);
+  const wide = W / counts.length;
+  const bar = (n, i) => h("rect", { x: i * wide + 0.5, width: wide - 1, y: H - (n * H) / most, height: (n * H) / most }, h("title", null, `${unit(low + (i * (high - low)) / counts.length)} to ${unit(low + ((i + 1) * (high - low)) / counts.length)}: ${n}`));
+  return h("div", { class: "histogram", role: "img", "aria-label": `${title}: a tenth below ${unit(p10)}, a tenth above ${unit(p90)}` },
+    h("svg", { viewBox: `0 0 ${W} ${H}`, preserveAspectRatio: "none", "aria-hidden": "true" }, counts.map(bar)), h("span", { class: "ends" }, h("span", null, unit(low)), h("span", null, unit(high))));
 }
 
 /** Bars of what is left after each step; lengths are logarithmic, or ten of a million could not be seen. */

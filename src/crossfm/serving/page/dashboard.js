@@ -1,48 +1,34 @@
-// The view of the server: load and times, the funnel, the index, coverage, versions, experiments, health.
+// The view of the server: load and times, the funnel, scores, coverage, checks, the map, versions, experiments, health.
 import { get, post } from "./api.js";
+import { card, changed, table, tile } from "./cards.js";
 import { funnelBars, interval, lineChart } from "./charts.js";
+import { Compare } from "./compare.js";
 import { fill, h, say } from "./dom.js";
 import { ago, bytes, clock, count, ms, number, percent } from "./format.js";
+import { ItemMap } from "./map.js";
+import { checks, scores } from "./quality.js";
 
 const EVERY = 5; // seconds between two looks
-const KEPT = 60; // looks that the charts of this page remember: five minutes
 const STAGES = ["total", "query", "recall", "rank", "rerank"];
 const rate = (x) => (x >= 100 ? x.toFixed(0) : x >= 1 ? x.toFixed(1).replace(/\.0$/, "") : Number(x.toFixed(2)).toString());
 
-/** Redraw only what differs from the last time, so that focus and selections stay. */
-function changed(el, data) {
-  const text = JSON.stringify(data ?? null);
-  if (el.dataset.shown === text) return false;
-  el.dataset.shown = text;
-  return true;
-}
-
-function tile(label, text, hint, bad) {
-  return h("div", { class: bad ? "tile bad" : "tile" }, h("dt", null, label), h("dd", null, text), hint && h("dd", { class: "hint" }, hint));
-}
-
-const card = (id, title, ...inside) => h("section", { class: "card", id, "aria-labelledby": `${id}-title` }, h("h2", { id: `${id}-title` }, title), inside);
-
-/** A table with a caption for screen readers; columns whose heads begin with # are numbers and stand right. */
-function table(caption, heads, lines) {
-  return h("div", { class: "scroll", role: "region", "aria-label": caption, tabindex: 0 }, h("table", null, h("caption", { class: "sr" }, caption),
-    h("thead", null, h("tr", null, heads.map((head) => h("th", { scope: "col", class: head.startsWith("#") ? "n" : null }, head.replace("#", ""))))),
-    h("tbody", null, lines.map((line) => h("tr", null, line.map((cell, i) => (i === 0 ? h("th", { scope: "row" }, cell) : h("td", { class: heads[i].startsWith("#") ? "n" : null }, cell))))))));
-}
-
 export class Dashboard {
   constructor(root, { schema, names, problem }) {
-    Object.assign(this, { root, schema, names, problem, looks: [], titles: new Map(), shown: false });
+    Object.assign(this, { root, schema, names, problem, titles: new Map(), shown: false });
     this.tiles = h("dl", { class: "tiles", id: "tiles" });
-    this.charts = new Map(["load", ...STAGES].map((name) => [name, h("figure", { class: name === "load" || name === "total" ? "chart card" : "chart", id: `chart-${name}` })]));
+    this.charts = new Map(["load", "coverage", ...STAGES].map((name) => [name, h("figure", { class: name === "load" || name === "total" ? "chart card" : "chart", id: `chart-${name}` })]));
     const figure = (name) => this.charts.get(name);
-    this.boxes = Object.fromEntries(["stages", "funnel-mean", "index", "coverage", "models", "experiments", "health", "routes"].map((name) => [name, h("div", { id: `${name}-body` }, h("p", { class: "none" }, "Loading"))]));
+    this.boxes = Object.fromEntries(["stages", "funnel-mean", "index", "scores", "coverage", "checks", "map", "models", "compare", "experiments", "health", "routes"].map((name) => [name, h("div", { id: `${name}-body` }, h("p", { class: "none" }, "Loading"))]));
     const box = this.boxes;
     fill(root, this.tiles, h("div", { class: "two" }, figure("load"), figure("total")),
       card("stages", "Stages", h("div", { class: "small" }, STAGES.slice(1).map(figure)), box.stages),
       h("div", { class: "two" }, card("funnel-mean", "Funnel", box["funnel-mean"]), card("index", "Index", box.index)),
-      h("div", { class: "two" }, card("coverage", "Coverage", box.coverage), card("health", "Health", box.health)),
-      card("models", "Model versions", box.models), card("experiments", "Experiments", box.experiments), card("routes", "Requests", box.routes));
+      card("scores", "Scores of the last hour", box.scores),
+      h("div", { class: "two" }, card("coverage", "Coverage", figure("coverage"), box.coverage), card("health", "Health", box.health)),
+      card("checks", "Data checks", box.checks), card("map", "Item map", box.map),
+      card("models", "Model versions", box.models), card("compare", "Two versions side by side", box.compare), card("experiments", "Experiments", box.experiments), card("routes", "Requests", box.routes));
+    this.compare = new Compare(box.compare, { names, problem });
+    this.map = new ItemMap(box.map, { schema, names, problem });
     document.addEventListener("visibilitychange", () => this.tick());
     addEventListener("resize", () => this.shown && this.stats && this.drawCharts(this.stats));
   }
@@ -68,26 +54,22 @@ export class Dashboard {
   }
 
   draw(stats) {
-    this.remember(stats);
+    if (!this.shown) return; // the answer came after the reader had left: there is no width to draw in
     this.drawTiles(stats);
     this.drawCharts(stats);
     this.drawStages(stats);
     this.drawFunnel(stats.funnel ?? {});
     this.drawIndex(stats.index ?? {});
     this.drawCoverage(stats.coverage ?? {});
+    if (stats.scores && changed(this.boxes.scores, stats.scores)) fill(this.boxes.scores, scores(stats.scores));
+    if (stats.quality && changed(this.boxes.checks, stats.quality.checks)) fill(this.boxes.checks, checks(stats.quality));
+    this.map.show(stats.version);
     this.models(stats.models ?? {});
     this.experiments(stats.experiments ?? []);
     if (changed(this.boxes.routes, stats.routes)) {
       fill(this.boxes.routes, table("Requests by route", ["route", "#count", "#failed", "#p50", "#p99"],
         (stats.routes ?? []).map((row) => [row.route, count(row.count), count(row.errors), ms(row.p50), ms(row.p99)])));
     }
-  }
-
-  /** The server tells quantiles of its last minutes; their course is what this page has seen of them. */
-  remember(stats) {
-    const stages = Object.fromEntries((stats.stages ?? []).map((row) => [row.stage, row]));
-    this.looks.push({ time: Date.now() / 1000, stages });
-    if (this.looks.length > KEPT) this.looks.shift();
   }
 
   drawTiles(stats) {
@@ -110,12 +92,14 @@ export class Dashboard {
   drawCharts(stats) {
     this.stats = stats;
     this.drawLoad(stats);
-    const times = this.looks.map((look) => look.time);
+    const { begin, step_seconds: step = 60, answers = [], stages = {}, coverage = [], gini = [] } = stats.course ?? {};
+    const times = answers.map((_, i) => begin + i * step);
     for (const stage of STAGES) {
-      const of = (mark) => this.looks.map((look) => look.stages[stage]?.[mark]);
-      const title = stage === "total" ? "Answer, all stages" : stage;
-      lineChart(this.charts.get(stage), { title, times: of("p50").some((x) => x != null) ? times : [], lines: [{ name: "p50", values: of("p50") }, { name: "p99", values: of("p99") }], unit: ms });
+      const { p50 = [], p99 = [] } = stages[stage] ?? {};
+      lineChart(this.charts.get(stage), { title: stage === "total" ? "Answer, all stages" : stage, times: p50.length ? times : [], lines: [{ name: "p50", values: p50 }, { name: "p99", values: p99 }], unit: ms });
     }
+    const lines = [{ name: "coverage", values: coverage, unit: (x) => percent(x, 1) }, { name: "Gini", values: gini }];
+    lineChart(this.charts.get("coverage"), { title: "By the minute", times, lines, unit: number });
   }
 
   drawLoad({ qps }) {
@@ -131,7 +115,7 @@ export class Dashboard {
     const ordered = [...(stats.stages ?? [])].sort((a, b) => place(a.stage) - place(b.stage));
     fill(this.boxes.stages, table("Times of the stages", ["stage", "#a second", "#mean", "#p50", "#p95", "#p99"],
       ordered.map((row) => [row.stage, rate((row.recent ?? 0) / (stats.window_seconds ?? 300)), ms(row.mean), ms(row.p50), ms(row.p95), ms(row.p99)])),
-    h("p", { class: "note" }, `Quantiles of the last ${Math.round((stats.window_seconds ?? 300) / 60)} minutes; the charts show how they moved since this page was opened.`));
+    h("p", { class: "note" }, `Quantiles of the last ${Math.round((stats.window_seconds ?? 300) / 60)} minutes; the charts show each minute that the server remembers, up to four hours.`));
   }
 
   drawFunnel(funnel) {
@@ -182,6 +166,7 @@ export class Dashboard {
   }
 
   models(answer) {
+    this.compare.draw(answer);
     if (!changed(this.boxes.models, answer)) return;
     const now = answer.current;
     const line = (row) => [row.version, ago(row.created) || "–", row.n_items == null ? "–" : count(row.n_items), quality(row), row.version === now ? h("b", { class: "good" }, "answers")

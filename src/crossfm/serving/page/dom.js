@@ -2,7 +2,7 @@
 
 export const $ = (selector, root = document) => root.querySelector(selector);
 
-const SVG = new Set(["svg", "path", "line", "text", "circle", "rect", "g", "polyline"]);
+const SVG = new Set(["svg", "path", "line", "text", "circle", "rect", "g", "polyline", "title"]);
 
 /** An element: `on...` are listeners, `style` an object (CSSOM, so a strict policy allows it), the rest attributes. */
 export function h(tag, props, ...children) {

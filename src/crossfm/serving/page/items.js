@@ -1,8 +1,10 @@
 // The view of the catalogue: search, look at an item, change or add one, take one out.
-import { Latest, call, get, query, rows } from "./api.js";
+import { Latest, call, get, post, query, rows } from "./api.js";
+import { userField } from "./cards.js";
 import { inOrder, inputFor } from "./controls.js";
 import { debounce, fill, h, say, skeleton } from "./dom.js";
-import { Inspector } from "./inspector.js";
+import { count } from "./format.js";
+import { Inspector, reasons } from "./inspector.js";
 
 const PAGE = 20;
 
@@ -15,6 +17,13 @@ export class Items {
     this.panel = h("section", { class: "card", id: "item-panel", "aria-live": "polite" }, h("p", { class: "none" }, "Choose an item, or add one."));
     fill(root, h("section", { class: "card" }, h("div", { class: "head" }, h("h2", null, "Items"), h("button", { type: "button", class: "main", onclick: () => this.edit(null) }, "New item")),
       h("div", { class: "field" }, h("label", { for: "item-search" }, "Search"), this.input), this.list, this.pager), this.panel);
+  }
+
+  /** The list, and the item that the address names. */
+  async go(id) {
+    const loads = this.load();
+    if (id) await get(`items/${encodeURIComponent(id)}`).then((item) => this.show(item)).catch((error) => this.problem(error, () => this.go(id)));
+    return loads;
   }
 
   async load(offset = this.offset) {
@@ -40,15 +49,37 @@ export class Items {
   show(item) {
     const { names } = this;
     const similar = h("div", null, h("ol", { class: "plain" }, skeleton(4)));
+    const why = h("div", { id: "item-why", "aria-live": "polite" });
     fill(this.panel, h("div", { class: "head" }, h("h2", { tabindex: -1 }, names.title(item)), h("span", { class: "buttons" },
       h("button", { type: "button", onclick: () => this.edit(item) }, "Edit"), h("button", { type: "button", class: "danger", onclick: (event) => this.remove(item, event.target) }, "Delete"))),
-      h("dl", null, h("dt", null, "id"), h("dd", null, String(names.id(item))), names.details(item).map(([name, text]) => [h("dt", null, name), h("dd", null, text)])),
+      h("dl", null, h("dt", null, "id"), h("dd", null, String(names.id(item))), names.details(item).map(([name, text]) => [h("dt", null, name), h("dd", null, text)]), this.lately(item)),
+      h("h3", null, "What its score is made of"), userField("why-user", "For user", "Show", (user) => this.why(item, user, why)), why,
       h("h3", null, "Similar"), similar);
     this.panel.querySelector("h2").focus({ preventScroll: true });
     if (this.panel.getBoundingClientRect().top > innerHeight * 0.7) this.panel.scrollIntoView();
     const opened = { context: { names }, open: (row) => get(`items/${encodeURIComponent(row.item)}`).then((found) => this.show(found)).catch((error) => this.problem(error)) };
     Inspector.prototype.similar.call(opened, { item: names.id(item) }).then((drawn) => fill(similar, drawn))
       .catch(() => fill(similar, h("p", { class: "none" }, "Not loaded.")));
+  }
+
+  /** How often it was shown and chosen, once the server has looked. */
+  lately(item) {
+    const place = h("div", { class: "pairs" });
+    get(`items/${encodeURIComponent(this.names.id(item))}/lately`).then((late) => {
+      const types = Object.entries(late.types).map(([type, n]) => `${count(n)} ${type}`).join(", ") || "none";
+      fill(place, h("dt", null, "shown"), h("dd", null, `in ${count(late.shown)} of the latest ${count(late.answers)} answers`), h("dt", null, "events"), h("dd", null, `${types}, of the latest ${count(late.events)}`));
+    }).catch(() => place.remove());
+    return place;
+  }
+
+  /** The exact parts of its score for a user, or for nobody. */
+  async why(item, user, box) {
+    try {
+      const why = await post("explain", { item: this.names.id(item), ...(user && { user }) });
+      fill(box, reasons(why, this.names, this.schema.ranker));
+    } catch (error) {
+      this.problem(error);
+    }
   }
 
   /** A form with the columns of the schema, filled in for an item that is there. */

@@ -105,7 +105,7 @@ class App {
     }
   }
 
-  /** Show the view that the address names: #/, #/user/ID, #/new, #/items, #/dashboard. */
+  /** Show the view that the address names: #/, #/user/ID, #/new, #/items, #/items/ID, #/dashboard. */
   async route() {
     const [view = "", id] = location.hash.startsWith("#/") ? location.hash.slice(2).split("/") : [""];
     const name = ["items", "dashboard"].includes(view) ? view : "recommend";
@@ -117,7 +117,7 @@ class App {
     document.title = { items: "Items · crossfm", dashboard: "Dashboard · crossfm" }[name] ?? "crossfm";
     if (!this.recommend) return undefined;
     this.dashboard?.show(name === "dashboard");
-    if (name === "items") return (await this.view(name)).load();
+    if (name === "items") return (await this.view(name)).go(id && decodeURIComponent(id));
     if (name === "dashboard") return (await this.view(name)).show(!$("#dashboard").hidden);
     if (view === "user" && id) return this.recommend.choose(decodeURIComponent(id));
     if (view === "new") return this.recommend.choose(null);

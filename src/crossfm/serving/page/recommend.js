@@ -1,5 +1,6 @@
 // The view of one request: who asks, with what context, what both stages answer, and what a click changes.
 import { ApiError, Latest, eventKey, get, post, query, rows } from "./api.js";
+import { Beside } from "./beside.js";
 import { combobox } from "./combo.js";
 import { controls, visitor } from "./controls.js";
 import { $, fill, h, say, skeleton } from "./dom.js";
@@ -21,6 +22,7 @@ export class Recommend {
     this.asks = new Latest();
     this.histories = new Latest();
     this.inspector = new Inspector($("#inspector"), { schema, names, problem, ask: () => ({ ...this.who(), popularity: this.state.popularity }) });
+    this.beside = new Beside($("#beside"), names);
     this.wire();
     $("#recommend").classList.add("ready");
   }
@@ -78,7 +80,7 @@ export class Recommend {
     for (const list of [$("#final-list"), $("#recall-list")]) fill(list, skeleton(10));
     fill($("#links"));
     fill($("#history"), skeleton(3));
-    return Promise.all([this.ask(), this.history(), this.describe()]);
+    return Promise.all([this.ask(), this.history(), this.describe(), this.beside.offer()]);
   }
 
   async describe() {
@@ -121,8 +123,11 @@ export class Recommend {
     const box = $("#lists");
     box.setAttribute("aria-busy", "true");
     try {
-      const answer = await this.asks.run((signal) => post("recommend", this.body(), { signal }));
-      if (answer) this.draw(answer, cause, clicked);
+      const body = this.body();
+      const answer = await this.asks.run((signal) => post("recommend", body, { signal }));
+      if (!answer) return;
+      this.draw(answer, cause, clicked);
+      this.beside.show(answer, body);
     } catch (error) {
       if (!this.answer) for (const list of [$("#final-list"), $("#recall-list")]) fill(list, h("li", { class: "none" }, "No answer yet."));
       this.problem(error, () => this.ask(cause, clicked));
@@ -178,8 +183,9 @@ export class Recommend {
   }
 
   drawHistory(list, all = false) {
-    const line = (row) => h("li", { "data-item": String(this.names.id(row)) }, h("span", { class: "what" }, h("b", { title: this.names.title(row) }, this.names.title(row)),
-      h("small", null, row.source === "model" || this.user === null ? this.names.line(row) : [row.type, ago(row.time)].filter(Boolean).join(" · "))));
+    const open = (row) => this.inspector.open({ ...row, item: this.names.id(row) }, { focus: true, tab: "similar" });
+    const line = (row) => h("li", { "data-item": String(this.names.id(row)) }, h("button", { type: "button", class: "open", onclick: () => open(row) }, h("span", { class: "what" }, h("b", { title: this.names.title(row) }, this.names.title(row)),
+      h("small", null, row.source === "model" || this.user === null ? this.names.line(row) : [row.type, ago(row.time)].filter(Boolean).join(" · ")))));
     const more = list.length > HISTORY() && !all && h("li", null, h("button", { type: "button", class: "quiet", onclick: () => this.drawHistory(list, true) }, `Show all ${list.length}`));
     const none = h("li", { class: "none" }, this.user === null ? "Nothing yet. Choose an item of a list." : "No history: this user is new.");
     fill($("#history"), list.length ? [...(all ? list : list.slice(0, HISTORY())).map(line), more] : none);

@@ -32,6 +32,8 @@ async def feedback(request: Request, body: FeedbackBody) -> JSON:
     events = [_event(event) for event in body.events]
     numbers = await service.ask_store(lambda: service.store.add_events(events))
     service.metrics.events.inc(len(events))
+    known = service.registry.current.engine.n_known([event.item for event in events])
+    service.course.events([event.time for event in events], len(events) - known)
     return JSON({"accepted": len(events), "numbers": list(numbers)}, 201)
 
 

@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from crossfm.serving.answers import Anything, LiveOut, ReadyOut
 from crossfm.serving.auth import given_key
+from crossfm.serving.course import Course
 from crossfm.serving.experiment_report import report
 from crossfm.serving.guard import PUBLIC, needs, router
 from crossfm.serving.json_text import JSON
@@ -86,6 +87,7 @@ def _stats(service: Service) -> dict[str, Any]:
     engine = loaded.engine
     notes = service.notes()
     window = Window.merged(note.pop("window") for note in notes)
+    course = Course.merged(note.pop("course") for note in notes)
     counts: dict[str, Any] = {"model_users": engine.n_users, "model_items": engine.n_items}
     store = service.store_state()
     outcomes: list[dict[str, Any]] = []
@@ -99,6 +101,7 @@ def _stats(service: Service) -> dict[str, Any]:
         "workers": notes,
         "memory_bytes": sum(note["memory_bytes"] or 0 for note in notes) or None,
         **window.report(engine.n_items),
+        **course.report(engine),
         "index": engine.index_report(),
         "counts": counts,
         "store": store,

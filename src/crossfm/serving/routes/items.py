@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from crossfm.serving.answers import ItemOut, ItemsOut
+from crossfm.serving.answers import ItemOut, ItemsOut, LatelyOut
 from crossfm.serving.goods import Goods
 from crossfm.serving.guard import needs, router
 from crossfm.serving.json_text import JSON
@@ -113,3 +114,22 @@ async def delete_item(request: Request, id: PathId) -> Response:
     service = service_of(request)
     await service.ask_store(lambda: Goods(service).delete(id))
     return Response(status_code=204)
+
+
+@routes.get(
+    "/items/{id}/lately",
+    operation_id="get_item_lately",
+    summary="How often an item was shown and chosen of late",
+    response_model=LatelyOut,
+    responses=errors(404),
+    openapi_extra=needs("read"),
+)
+async def lately(request: Request, id: PathId) -> JSON:
+    """Among the latest 2,000 answers and 10,000 events of all workers."""
+    service = service_of(request)
+
+    def look() -> dict[str, Any]:
+        Goods(service).get(id)
+        return asdict(service.store.lately(id))
+
+    return JSON({"id": id, **await service.ask_store(look)})

@@ -129,3 +129,25 @@ class Outcome:
     rate: float
     low: float
     high: float
+
+
+@dataclass(frozen=True)
+class Lately:
+    """What happened to an item of late.
+
+    Attributes
+    ----------
+    answers : int
+        The latest answers that were looked at.
+    shown : int
+        How many of them had the item.
+    events : int
+        The latest events that were looked at, of all items.
+    types : dict of str to int
+        Those of the item, by type.
+    """
+
+    answers: int
+    shown: int
+    events: int
+    types: dict[str, int]

@@ -10,10 +10,10 @@ from typing import Any
 from sqlalchemy import select
 
 from crossfm.core.options import check_count, check_number
-from crossfm.serving.store import entities, events, impressions, outcomes, upkeep
+from crossfm.serving.store import entities, events, impressions, lately, outcomes, upkeep
 from crossfm.serving.store.checks import MAX_LABEL, check_batch, check_text, json_object
 from crossfm.serving.store.database import Database
-from crossfm.serving.store.records import Event, Impression, Known, Outcome
+from crossfm.serving.store.records import Event, Impression, Known, Lately, Outcome
 from crossfm.serving.store.tables import logs
 from crossfm.serving.store.writer import Writer
 
@@ -174,6 +174,10 @@ class Store:
         return outcomes.outcome(
             self._database, experiment, event_type, check_number("window", window, above=True)
         )
+
+    def lately(self, item: str) -> Lately:
+        """Return what happened to an item among the latest 2,000 answers and 10,000 events."""
+        return lately.lately(self._database, check_text("item", item))
 
     # Upkeep
 
