@@ -231,7 +231,9 @@ def test_a_hangup_makes_all_workers_look_at_once(start: Start, current_a: Path) 
     before = {one["pid"] for one in workers()}
     point(current_a, "b")
     process.send_signal(signal.SIGHUP)
-    wait(lambda: [one["version"] for one in workers()] == ["b", "b"], 20)  # they would look by themselves after 60 s
+    wait(
+        lambda: [one["version"] for one in workers()] == ["b", "b"], 20
+    )  # they would look by themselves after 60 s
     assert {one["pid"] for one in workers()} == before
     process.send_signal(signal.SIGTERM)  # killed, it would leave its workers behind
     assert process.wait(60) == 0

@@ -109,7 +109,9 @@ class Engine:
             if len(order) >= ask.n or len(both.first) < wide:  # nothing more is left to find
                 break
             wide = min(WIDER * wide, len(items))
-        final = self._listed(items, query, both.found, both.score, both.recalled, order, both.score, both.merged)
+        final = self._listed(
+            items, query, both.found, both.score, both.recalled, order, both.score, both.merged
+        )
         if not ask.exploration and wide == asked:
             final = [replace(one, propensity=p) for one, p in zip(final, chances.tolist(), strict=True)]
         front = np.arange(min(ask.n, len(both.first)))

@@ -6,6 +6,7 @@ from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
+from crossfm.serving.experiments import user_of
 from crossfm.serving.store import Event, Impression
 
 
@@ -43,7 +44,7 @@ class _Join:
         for at in reversed(self._of_request.get(event.request or "", ())):
             one = self._shown[at]
             soon = event.time - one.time <= self._window
-            if soon and one.user in (None, event.user) and event.item in one.items:
+            if soon and user_of(one.user) in (None, event.user) and event.item in one.items:
                 return at
         return None
 

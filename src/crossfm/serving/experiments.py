@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from crossfm.serving.settings import Experiment, Variant
 
+SESSION = "session:"
+
 
 @dataclass(frozen=True)
 class Assigned:
@@ -20,11 +22,16 @@ class Assigned:
 def unit_of(user: str | int | None, session: str | None) -> str | None:
     """Return the name under which somebody is dealt to variants, and under which lists and events are stored.
 
-    A session without a user is "session:" and its id, so that it is no user's namesake; None: nobody to count.
+    A session without a user is ``SESSION`` and its id, so that it is no user's namesake; None: nobody to count.
     """
     if user is not None:
         return str(user)
-    return None if session is None else f"session:{session}"
+    return None if session is None else SESSION + session
+
+
+def user_of(unit: str | None) -> str | None:
+    """Return the user of a ``unit_of``; None for sessions and for nobody."""
+    return None if unit is None or unit.startswith(SESSION) else unit
 
 
 def share_of(*parts: str) -> float:

@@ -43,12 +43,11 @@ class Lists:
     def recommend(self, body: RecommendBody) -> dict[str, Any]:
         """Both stages."""
         self._check_size(body)
-        assigned = loaded = None
         if body.version is None:
             assigned = assign(self.service.settings.experiments, unit_of(body.user, body.session))
             loaded = self.service.registry.get(assigned.variant.version if assigned else None)
         else:
-            loaded = self._named(body.version)
+            assigned, loaded = None, self._named(body.version)
         if assigned:
             body = as_variant(body, assigned.variant)
         ask = self.ask(body, loaded)

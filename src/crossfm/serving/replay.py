@@ -24,6 +24,7 @@ from crossfm.recommender.engine import Engine
 from crossfm.recommender.evaluation.replay import Replay, replay
 from crossfm.serving.bundle import open_bundle, open_file, pointed
 from crossfm.serving.clicks import rewards
+from crossfm.serving.experiments import user_of
 from crossfm.serving.lists import ask_of
 from crossfm.serving.past import Past, Remembered
 from crossfm.serving.registry import Loaded
@@ -183,10 +184,11 @@ class Log:
 
     def ask(self, shown: Impression, loaded: Loaded, knobs: Mapping[str, Any]) -> Any:
         """Return the request of a list, asked again with other knobs."""
+        user = user_of(shown.user)
         body = RecommendBody.model_validate(
-            {**(shown.asked or {}), **knobs, "user": shown.user, "context": shown.context or {}}
+            {**(shown.asked or {}), **knobs, "user": user, "context": shown.context or {}}
         )
-        past = Remembered() if shown.user is None else self.before(shown.user, shown.time)
+        past = Remembered() if user is None else self.before(user, shown.time)
         return ask_of(body, past, loaded)
 
 

@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from inspect import signature
+from pathlib import Path
 from types import FrameType
 from typing import Any
 

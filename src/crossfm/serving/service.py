@@ -113,7 +113,7 @@ class Service:
     # ------------------------------------------------------------- workers
 
     def note(self) -> dict[str, Any]:
-        """Return what this worker tells of itself: "window" and "course" for ``merged``, the rest as /v1/stats shows it."""
+        """Return what this worker tells: "window" and "course" for ``merged``, the rest as /v1/stats shows it."""
         return {
             "pid": os.getpid(),
             "version": self.registry.current.version,
