@@ -35,6 +35,7 @@ from crossfm.serving.store import Store
 from crossfm.serving.workers import drop_worker
 
 BACKLOG = 2048  # connections that wait, as uvicorn's own
+SILENT = 120  # seconds after which a worker that does not answer is killed: loading may hold it for long
 _HANDED = "_CROSSFM_SERVE_SETTINGS"  # settings of the parent, for workers that are started as new processes
 
 
@@ -148,6 +149,7 @@ def _config(settings: Settings, app: Any, **more: Any) -> uvicorn.Config:
         server_header=False,
         date_header=True,
         timeout_keep_alive=30,
+        timeout_worker_healthcheck=SILENT,
         timeout_graceful_shutdown=int(settings.timeout) + 1,
         h11_max_incomplete_event_size=64 * 1024,
         **more,
