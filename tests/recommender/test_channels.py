@@ -312,6 +312,18 @@ class TestAsCandidates:
             for each in found:
                 assert each.score == pytest.approx(asked[each.item], abs=1e-4)
 
+    def test_a_drawn_list_tells_the_chances_of_what_channels_brought(self, both_stages: Recommender) -> None:
+        engine, sources = Engine(both_stages), set()
+        for user in range(100, 112):
+            for extra in ({}, {"caps": {"kind": 1}, "n": 2}, {"deny": ["i2"]}):
+                ask = Ask(**{"user": user, "n": 11, "temperature": 0.7, "seed": user, **extra})
+                found = engine.recommend(ask).items
+                told = [each.propensity for each in found if each.propensity is not None]
+                chances = engine.propensities(ask, [each.item for each in found])
+                np.testing.assert_allclose(chances[: len(told)], told, rtol=1e-4)
+                sources |= {each.source for each in found}
+        assert len(sources) > 1
+
     def test_filters_hold_for_what_channels_bring(self, engine: Engine) -> None:
         everything = {f"i{at}" for at in range(N_ITEMS)}
         log = visits(200)[0]

@@ -13,7 +13,7 @@ import pytest
 from serving.page.fake_api import FakeApi
 
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
-WAIT = 10_000  # ms; generous, for machines that are busy
+WAIT = 30_000  # ms; generous, for machines that are busy
 
 
 @pytest.fixture(scope="session")

@@ -76,7 +76,9 @@ def after(page: Any, act: Any, what: str = "**/v1/recommend") -> Any:
     with page.expect_response(what) as answer:
         act()
     answer.value.finished()
-    page.wait_for_function("!document.querySelector('#lists').hasAttribute('aria-busy')")
+    page.wait_for_selector(
+        "#lists:not([aria-busy])", state="attached"
+    )  # the page's policy allows no polling script
     return answer.value.json()
 
 

@@ -88,12 +88,21 @@ def test_a_drawn_list_is_asked_for_with_one_seed_while_the_page_is_open(visit: A
     assert first["seed"] == again["seed"]
 
 
+DRAG = """() => {
+  const slider = document.querySelector("#popularity");
+  for (let step = 1; step <= 10; step += 1) {
+    slider.value = 1 + step / 20;
+    slider.dispatchEvent(new Event("input", { bubbles: true }));
+  }
+}"""
+
+
 def test_a_drag_asks_less_often_than_it_moves(visit: Any, fake: Any) -> None:
     page = visit()
     asked = len(fake.answers.asked)
-    after(page, lambda: [slide(page, "popularity", 1 + step / 20) for step in range(1, 11)])
+    after(page, lambda: page.evaluate(DRAG))
     assert fake.answers.asked[-1]["popularity"] == 1.5
-    assert len(fake.answers.asked) - asked < 5
+    assert len(fake.answers.asked) - asked == 1
 
 
 def test_an_answer_that_comes_late_is_not_shown(visit: Any, fake: Any) -> None:

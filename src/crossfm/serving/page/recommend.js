@@ -121,6 +121,7 @@ export class Recommend {
   async ask(cause = "", clicked = null) {
     if (this.user === undefined) return;
     const box = $("#lists");
+    const turn = (this.turn = (this.turn ?? 0) + 1);
     box.setAttribute("aria-busy", "true");
     try {
       const body = this.body();
@@ -132,7 +133,7 @@ export class Recommend {
       if (!this.answer) for (const list of [$("#final-list"), $("#recall-list")]) fill(list, h("li", { class: "none" }, "No answer yet."));
       this.problem(error, () => this.ask(cause, clicked));
     } finally {
-      box.removeAttribute("aria-busy");
+      if (turn === this.turn) box.removeAttribute("aria-busy"); // not while a later question is out
     }
   }
 
