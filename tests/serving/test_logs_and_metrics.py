@@ -19,7 +19,7 @@ def test_a_line_for_each_request_without_secrets(serve: Callable[..., Client], t
     client = serve(keys=tmp_path / "keys.json", key=key)
     file = io.StringIO()
     client.app.state.service.log = make_log("info", file)
-    client.recommend(user="secret-user", features={"age": 4711})
+    client.recommend(user="secret-user", features={"age": 471147114711})
     client.post("/v1/feedback", {"events": [{"user": "secret-user", "item": "secret-item"}]})
     client.get("/v1/users/secret-user?search=secret")
     client.get("/health/live")
@@ -34,7 +34,7 @@ def test_a_line_for_each_request_without_secrets(serve: Callable[..., Client], t
     assert lines[0]["status"] == 200
     assert lines[0]["ms"] > 0
     assert len({line["request_id"] for line in lines}) == 3
-    for secret in ("secret", "4711", key):
+    for secret in ("secret", "471147114711", key):
         assert secret not in file.getvalue()
 
 

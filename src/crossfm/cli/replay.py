@@ -124,10 +124,10 @@ def _show(found: Any, version: str, knobs: dict[str, Any], event: str) -> None:
             )
     rows = [("logged", _interval(r.logged), "", float(r.n_lists))]
     rows += [
-        (f"new, {name}", _interval(one.value), _interval(one.difference, signed=True), one.lists)
+        (name, _interval(one.value), _interval(one.difference, signed=True), one.lists)
         for name, one in r.estimates.items()
     ]
-    header = ("", "a list, 95 % interval", "difference from logged", "lists in effect")
+    header = ("", "a list, 95 % interval", "difference from logged", "in effect")
     print_table(f"{event} events: {new}", header, [(*row[:3], f"{row[3]:,.0f}") for row in rows])
     places = [(str(p.place), f"{p.logged:.4f}", _plain(p.target), f"{p.lists:,.0f}") for p in r.places[:10]]
     print_table("by place", ("place", "logged", "new, RIPS", "lists in effect"), places)
