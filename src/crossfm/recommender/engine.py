@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -13,21 +13,19 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from crossfm.core.random import stream
 from crossfm.data.rows import Rows, join_rows
 from crossfm.errors import DataError, OptionError
 from crossfm.recommender.ask import Answer, Ask, Found, Funnel, Id, Part, Why
 from crossfm.recommender.catalogue import Catalogue
-from crossfm.recommender.channels.quotas import Merged
 from crossfm.recommender.describe import describe
 from crossfm.recommender.history import FIELD
 from crossfm.recommender.index import ExactIndex
 from crossfm.recommender.plane import MOST, Map
 from crossfm.recommender.query import Queries, Query
 from crossfm.recommender.recommender import Recommender
-from crossfm.recommender.rerank import chances_of, drawn, freshened, reorder
+from crossfm.recommender.request import Clock, Request, by_place, explored
+from crossfm.recommender.rerank import chances_of
 from crossfm.recommender.shelf import key_of
-from crossfm.recommender.signals import Frame
 from crossfm.scoring.decompose import query_vectors
 from crossfm.scoring.explain import explain_rows
 
@@ -35,38 +33,6 @@ Positions = NDArray[np.int64]
 Floats = NDArray[np.float32]
 SAMPLE = 10_000  # items whose mean stands for the catalogue's
 WIDER = 4  # caps left too few: recall is asked for this many times more
-
-
-@dataclass(frozen=True, eq=False)
-class Staged:
-    """What both stages give one request.
-
-    Attributes
-    ----------
-    first, inner : (n_first,)
-        Recall's own list, best first, and its scores.
-    merged : Merged or None
-        Where the candidates come from; None: they are that list.
-    found : int64 (n,)
-        The candidates.
-    recalled, score : float32 (n,)
-        Recall's and the ranking's score of each.
-    order : int64 (n,)
-        By falling score, ties by position.
-    """
-
-    first: Positions
-    inner: Floats
-    merged: Merged | None
-    found: Positions
-    recalled: Floats
-    score: Floats
-    order: Positions
-
-    @property
-    def by_score(self) -> Positions:
-        """The candidates in their order."""
-        return self.found[self.order]
 
 
 class Engine:
@@ -92,34 +58,38 @@ class Engine:
 
     # -------------------------------------------------------------- requests
 
+    def _request(self, ask: Ask, *, explore: bool = False) -> Request:
+        items = self._catalogue
+        query = self.queries.of(ask, items)
+        return Request(self.recommender, explored(query, ask) if explore else query, ask, items)
+
     def recommend(self, ask: Ask) -> Answer:
         """Recall, rank and order again: the answer to ``ask``.
 
         Raises ``OptionError`` for what means nothing, ``ColumnError`` for columns that are not there.
         """
-        clock, items = Clock(), self._catalogue
-        query = explored(self.queries.of(ask, items), ask)
+        clock = Clock()
+        request = self._request(ask, explore=True)
+        query, items = request.query, request.items
         clock.mark("query")
         wide = asked = max(ask.n, ask.n_candidates or self.recommender.n_candidates)
         while True:
-            both = self._stages(query, ask, items, wide, clock)
-            chosen, chances = self._reorder(both.by_score, both.score[both.order], ask, items, time.time())
+            both = request.stages(wide, clock)
+            chosen, chances = request.reorder(both.by_score, both.score[both.order], time.time())
             order = both.order[chosen]
             clock.mark("rerank")
             if len(order) >= ask.n or len(both.first) < wide:  # nothing more is left to find
                 break
             wide = min(WIDER * wide, len(items))
-        final = self._listed(
-            items, query, both.found, both.score, both.recalled, order, both.score, both.merged
-        )
+        final = request.listed(both.found, both.score, both.recalled, order, both.score, both.merged)
         if not ask.exploration and wide == asked:
             final = [replace(one, propensity=p) for one, p in zip(final, chances.tolist(), strict=True)]
         front = np.arange(min(ask.n, len(both.first)))
-        ranked = _by_place(both.score, both.merged, len(both.first))
-        beside = self._listed(items, query, both.first, both.inner, both.inner, front, ranked)
+        ranked = by_place(both.score, both.merged, len(both.first))
+        beside = request.listed(both.first, both.inner, both.inner, front, ranked)
         funnel = Funnel(len(items), query.n_allowed, len(both.found), len(both.found), len(final))
         note = _note(ask, query, len(final))
-        lift = self._lift(query, both.found[order], ask, items)
+        lift = self._lift(request, both.found[order])
         return Answer(final, beside, funnel, clock.total(), self.version, query.known, note, lift)
 
     def propensities(self, ask: Ask, listed: Sequence[Id], *, now: float | None = None) -> list[float]:
@@ -131,57 +101,58 @@ class Engine:
         """
         if ask.exploration:
             raise OptionError("exploration has no propensities in closed form; use temperature")
-        clock, items, now = Clock(), self._catalogue, time.time() if now is None else now
-        query = self.queries.of(ask, items)
+        clock, now = Clock(), time.time() if now is None else now
+        request = self._request(ask)
         wide = max(ask.n, ask.n_candidates or self.recommender.n_candidates)
-        surely = replace(ask, temperature=0.0)
+        surely = replace(request, ask=replace(ask, temperature=0.0))
         while True:
-            both = self._stages(query, ask, items, wide, clock)
+            both = request.stages(wide, clock)
             found, score = both.by_score, both.score[both.order]
             if not ask.caps or len(both.first) < wide:
                 break
-            if len(self._reorder(found, score, surely, items, now)[0]) >= ask.n:
+            if len(surely.reorder(found, score, now)[0]) >= ask.n:
                 break
-            wide = min(WIDER * wide, len(items))
-        score, order, knobs = self._wishes(found, score, ask, items, now)
+            wide = min(WIDER * wide, len(request.items))
+        score, order, knobs = request.wishes(found, score, now)
         place = {at: rank for rank, at in enumerate(found[order].tolist())}
-        given = [place.get(at, -1) for at in items.positions(listed).tolist()]
+        given = [place.get(at, -1) for at in request.items.positions(listed).tolist()]
         chances: list[float] = chances_of(score, given, ask.temperature, **knobs).tolist()
         return chances
 
     def recall(self, ask: Ask) -> Answer:
         """Return the list of recall's machine alone, ``ask.n`` of it, without what channels would bring."""
-        clock, items = Clock(), self._catalogue
-        query = explored(self.queries.of(ask, items), ask)
+        clock = Clock()
+        request = self._request(ask, explore=True)
+        query = request.query
         clock.mark("query")
-        found, score = self._recall(query, ask, items, ask.n)
+        found, score = request.recall(ask.n)
         clock.mark("recall")
-        listed = self._listed(items, query, found, score, score, np.arange(len(found)), None)
-        funnel = Funnel(len(items), query.n_allowed, len(found), 0, len(found))
+        listed = request.listed(found, score, score, np.arange(len(found)), None)
+        funnel = Funnel(len(request.items), query.n_allowed, len(found), 0, len(found))
         note = _note(ask, query, len(found))
         return Answer(listed, listed, funnel, clock.total(), self.version, query.known, note)
 
     def rank(self, ask: Ask, wanted: Sequence[Id]) -> Answer:
         """Order ``wanted`` items by the second stage; nothing is left out but unknown items, which ``note`` names."""
-        clock, items = Clock(), self._catalogue
-        query = self.queries.of(replace(ask, exclude_seen=False, where=None, allow=None, deny=()), items)
+        clock = Clock()
+        request = self._request(replace(ask, exclude_seen=False, where=None, allow=None, deny=()))
+        items = request.items
         where = items.positions(wanted)
         strangers = [item for item, at in zip(wanted, where, strict=True) if at < 0]
         found = np.array(list(dict.fromkeys(where[where >= 0].tolist())), np.int64)
         clock.mark("query")
-        frame = self._frame(query, items)
-        score = self._rank(query, found, self._scores(query, found, items, ask), ask, items, frame)
+        score = request.rank(found, request.scores(found), request.frame())
         order = np.lexsort((found, -score))
         clock.mark("rank")
         values = score[order]
-        rows = zip(items.ids_at(found[order]), values.tolist(), self._chances(query, values), strict=True)
+        rows = zip(items.ids_at(found[order]), values.tolist(), request.chances(values), strict=True)
         listed = [
             Found(item, rank, value, chance, None, None, "asked")
             for rank, (item, value, chance) in enumerate(rows, 1)
         ]
         funnel = Funnel(len(items), len(found), 0, len(found), len(found))
         note = f"not in the catalogue: {', '.join(map(str, strangers[:10]))}" if strangers else None
-        return Answer(listed, [], funnel, clock.total(), self.version, query.known, note)
+        return Answer(listed, [], funnel, clock.total(), self.version, request.query.known, note)
 
     def similar(self, item: Id, n: int = 10, where: Mapping[str, Any] | None = None) -> list[Found]:
         """Return the items whose vectors point the most alike (cosine of S_T), without the item itself.
@@ -207,9 +178,10 @@ class Engine:
 
     def explain(self, ask: Ask, item: Id) -> Why:
         """Return the exact parts of recall's score of ``item``. Raises ``DataError`` for an unknown one."""
-        model, items = self.recommender, self._catalogue
+        model = self.recommender
+        request = self._request(replace(ask, popularity=1.0))
+        query, items = request.query, request.items
         at = items.position(item)
-        query = self.queries.of(ask, items)
         own = items.shelf.take(np.array([at]))
         joined = join_rows(query.rows, own, left_fields=model.n_query_fields)
         parts = explain_rows(joined, model._machine, model.field_names())
@@ -220,9 +192,8 @@ class Engine:
         score = float(parts.score()[0])
         ranked = None
         if model.ranking_ is not None:
-            plain, frame, found = replace(ask, popularity=1.0), self._frame(query, items), np.array([at])
-            recalled = self._scores(query, found, items, plain)
-            ranked = float(self._rank(query, found, recalled, plain, items, frame)[0])
+            found = np.array([at])
+            ranked = float(request.rank(found, request.scores(found), request.frame())[0])
         return Why(item, score, parts.bias, listed, self._because(query, at, items), ranked)
 
     def toward(self, ask: Ask) -> tuple[float, float, float] | None:
@@ -377,113 +348,11 @@ class Engine:
 
     # ----------------------------------------------------------------- steps
 
-    def _recall(self, query: Query, ask: Ask, items: Catalogue, wide: int) -> tuple[Positions, Floats]:
-        """Return positions and scores of up to ``wide`` items, best first."""
-        wide = min(wide, len(items))
-        if not query.known:
-            return items.popular(wide, query.skip, query.allowed)
-        found, score = items.nearest(_vector(query, ask)[None], wide, query.skip, query.allowed)
-        return found, score + np.float32(query.constant)
-
-    def _scores(self, query: Query, found: Positions, items: Catalogue, ask: Ask) -> Floats:
-        """Return recall's scores of given items."""
-        if not query.known:
-            return np.asarray(items.popularity[found], np.float32)
-        score = items.vectors(found) @ _vector(query, ask) + np.float32(query.constant)
-        return np.asarray(score, np.float32)
-
-    def _merged(self, query: Query, found: Positions, items: Catalogue, wide: int) -> Merged | None:
-        """Return ``wide`` candidates of recall's list ``found`` and of channels; None where recall is all there is."""
-        if items.channels is None or not query.known:
-            return None
-        may = (items.alive if query.allowed is None else query.allowed).copy()
-        may[query.skip[1]] = False
-        return items.channels.merged(found, min(wide, len(items)), query.past, query.recent, may)
-
-    def _scored(
-        self,
-        query: Query,
-        merged: Merged | None,
-        found: Positions,
-        recalled: Floats,
-        ask: Ask,
-        items: Catalogue,
-    ) -> tuple[Positions, Floats]:
-        """Return the candidates with recall's scores; those of its own list are there."""
-        if merged is None:
-            return found, recalled
-        new = merged.places < 0
-        more = self._scores(query, merged.positions[new], items, ask)
-        return merged.positions, np.concatenate([recalled[merged.places[~new]], more])
-
-    def _frame(
-        self, query: Query, items: Catalogue, listed: tuple[Positions, Floats] | None = None
-    ) -> Frame | None:
-        """Return what the ranking measures by: the list that recall finds without filters. None without a ranking.
-
-        ``listed`` is that list with its scores, where it has been found already.
-        """
-        ranking = self.recommender.ranking_
-        if ranking is None or not query.known:
-            return None
-        if listed is not None:
-            return ranking.frame(query.past, *listed)
-        seen = np.unique(query.past).astype(np.uint32)
-        skip = (np.array([0, len(seen)], np.int64), seen)
-        found, score = items.nearest(query.vector[None], ranking.n_candidates, skip, None)
-        return ranking.frame(query.past, found, score + np.float32(query.constant))
-
-    def _rank(
-        self,
-        query: Query,
-        found: Positions,
-        recalled: Floats,
-        ask: Ask,
-        items: Catalogue,
-        frame: Frame | None,
-    ) -> Floats:
-        """Return the second stage's scores; without one, recall's, which are the machine's own full scores.
-
-        ``frame`` None: ``found`` is the list that recall finds, as long as the ranking expects.
-        """
-        ranking = self.recommender.ranking_
-        if ranking is None or not query.known or not len(found):
-            return recalled
-        plain = self._plain(found, recalled, ask, items)
-        score = ranking.scores(query.rows, query.past, items.shelf.take(found), found, plain, frame)
-        if ask.popularity != 1.0:
-            scale = float(score.std()) / (float(plain.std()) or 1.0)  # one machine's units in the other's
-            score = score + np.float32(scale) * (recalled - plain)
-        return np.asarray(score, np.float32)
-
-    def _plain(self, found: Positions, recalled: Floats, ask: Ask, items: Catalogue) -> Floats:
-        """Return recall's scores as they are at a popularity of 1."""
-        if ask.popularity == 1.0:
-            return recalled
-        more = np.float32(ask.popularity - 1.0) * items.vectors(found)[:, -1]
-        return np.asarray(recalled - more, np.float32)
-
-    def _stages(self, query: Query, ask: Ask, items: Catalogue, wide: int, clock: Clock) -> Staged:
-        """Return ``wide`` candidates and what both stages give them."""
-        first, inner = self._recall(query, ask, items, wide)
-        merged = self._merged(query, first, items, wide)
-        found, recalled = self._scored(query, merged, first, inner, ask, items)
-        clock.mark("recall")
-        frame = None
-        if query.allowed is not None or wide < self.recommender.n_candidates:
-            frame = self._frame(query, items)
-        elif merged is not None:
-            frame = self._frame(query, items, (first, self._plain(first, inner, ask, items)))
-        score = self._rank(query, found, recalled, ask, items, frame)
-        order = np.lexsort((found, -score))
-        clock.mark("rank")
-        return Staged(first, inner, merged, found, recalled, score, order)
-
-    def _lift(self, query: Query, shown: Positions, ask: Ask, items: Catalogue) -> tuple[float, float] | None:
+    def _lift(self, request: Request, shown: Positions) -> tuple[float, float] | None:
         """Return what lifts ``shown`` items above the mean item: see ``Answer.lift``."""
-        if not query.known or not len(shown):
+        if not request.query.known or not len(shown):
             return None
-        parts = (items.vectors(shown).mean(axis=0) - self._mean_item) * _vector(query, ask)
+        parts = (request.items.vectors(shown).mean(axis=0) - self._mean_item) * request.vector
         return float(parts[-1]), float(parts[:-1].sum())
 
     @cached_property
@@ -492,66 +361,6 @@ class Engine:
         items = self._catalogue
         some = np.flatnonzero(items.alive)[:: max(1, items.n_alive // SAMPLE)]
         return np.asarray(items.vectors(some).mean(axis=0), np.float32)
-
-    def _reorder(
-        self, found: Positions, score: Floats, ask: Ask, items: Catalogue, now: float
-    ) -> tuple[Positions, NDArray[np.float64]]:
-        """Return which of the found items come, and the chance that each had given those above it."""
-        score, order, knobs = self._wishes(found, score, ask, items, now)
-        if not ask.temperature:
-            chosen = reorder(score, ask.n, **knobs)
-            return order[chosen], np.ones(len(chosen))
-        chosen, chances = drawn(score, ask.n, ask.temperature, stream(ask.seed, "draw"), **knobs)
-        return order[chosen], chances
-
-    def _wishes(
-        self, found: Positions, score: Floats, ask: Ask, items: Catalogue, now: float
-    ) -> tuple[Floats, Positions, dict[str, Any]]:
-        """Return falling scores with freshness, where each stands in ``found``, and what ``rerank`` needs besides."""
-        order = np.arange(len(found))
-        if ask.freshness and len(found):
-            age = items.age(found, now)
-            if age is None:
-                raise OptionError("freshness needs items with a time: name its column as item_time")
-            score = freshened(score, age, ask.freshness, self.recommender.freshness_half_life)
-            order = np.lexsort((found, -score))
-        caps = [(items.codes(name, found[order]), most) for name, most in ask.caps.items()]
-        vectors = items.vectors(found[order])[:, :-1] if ask.diversity else None
-        return score[order], order, {"vectors": vectors, "diversity": ask.diversity, "caps": caps}
-
-    def _listed(
-        self,
-        items: Catalogue,
-        query: Query,
-        found: Positions,
-        score: Floats,
-        recalled: Floats,
-        order: Positions,
-        ranked: Floats | None,
-        merged: Merged | None = None,
-    ) -> list[Found]:
-        """Return what stands in ``order`` of the found items; scores (n_found,) are of each.
-
-        ``ranked`` are those of the second stage, which tell chances; None: it has not been asked. ``merged`` says
-        where the found items come from; None: they are recall's list.
-        """
-        known = "recall" if query.known else "popularity"
-        sources, at_recall = [known] * len(order), (order + 1).tolist()
-        if merged is not None and items.channels is not None:
-            sources = [items.channels.source(number) for number in merged.brought[order].tolist()]
-            at_recall = [place + 1 if place >= 0 else None for place in merged.places[order].tolist()]
-        chances = [None] * len(order) if ranked is None else self._chances(query, ranked[order])
-        scores, first = score[order].tolist(), recalled[order].tolist()
-        rows = zip(items.ids_at(found[order]), scores, chances, at_recall, first, sources, strict=True)
-        return [Found(one, rank, *rest) for rank, (one, *rest) in enumerate(rows, 1)]
-
-    def _chances(self, query: Query, score: Floats) -> list[float | None]:
-        """Return the calibrated chances of scores (n,) of the second stage; popularity, without a query, has none."""
-        ranking = self.recommender.ranking_
-        if ranking is None or not query.known:
-            return [None] * len(score)
-        chances: list[float] = ranking.probability(score).tolist()
-        return [None if chance != chance else chance for chance in chances]  # NaN: not scored
 
     def _because(self, query: Query, at: int, items: Catalogue) -> list[tuple[Id, float]]:
         """Return what each item of the history adds beside the item at ``at``."""
@@ -572,57 +381,11 @@ class Engine:
         return list(zip(items.ids_at(query.history[order]), value[order].tolist(), strict=True))
 
 
-def _vector(query: Query, ask: Ask) -> Floats:
-    """Return the query's vector with the weight that ``ask`` gives to popularity."""
-    vector: Floats = query.vector.copy()
-    vector[-1] *= np.float32(ask.popularity)
-    return vector
-
-
-def _by_place(score: Floats, merged: Merged | None, n_found: int) -> Floats:
-    """Return scores of candidates by their places in recall's list (n_found,), NaN for those that are no candidates."""
-    if merged is None:
-        return score
-    out = np.full(n_found, np.nan, np.float32)
-    own = merged.places >= 0
-    out[merged.places[own]] = score[own]
-    return out
-
-
-def explored(query: Query, ask: Ask) -> Query:
-    """Return the query with a random direction added to its vector, as far as ``ask`` explores."""
-    if not ask.exploration or not query.known:
-        return query
-    vector = query.vector.copy()
-    away = np.random.default_rng(ask.seed).standard_normal(len(vector) - 1)
-    away *= ask.exploration * np.linalg.norm(vector[:-1]) / max(float(np.linalg.norm(away)), 1e-12)
-    vector[:-1] += away.astype(np.float32)
-    return replace(query, vector=vector)
-
-
 def unit_vectors(vectors: Floats) -> Floats:
     """Return item vectors (n, dim) without their own scores, of length 1."""
     own = vectors[:, :-1]
     length = np.linalg.norm(own, axis=1, keepdims=True)
     return np.asarray(own / np.maximum(length, np.float32(1e-12)), np.float32)
-
-
-class Clock:
-    """Milliseconds of the steps of one request."""
-
-    def __init__(self) -> None:
-        self.start = self.last = time.perf_counter()
-        self.spent: dict[str, float] = {}
-
-    def mark(self, name: str) -> None:
-        """Add the time since the last mark to ``name``."""
-        now = time.perf_counter()
-        self.spent[name] = self.spent.get(name, 0.0) + 1000.0 * (now - self.last)
-        self.last = now
-
-    def total(self) -> dict[str, float]:
-        """Return all steps, and "total"."""
-        return self.spent | {"total": 1000.0 * (time.perf_counter() - self.start)}
 
 
 def _note(ask: Ask, query: Query, n: int) -> str | None:
