@@ -23,7 +23,7 @@ from crossfm.recommender.index import ExactIndex
 from crossfm.recommender.plane import MOST, Map
 from crossfm.recommender.query import Queries, Query
 from crossfm.recommender.recommender import Recommender
-from crossfm.recommender.request import Clock, Request, by_place, explored
+from crossfm.recommender.request import Clock, Request, explored
 from crossfm.recommender.rerank import chances_of
 from crossfm.recommender.shelf import key_of
 from crossfm.scoring.decompose import query_vectors
@@ -85,8 +85,7 @@ class Engine:
         if not ask.exploration and wide == asked:
             final = [replace(one, propensity=p) for one, p in zip(final, chances.tolist(), strict=True)]
         front = np.arange(min(ask.n, len(both.first)))
-        ranked = by_place(both.score, both.merged, len(both.first))
-        beside = request.listed(both.first, both.inner, both.inner, front, ranked)
+        beside = request.listed(both.first, both.inner, both.inner, front, both.score_of_first)
         funnel = Funnel(len(items), query.n_allowed, len(both.found), len(both.found), len(final))
         note = _note(ask, query, len(final))
         lift = self._lift(request, both.found[order])

@@ -54,6 +54,16 @@ class Staged:
         """The candidates in their order."""
         return self.found[self.order]
 
+    @property
+    def score_of_first(self) -> Floats:
+        """The ranking's score of each item of recall's own list, NaN for those that are no candidates."""
+        if self.merged is None:
+            return self.score
+        out = np.full(len(self.first), np.nan, np.float32)
+        own = self.merged.places >= 0
+        out[self.merged.places[own]] = self.score[own]
+        return out
+
 
 @dataclass(frozen=True, eq=False)
 class Request:
@@ -214,16 +224,6 @@ class Request:
             return [None] * len(score)
         chances: list[float] = ranking.probability(score).tolist()
         return [None if chance != chance else chance for chance in chances]  # NaN: not scored
-
-
-def by_place(score: Floats, merged: Merged | None, n_found: int) -> Floats:
-    """Return scores of candidates by their places in recall's list (n_found,), NaN for those that are no candidates."""
-    if merged is None:
-        return score
-    out = np.full(n_found, np.nan, np.float32)
-    own = merged.places >= 0
-    out[merged.places[own]] = score[own]
-    return out
 
 
 def explored(query: Query, ask: Ask) -> Query:
