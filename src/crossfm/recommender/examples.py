@@ -90,7 +90,7 @@ class Moment:
             found, score = top_items(vectors, self.vectors, n_best, skip=out)
             for at, row in enumerate(rows):
                 there = found[at] >= 0
-                mine = past.items[past.indptr[row] : past.indptr[row + 1]]
+                mine = past.of_user(row)
                 yield vectors[at], mine, found[at][there], score[at][there]
 
 
@@ -120,10 +120,8 @@ def recalled_lists(
     past, wanted, others = moment.seen.of_users(user), chosen, ever.of_users(user)
     query, item, label, stands, numbers = [], [], [], [], []
     for row, (_, mine, found, score) in enumerate(moment.lists(queries, past)):
-        good = np.isin(found, wanted.items[wanted.indptr[row] : wanted.indptr[row + 1]])
-        bad = np.flatnonzero(
-            ~good & ~np.isin(found, others.items[others.indptr[row] : others.indptr[row + 1]])
-        )
+        good = np.isin(found, wanted.of_user(row))
+        bad = np.flatnonzero(~good & ~np.isin(found, others.of_user(row)))
         drawn = rng.permutation(bad)[:n_negatives]
         keep = np.concatenate([np.flatnonzero(good), drawn])
         all_numbers = moment.signals.of(mine, found, score)

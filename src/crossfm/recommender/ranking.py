@@ -173,7 +173,7 @@ class Ranking:
     def _framed(
         self, past: Seen, at: int, listed: tuple[Positions, Floats], by: tuple[Positions, Floats]
     ) -> Floats:
-        mine = past.items[past.indptr[at] : past.indptr[at + 1]]
+        mine = past.of_user(at)
         numbers = self.signals.of(mine, *_there(*listed))
         if np.array_equal(by[0], listed[0]):
             return framed(numbers, frame_of(numbers[: self.n_candidates]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +36,10 @@ class Seen:
         """Return how many items each user (n,) has seen; -1, an unknown user, has seen none."""
         at = np.maximum(where, 0)
         return np.where(where >= 0, self.indptr[at + 1] - self.indptr[at], 0)
+
+    def of_user(self, at: int | np.integer[Any]) -> NDArray[np.uint32]:
+        """Return the items of one user."""
+        return self.items[self.indptr[at] : self.indptr[at + 1]]
 
     def of_users(self, where: Positions) -> Seen:
         """Return the items of the users at ``where`` (-1: unknown, none)."""

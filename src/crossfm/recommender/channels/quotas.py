@@ -122,8 +122,8 @@ class Quotas:
         for row, listed in enumerate(found):
             left_out = skip[1][skip[0][row] : skip[0][row + 1]]
             may[left_out] = False
-            mine, late = (each.items[each.indptr[row] : each.indptr[row + 1]] for each in (past, recent))
-            one = self.merged(listed[listed >= 0], len(listed), _wide(mine), _wide(late), may)
+            mine, late = (each.of_user(row).astype(np.int64) for each in (past, recent))
+            one = self.merged(listed[listed >= 0], len(listed), mine, late, may)
             there = slice(len(one.positions))
             out[row, there], places[row, there], brought[row, there] = one.positions, one.places, one.brought
             may[left_out] = True
@@ -141,7 +141,3 @@ class Quotas:
             elif isinstance(channel, Tags):
                 fresh[name] = channel.changed(where, cells)
         return replace(self, channels=fresh)
-
-
-def _wide(items: Any) -> Positions:
-    return np.asarray(items, np.int64)

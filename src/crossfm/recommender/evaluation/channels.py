@@ -146,9 +146,9 @@ def channel_lists(channel: Channel, model: Recommender, block: Later, n: int) ->
     past, recent = block.seen, model.recent(block.where)
     may, out = np.ones(block.n_items, bool), np.full((len(block), n), -1)
     for row in range(len(block)):
-        mine, late = (each.items[each.indptr[row] : each.indptr[row + 1]] for each in (past, recent))
+        mine, late = (each.of_user(row).astype(np.int64) for each in (past, recent))
         may[mine] = False
-        found = channel.best(mine.astype(np.int64), late.astype(np.int64), may, n)
+        found = channel.best(mine, late, may, n)
         out[row, : len(found)] = found
         may[mine] = True
     return out
